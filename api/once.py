@@ -1,0 +1,173 @@
+"""`Idempotency-Key`: the same write sent again gets the answer of the first time, for a day.
+
+Kept are only answers that say something was made (201, 202): after any other nothing was, and sending again is
+right. Answers may hold secrets shown once and so lie sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from anyio.to_thread import run_sync
+from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, String, Table, select
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem_of
+from api.gate import CALLER
+from cdp.errors import Conflict, Refused, StoreUnavailable
+from cdp.model import Millis
+from cdp.moments import now_ms
+from cdp.records import insert_ignoring, metadata, reading, writing
+from cdp.vault import Cipher
+
+KEPT_MS = 24 * 3_600_000
+MAX_KEY = 200
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+once_rows = Table(
+    "api_once",
+    metadata,
+    Column("caller", String(100), primary_key=True),
+    Column("key", String(MAX_KEY), primary_key=True),
+    Column("asked", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+)
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """An answer that was given, and the hash of what was asked."""
+
+    asked: bytes
+    status: int
+    body: bytes
+
+
+class OnceBook:
+    """The table of answers, by the caller's name and the key that the request brings."""
+
+    def __init__(self, engine: Engine, secret: bytes, *, clock: Callable[[], Millis] = now_ms) -> None:
+        self._engine = engine
+        self._cipher = Cipher(secret, "idempotency")
+        self._clock = clock
+
+    def find(self, caller: str, key: str) -> Kept | None:
+        """The answer of the last 24 hours."""
+        same = (once_rows.c.caller == caller) & (once_rows.c.key == key)
+        young = once_rows.c.at > self._clock() - KEPT_MS
+        with reading(self._engine) as connection:
+            row = connection.execute(select(once_rows).where(same & young)).one_or_none()
+        return None if row is None else Kept(row.asked, row.status, self._cipher.open(row.sealed))
+
+    def keep(self, caller: str, key: str, kept: Kept) -> None:
+        """Durable on return; forgets what is too old."""
+        at = self._clock()
+        row = {"caller": caller, "key": key, "asked": kept.asked, "status": kept.status, "at": at}
+        with writing(self._engine) as connection:
+            connection.execute(once_rows.delete().where(once_rows.c.at <= at - KEPT_MS))
+            connection.execute(insert_ignoring(connection, once_rows), row | {"sealed": self._cipher.seal(kept.body)})
+
+
+class Once:
+    """ASGI middleware around the calls that write; others pass."""
+
+    def __init__(self, app: ASGIApp, book: OnceBook) -> None:
+        self._app = app
+        self._book = book
+        self._under_way: set[tuple[str, str]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key_of(scope)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        if not (1 <= len(key) <= MAX_KEY and key.isprintable()):
+            refusal = Refused(f"Idempotency-Key has 1 to {MAX_KEY} printable characters. Send a new UUID with each write.")
+            await problem_of(refusal)(scope, receive, send)
+            return
+        name = (scope[CALLER].name, key)
+        if name in self._under_way:
+            conflict = Conflict("A request with this Idempotency-Key is being answered now. Send it again in a second.")
+            await problem_of(conflict)(scope, receive, send)
+            return
+        self._under_way.add(name)
+        try:
+            await self._once(name, scope, receive, send)
+        except StoreUnavailable as error:
+            await problem_of(error)(scope, receive, send)
+        finally:
+            self._under_way.discard(name)
+
+    async def _once(self, name: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _whole_body(Request(scope, receive))
+        asked = blake2b(f"{scope['path']}\0".encode() + body, digest_size=16).digest()
+        kept = await run_sync(self._book.find, *name)
+        if kept is None:
+            answer = _Recorded()
+            await self._app(scope, _replayed(body, receive), answer)
+            if answer.status in (201, 202):
+                await run_sync(self._book.keep, *name, Kept(asked, answer.status, answer.body))
+            for message in answer.messages:
+                await send(message)
+        elif kept.asked != asked:
+            refusal = Refused("This Idempotency-Key came with another request before. Use a new key for a new request.")
+            await problem_of(refusal)(scope, receive, send)
+        else:
+            await _send_again(kept, send)
+
+
+class _Recorded:
+    """Holds an answer back until it is durable that it was given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.status = 0
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.body += message.get("body", b"")
+
+
+def _key_of(scope: Scope) -> str | None:
+    if scope["type"] != "http" or scope["method"] != "POST" or CALLER not in scope:
+        return None
+    return Headers(scope=scope).get("idempotency-key")
+
+
+async def _whole_body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            # The call itself refuses a body of this size; what was read is enough for it to do so.
+            break
+    return body
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    waiting: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return next_message
+
+
+async def _send_again(kept: Kept, send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(kept.body)).encode()),
+        (b"idempotency-replayed", b"true"),
+    ]
+    await send({"type": "http.response.start", "status": kept.status, "headers": headers})
+    await send({"type": "http.response.body", "body": kept.body})

@@ -1,0 +1,5 @@
+"""`python -m cdp` is the command `cdp`."""
+
+from cdp.cli import main
+
+main()

@@ -1,0 +1,139 @@
+"""A micro-batch on its way through the pipeline: its items, and what has been decided about them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from cdp.accounting import DUPLICATE, FOUND, STORED, TRANSLATED, UNREADABLE, WHOLE_HIT, Refusal, Tally, dropped
+from cdp.model import Dropped, DropReason, Event, Fact, Hit, Identifier, Millis, Position, SetId
+from cdp.seen import Place, key_of
+from leads.late import Found as LateEvents
+from leads.lead import Lead
+
+Range = tuple[int, int, int]
+"""Partition, first offset, and the offset after the last."""
+
+Found = tuple[Position, Hit | None]
+"""A hit of the log; None where its record cannot be opened."""
+
+LEAD_NOT_CAPTURED = "LEAD_NOT_CAPTURED"
+"""Beside a stored event whose form should have become a lead and could not."""
+
+NO_SET = SetId(0)
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One event on its way.
+
+    `evidence` holds what the event says of which identifiers; `clear` maps each token in the event to the value
+    it stands for, until the vault has it; `contact` is what a form carried, before it was made unreadable.
+    """
+
+    event: Event
+    place: Place
+    key: int
+    set: SetId = NO_SET
+    evidence: list[tuple[Fact, tuple[Identifier, ...]]] = field(default_factory=list)
+    clear: dict[str, Identifier] = field(default_factory=dict)
+    contact: dict[str, str] | None = None
+    proven: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction of the records store will commit.
+
+    `replay` is true where hits that were processed before are translated again: then only what comes out
+    otherwise than the first time counts, and `earlier` holds what was refused at the first time.
+    """
+
+    ranges: list[Range]
+    hits: list[Found]
+    now: Millis
+    replay: bool = False
+    earlier: dict[Place, Refusal] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    firsts: dict[int, Place] = field(default_factory=dict)
+    stored: list[Item] = field(default_factory=list)
+    repeats: list[Item] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    overruled: list[Place] = field(default_factory=list)
+    changed_sets: set[SetId] = field(default_factory=set)
+    leads: list[tuple[list[Lead], LateEvents]] = field(default_factory=list)
+
+    def token(self, items: list[Item]) -> str:
+        """Names a write of these items, so that the redo of a batch, which has the same ranges, has its name.
+
+        A replay may meet the same ranges with a mended dialect: there the events themselves give the name.
+        """
+        if self.replay or items is not self.items:
+            ids = "".join(item.event.id for item in items)
+            return "events-" + hashlib.blake2b(ids.encode(), digest_size=16).hexdigest()
+        return ",".join(f"{partition}:{start}-{end}" for partition, start, end in self.ranges)
+
+    def translated(self, position: Position, *, source: str, received_at: Millis) -> None:
+        """Count a hit whose records could be found."""
+        whole = Place(*position, WHOLE_HIT)
+        if self.replay and whole not in self.earlier:
+            return
+        if self.replay:
+            self.tally.count(UNREADABLE, source=self.earlier[whole].source, received_at=received_at, n=-1)
+            self.overruled.append(whole)
+        self.tally.count(TRANSLATED, source=source, received_at=received_at)
+
+    def unreadable(self, position: Position, *, source: str, received_at: Millis, detail: str) -> None:
+        """Count a hit of which nothing can be read."""
+        if self.replay:
+            return
+        self.tally.count(UNREADABLE, source=source, received_at=received_at)
+        place = Place(*position, WHOLE_HIT)
+        self.refusals.append(Refusal(place, source, "UNREADABLE", detail, received_at))
+
+    def add(self, event: Event, place: Place) -> None:
+        self.items.append(Item(event, place, key_of(event.id)))
+
+    def found(self, place: Place, *, source: str, received_at: Millis) -> None:
+        """Count a record that translation found, in place of what a replay finds that it was."""
+        was = self.earlier.get(place)
+        if was is not None:
+            self.tally.count(FOUND, source=was.source, received_at=received_at, n=-1)
+            self.tally.count(f"dropped:{was.reason}", source=was.source, received_at=received_at, n=-1)
+            self.overruled.append(place)
+        self.tally.count(FOUND, source=source, received_at=received_at)
+
+    def counted_before(self, place: Place) -> bool:
+        """Whether a replay meets a record that has its outcome: it came of a hit that was readable at the first
+        time, and was not refused then."""
+        return self.replay and place not in self.earlier and place._replace(item=WHOLE_HIT) not in self.earlier
+
+    def store(self, items: list[Item]) -> None:
+        for item in items:
+            self.tally.count(STORED, source=item.event.source, received_at=item.event.received_at)
+        self.stored.extend(items)
+
+    def repeat(self, item: Item) -> None:
+        self.tally.count(DUPLICATE, source=item.event.source, received_at=item.event.received_at)
+        self.repeats.append(item)
+
+    def drop(self, refusal: Dropped, place: Place) -> None:
+        """Give a record that is no event the outcome Dropped."""
+        if self.counted_before(place):
+            return
+        self.found(place, source=refusal.source, received_at=refusal.received_at)
+        self.tally.count(dropped(refusal.reason), source=refusal.source, received_at=refusal.received_at)
+        self.refusals.append(Refusal(place, refusal.source, refusal.reason.value, refusal.detail, refusal.received_at))
+
+    def fail(self, item: Item, trace: str) -> None:
+        """End an event on which a step of ours raised. One that is stored stays so: then only its lead is missing,
+        and the trace stands beside it."""
+        event = item.event
+        reason = LEAD_NOT_CAPTURED
+        if item not in self.stored:
+            reason = DropReason.INTERNAL.value
+            self.tally.count(dropped(DropReason.INTERNAL), source=event.source, received_at=event.received_at)
+            # The next of the same id is the first.
+            self.firsts.pop(item.key, None)
+        self.refusals.append(Refusal(item.place, event.source, reason, trace, event.received_at, event.id))

@@ -1,0 +1,228 @@
+"""The path of an event, as a list of steps that can be read aloud.
+
+A micro-batch of hits is translated into events; each step takes the events that are still on their way and returns
+those that go on, and gives every other one its outcome. `commit` writes outcomes, seen ids, leads and the position
+in one transaction, last; so after a crash the same batch is done again, and doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from identity.engine import IdentityEngine
+from profiles.profile import ProfileReader
+from sqlalchemy import Engine
+
+from cdp.accounting import begun_rows, forget_refusals, move_positions, note_refusals
+from cdp.batch import Batch, Item
+from cdp.errors import MalformedHit, Retryable
+from cdp.live import LiveFeed
+from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
+from cdp.personal import Personal
+from cdp.records import reading, writing
+from cdp.scrub import scrub_text
+from cdp.seen import Place, SeenIds
+from cdp.vault import Vault
+from collectors.dialect import Dialect
+from collectors.sources import LiveSources
+from identity.kinds import Policy
+from identity.observation import DAY_MS, assertion, strength_of
+from leads.capture import LeadDesk
+from profiles.store import EventStore, StoredEvent
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the steps work with; made once in `cdp.wiring`."""
+
+    dialects: Mapping[str, Dialect]
+    sources: LiveSources
+    seen: SeenIds
+    policy: Policy
+    personal: Personal
+    vault: Vault
+    identity: IdentityEngine
+    events: EventStore
+    profiles: ProfileReader
+    leads: LeadDesk
+    live: LiveFeed
+    records: Engine
+
+
+Step = Callable[[Tools, Batch, list[Item]], list[Item]]
+
+
+def process(tools: Tools, batch: Batch) -> None:
+    """Take a batch of hits all the way. Raises Retryable where a store is away: then call it again with the same
+    hits. An event on which a step fails ends alone as Dropped(INTERNAL)."""
+    translate(tools, batch)
+    for step in STEPS:
+        batch.items = survivors(step, tools, batch, batch.items)
+    commit(tools, batch)
+    publish(tools, batch)
+
+
+def translate(tools: Tools, batch: Batch) -> None:
+    """Hits to events, by the dialect that each was sent in."""
+    for position, hit in batch.hits:
+        if hit is None:
+            batch.unreadable(position, source="", received_at=batch.now, detail="The log's record cannot be opened.")
+            continue
+        count = partial(batch.unreadable, position, source=hit.source, received_at=hit.received_at)
+        try:
+            found = tools.dialects[hit.dialect].translate(hit, position.hit_id, tools.sources.by_key)
+        except MalformedHit as error:
+            count(detail=error.detail)
+            continue
+        except Exception:
+            count(detail=_trace(tools))
+            continue
+        batch.translated(position, source=hit.source, received_at=hit.received_at)
+        for index, record in enumerate(found):
+            _admit(batch, hit, position, index, record)
+
+
+def _admit(batch: Batch, hit: Hit, position: Position, index: int, record: Event | Dropped) -> None:
+    place = Place(position.partition, position.offset, index)
+    if isinstance(record, Event) and hit.source:
+        batch.add(record, place)
+    elif isinstance(record, Event):
+        detail = "The hit carries a key of no source."
+        unknown = Dropped(source="", reason=DropReason.UNKNOWN_KEY, detail=detail, received_at=hit.received_at)
+        batch.drop(unknown, place)
+    else:
+        record.received_at = hit.received_at
+        batch.drop(record, place)
+
+
+def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """An id counts once per source, at its first place, whatever else comes with it later."""
+    with reading(tools.records) as connection:
+        seen = tools.seen.first_places(connection, [item.key for item in items])
+    fresh = []
+    for item in items:
+        first = seen.get(item.key) or batch.firsts.setdefault(item.key, item.place)
+        if item.key in seen and batch.counted_before(item.place):
+            continue
+        batch.found(item.place, source=item.event.source, received_at=item.event.received_at)
+        if first == item.place:
+            fresh.append(item)
+        else:
+            batch.repeat(item)
+    return fresh
+
+
+def tokenise(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """Personal values become tokens; from here on no step meets a clear one but on its way to the vault."""
+    for item in items:
+        item.proven = _proven(item.event, tools.sources.by_id(item.event.source))
+        tools.personal.tokenise(item)
+    return items
+
+
+def resolve_identity(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """Identifiers that came together become evidence of who is who; the graph is durable when this returns."""
+    sets = {item.set: item.event.identifiers for item in items if item.set}
+    evidence = []
+    for item in items:
+        day = item.event.occurred_at // DAY_MS
+        for fact, identifiers in item.evidence:
+            strength = _strength(tools, item, fact)
+            observation = assertion(tools.policy, item.event.source, identifiers, strength, day)
+            if observation is not None:
+                evidence.append(observation)
+    changes = tools.identity.absorb(sets, evidence)
+    batch.changed_sets.update(changes.sets)
+    return items
+
+
+def store_events(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """Events and their traits, durable when this returns; the same batch written again changes nothing."""
+    if not items:
+        return items
+    tools.events.write([StoredEvent(item.event, item.set) for item in items], token=batch.token(items))
+    batch.store(items)
+    return items
+
+
+def capture_lead(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """A form in a tracked event captures a lead with its trail; events that came late join recent leads."""
+    drafts = [tools.leads.from_event(item.event, item.contact, item.set) for item in items if item.contact]
+    leads = tools.leads.freeze(drafts, at=batch.now)
+    rows = [StoredEvent(item.event, item.set) for item in items]
+    late = tools.leads.additions_for(rows, batch.changed_sets, at=batch.now)
+    batch.leads.append((leads, late))
+    return items
+
+
+def _proven(event: Event, source: Source | None) -> bool:
+    """Whether the identify carries the signature of the team's server for the user id that it claims."""
+    if not event.proof or source is None or not source.secret:
+        return False
+    claimed = next((each.value for each in event.identifiers if each.kind == "member_id"), "")
+    expected = hmac.new(source.secret.encode(), claimed.encode(), "sha256").hexdigest()
+    return hmac.compare_digest(expected.encode(), event.proof.lower().encode())
+
+
+def _strength(tools: Tools, item: Item, fact: Fact) -> int:
+    source = tools.sources.by_id(item.event.source)
+    return strength_of(fact, source.trust if source else Trust.PUBLIC, item.proven)
+
+
+STEPS: tuple[Step, ...] = (skip_duplicate, tokenise, resolve_identity, store_events, capture_lead)
+
+
+def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """Run a step; where it raises, halve until the event it fails on stands alone, and end that one."""
+    try:
+        return step(tools, batch, items)
+    except Retryable:
+        raise
+    except Exception:
+        if len(items) == 1:
+            trace = _trace(tools)
+            log.error("event_failed", step=step.__name__, event_id=items[0].event.id, trace=trace)
+            batch.fail(items[0], trace)
+            return []
+        if not items:
+            raise
+        middle = len(items) // 2
+        return survivors(step, tools, batch, items[:middle]) + survivors(step, tools, batch, items[middle:])
+
+
+def commit(tools: Tools, batch: Batch) -> None:
+    """Everything that must become true together, in one transaction."""
+    clear = {token: value for item in batch.stored for token, value in item.clear.items()}
+    with writing(tools.records) as connection:
+        tools.vault.remember(connection, clear, at=batch.now)
+        tools.seen.remember(connection, {item.key: item.place for item in batch.stored}, at=batch.now)
+        tools.seen.count_again(connection, [item.key for item in batch.repeats])
+        batch.tally.write(connection)
+        forget_refusals(connection, batch.overruled)
+        note_refusals(connection, batch.refusals)
+        for leads, late in batch.leads:
+            tools.leads.write(connection, leads, late)
+        if not batch.replay:
+            move_positions(connection, {partition: end for partition, _, end in batch.ranges})
+        connection.execute(begun_rows.delete())
+    tools.vault.committed(clear)
+    for leads, late in batch.leads:
+        tools.leads.written(leads, late)
+
+
+def publish(tools: Tools, batch: Batch) -> None:
+    """Tell whoever listens what became of each event."""
+    tools.profiles.touch({item.set for item in batch.stored} | batch.changed_sets)
+    tools.live.publish(batch)
+
+
+def _trace(tools: Tools) -> str:
+    """The present exception's trace, without clear values."""
+    return scrub_text(traceback.format_exc(limit=-8), tools.vault.token)

@@ -1,0 +1,116 @@
+"""The SQL store that all parts share: one metadata, one way to open it, SQLite or PostgreSQL.
+
+Each domain declares its tables beside the code that uses them, on `metadata`. What must become visible together
+(seen ids, outcomes, leads, the position in the log) is written in one transaction of this store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, Insert, MetaData, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from cdp.errors import StoreUnavailable
+
+metadata = MetaData()
+
+T = TypeVar("T")
+
+_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
+
+BUSY_TIMEOUT_MS = 10_000
+PAGE_CACHE_KIB = 65_536
+
+IN_CHUNK = 500
+"""Members of one IN list: SQLite takes 32,766 variables at most, and its plans get slower long before."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with our settings. SQLite: write-ahead log, and each commit is synced to disk."""
+    engine = create_engine(url, future=True)
+    if engine.dialect.name == "sqlite":
+        database = make_url(url).database
+        if database and database != ":memory:":
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own transaction handling starts a transaction only at the first write, so that a read
+    # before it would not belong to it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute(f"PRAGMA cache_size=-{PAGE_CACHE_KIB}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once when another wrote in between; one that
+    # says beforehand that it writes waits its turn.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine, store: str = "records") -> Iterator[Connection]:
+    """A connection that sees one state of the store. Raises StoreUnavailable when it cannot be reached."""
+    try:
+        with engine.connect() as connection, connection.begin():
+            yield connection
+    except OperationalError as error:
+        raise StoreUnavailable(store, str(error.orig)) from error
+
+
+@contextmanager
+def writing(engine: Engine, store: str = "records") -> Iterator[Connection]:
+    """A transaction: durable when the block ends, undone when it raises. Raises StoreUnavailable."""
+    try:
+        with (
+            _turn_to_write(engine),
+            engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+    except OperationalError as error:
+        raise StoreUnavailable(store, str(error.orig)) from error
+
+
+def _turn_to_write(engine: Engine) -> AbstractContextManager[Any]:
+    # SQLite has one writer at a time and lets the others poll with growing pauses; threads of this process
+    # rather wait for a lock, which wakes them at once.
+    return _turns.setdefault(engine, Lock()) if engine.dialect.name == "sqlite" else nullcontext()
+
+
+def insert_ignoring(connection: Connection, table: Table) -> Insert:
+    """An insert that leaves a row alone whose key is already there."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return make(table).on_conflict_do_nothing()
+
+
+def add_to_counters(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add each row's `n` to the stored row of the same key, or make that row."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = make(table)
+    added = {"n": table.c.n + insert.excluded.n}
+    connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), rows)
+
+
+def chunks(items: Sequence[T], size: int = IN_CHUNK) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

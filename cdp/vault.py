@@ -1,0 +1,124 @@
+"""Tokens in place of personal data, and the cipher for what must stay readable.
+
+A phone number is useful inside only as *the same number as yesterday*; so everything but one table holds a keyed
+hash of it. The token key never changes, because events never do; the vault's key may.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import BigInteger, Column, Connection, Engine, LargeBinary, String, Table, select
+
+from cdp.model import Identifier, Millis
+from cdp.records import chunks, insert_ignoring, metadata, reading
+
+NONCE_BYTES = 12
+TOKEN_BYTES = 15
+"""120 bits: two of 10^12 values meet by chance with a probability of 10^-12; 20 characters of base64."""
+KNOWN_TOKENS = 200_000
+"""Tokens remembered as already in the vault; each takes about 150 bytes."""
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """A 32-byte key for one purpose from the deployment's secret (HKDF, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=b"xunji", info=purpose.encode()).derive(secret)
+
+
+class Tokenizer:
+    """Keyed BLAKE2b of kind and normalised value. Pure; the same in every process that has the secret."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = hashlib.blake2b(key=derive_key(secret, "token"), digest_size=TOKEN_BYTES)
+
+    def token(self, kind: str, value: str) -> str:
+        """20 URL-safe characters for a value that is already normalised."""
+        hasher = self._keyed.copy()
+        hasher.update(f"{kind}\0{value}".encode())
+        return base64.urlsafe_b64encode(hasher.digest()).decode()
+
+
+class Cipher:
+    """AES-256-GCM with a random nonce before the ciphertext. `purpose` separates keys: log, vault, sources."""
+
+    def __init__(self, secret: bytes, purpose: str) -> None:
+        self._aead = AESGCM(derive_key(secret, purpose))
+
+    def seal(self, clear: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, clear, None)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises cryptography.exceptions.InvalidTag where the key is another or a bit was changed."""
+        return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+
+
+vault_rows = Table(
+    "vault",
+    metadata,
+    Column("token", String(20), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+
+class Vault:
+    """The one table that holds clear personal values, sealed. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine, secret: bytes) -> None:
+        self._engine = engine
+        self._cipher = Cipher(secret, "vault")
+        self._tokenizer = Tokenizer(secret)
+        self._known: dict[str, None] = {}
+
+    def token(self, kind: str, value: str) -> str:
+        """The token of a normalised value. Stores nothing: see `remember`."""
+        return self._tokenizer.token(kind, value)
+
+    def remember(self, connection: Connection, clear: Mapping[str, Identifier], *, at: Millis) -> None:
+        """Keep clear values by token, in the caller's transaction. A token that is known stays as it is."""
+        fresh = [token for token in clear if token not in self._known]
+        if not fresh:
+            return
+        missing = set(fresh)
+        for chunk in chunks(fresh):
+            found = connection.execute(select(vault_rows.c.token).where(vault_rows.c.token.in_(chunk)))
+            missing.difference_update(found.scalars())
+        rows = [
+            {
+                "token": token,
+                "kind": clear[token].kind,
+                "sealed": self._cipher.seal(clear[token].value.encode()),
+                "created_at": at,
+            }
+            for token in fresh
+            if token in missing
+        ]
+        if rows:
+            connection.execute(insert_ignoring(connection, vault_rows), rows)
+
+    def committed(self, tokens: Iterable[str]) -> None:
+        """Say that a transaction with these tokens is durable, so that they need not be looked up again."""
+        self._known.update(dict.fromkeys(tokens))
+        while len(self._known) > KNOWN_TOKENS:
+            del self._known[next(iter(self._known))]
+
+    def reveal(self, tokens: Sequence[str]) -> dict[str, str]:
+        """Clear values by token; tokens that are unknown or were destroyed are left out.
+
+        Whoever shows one to a person writes an audit row (`cdp.audit`).
+        """
+        clear: dict[str, str] = {}
+        with reading(self._engine) as connection:
+            for chunk in chunks(tokens):
+                query = select(vault_rows.c.token, vault_rows.c.sealed).where(vault_rows.c.token.in_(chunk))
+                for token, sealed in connection.execute(query):
+                    clear[token] = self._cipher.open(sealed).decode()
+        return clear

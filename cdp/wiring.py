@@ -1,0 +1,148 @@
+"""The one place that names adapters: settings in, a system that runs out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from identity.engine import IdentityEngine
+from profiles.interests import load_topics
+from profiles.profile import ProfileReader
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from cdp.errors import ConfigurationError
+from cdp.live import LiveFeed
+from cdp.log import LogReader
+from cdp.log_sqlite import SqliteLogReader
+from cdp.migrations import migrate
+from cdp.moments import now_ms
+from cdp.personal import Personal
+from cdp.pipeline import Tools
+from cdp.records import open_engine
+from cdp.seen import SeenIds
+from cdp.settings import Settings
+from cdp.vault import Vault
+from cdp.worker import Worker
+from collectors.registry import DIALECTS
+from collectors.sources import LiveSources, SourceBook
+from identity.graph import Graph
+from identity.graph_sql import SqlGraph
+from identity.kinds import BUILT_IN
+from leads.capture import LeadDesk
+from profiles.events_clickhouse import ClickHouseEvents
+from profiles.store import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Everything that the app process holds: stores, and what works on them. Made by `open_system`."""
+
+    settings: Settings
+    records: Engine
+    log: LogReader
+    graph: Graph
+    events: EventStore
+    vault: Vault
+    book: SourceBook
+    sources: LiveSources
+    identity: IdentityEngine
+    profiles: ProfileReader
+    leads: LeadDesk
+    live: LiveFeed
+    worker: Worker
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the processes of this machine say what they serve."""
+        return self.settings.data / "run"
+
+    def close(self) -> None:
+        """Let go of all stores; call it after the worker has ended."""
+        self.events.close()
+        self.log.close()
+        self.records.dispose()
+
+
+def open_system(settings: Settings) -> System:
+    """Open every store, bring its schema up to date, and put the parts together.
+
+    Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot be reached.
+    """
+    secret = settings.secret_bytes
+    records = open_records(settings)
+    reader = open_log_reader(settings)
+    graph = open_graph(settings)
+    events = open_events(settings)
+    policy = BUILT_IN
+    vault = Vault(records, secret)
+    book = SourceBook(records, secret)
+    sources = LiveSources(book)
+    identity = IdentityEngine(graph, policy)
+    profiles = ProfileReader(events)
+    leads = LeadDesk(records, identity, events, vault, load_topics(settings.topics), region=settings.region)
+    live = LiveFeed()
+    tools = Tools(
+        dialects=DIALECTS,
+        sources=sources,
+        seen=SeenIds(),
+        policy=policy,
+        personal=Personal(vault, policy, region=settings.region, capture_events=settings.capture_events),
+        vault=vault,
+        identity=identity,
+        events=events,
+        profiles=profiles,
+        leads=leads,
+        live=live,
+        records=records,
+    )
+    worker = Worker(tools, reader, secret, clock=now_ms)
+    return System(
+        settings, records, reader, graph, events, vault, book, sources, identity, profiles, leads, live, worker
+    )
+
+
+def open_records(settings: Settings) -> Engine:
+    """The records store with its schema up to date."""
+    engine = open_engine(_sql_url("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)))
+    migrate(engine, "records")
+    return engine
+
+
+def open_log_reader(settings: Settings) -> LogReader:
+    return SqliteLogReader(log_folder(settings))
+
+
+def log_folder(settings: Settings) -> Path:
+    """The folder of the embedded log."""
+    url = make_url(settings.resolved(settings.log_url))
+    if url.drivername != "sqlite" or not url.database:
+        raise ConfigurationError("XUNJI_LOG_URL", came=url.drivername, allowed="sqlite:///folder/")
+    return Path(url.database)
+
+
+def open_graph(settings: Settings) -> Graph:
+    engine = open_engine(_sql_url("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)))
+    migrate(engine, "graph")
+    return SqlGraph(engine)
+
+
+def open_events(settings: Settings) -> EventStore:
+    url = settings.resolved(settings.events_url)
+    if not url.startswith(("chdb://", "clickhouse://")):
+        raise ConfigurationError("XUNJI_EVENTS_URL", came=url.partition(":")[0], allowed="chdb:// or clickhouse://")
+    return ClickHouseEvents(url)
+
+
+def start_worker(system: System) -> threading.Thread:
+    """Run the worker in a thread of its own; end it with `system.worker.stop()` and `join`."""
+    thread = threading.Thread(target=system.worker.run, name="worker", daemon=True)
+    thread.start()
+    return thread
+
+
+def _sql_url(setting: str, url: str) -> str:
+    if make_url(url).drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ConfigurationError(setting, came=make_url(url).drivername, allowed="sqlite:// or postgresql+psycopg://")
+    return url

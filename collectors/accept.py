@@ -1,0 +1,252 @@
+"""Turn one request into one answer and, where it is a hit, into one durable record of the log.
+
+Nothing here knows sockets, and nothing here understands an event: the dialect finds the key and proves the body
+readable, the source says who sends, and what came is kept as it came. 200 is said after the log has synced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from asyncio import Future
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from cdp.errors import Rejected, Retryable, TooManyRequests, UnknownSource
+from cdp.log import LogWriter
+from cdp.model import Hit, Millis, Position, Source
+from cdp.vault import Cipher
+from collectors.cors import OriginRefused, check_origin, cors_lines, preflight
+from collectors.counts import Counts
+from collectors.dialect import Answer, Dialect, Envelope, Registry, Request, Unreadable
+from collectors.http_answer import Reply, failure, problem
+from collectors.limits import RateLimits
+from collectors.proxies import Proxies
+
+KEPT_HEADERS = frozenset(
+    {
+        "compress",
+        "content-encoding",
+        "content-type",
+        "dry-run",
+        "referer",
+        "sentat",
+        "sp-anonymous",
+        "user-agent",
+        "x-compress-codec",
+        "x-crypt-codec",
+    }
+)
+"""What a translation may need. Never one that carries a key."""
+
+REMEMBERED_ROUTES = 1024
+_METHODS = ("GET", "POST")
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Sources(Protocol):
+    def by_key(self, key: str) -> Source | None:
+        """The enabled source with this live key."""
+
+
+class Accept:
+    """Answers all requests of one collector process; call it with a request and a way to reply, in the event loop.
+
+    `ready` says whether the process has all that it needs besides its log; `clock` gives the time of receipt.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialects: Registry,
+        sources: Sources,
+        log: LogWriter,
+        cipher: Cipher,
+        proxies: Proxies | None = None,
+        limits: RateLimits | None = None,
+        ready: Callable[[], bool] = lambda: True,
+        clock: Callable[[], Millis] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._dialects = tuple(dialects.values())
+        self._route = lru_cache(REMEMBERED_ROUTES)(self._find)
+        self._sources = sources
+        self._log = log
+        self._seal = cipher.seal
+        self._proxies = proxies or Proxies()
+        self._limits = limits or RateLimits()
+        self._ready = ready
+        self._clock = clock
+        self.counts = Counts(log.partition)
+        self._metrics = CollectorRegistry()
+        self._metrics.register(self.counts)
+        ProcessCollector(registry=self._metrics)
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        if request.method == "HEAD":
+            request.method = "GET"
+        dialect = self._route(request.method, request.path)
+        if dialect is not None:
+            self._take(dialect, request, reply)
+        else:
+            reply(self._answer_other(request), cors_lines(request.headers.get("origin")))
+
+    # Hits.
+
+    def _find(self, method: str, path: str) -> Dialect | None:
+        return next((dialect for dialect in self._dialects if dialect.handles(method, path)), None)
+
+    def _take(self, dialect: Dialect, request: Request, reply: Reply) -> None:
+        lines = cors_lines(request.headers.get("origin"))
+        try:
+            envelope, complaint = _read(dialect, request)
+            source = self._admit(envelope.key, request)
+            received_at = self._clock()
+            sealed = self._seal(_encode(self._hit(request, source, dialect, received_at)))
+            kept = asyncio.ensure_future(self._log.append(sealed, received_at))
+        except Exception as error:
+            reply(self._refuse(dialect, request, error), b"" if isinstance(error, OriginRefused) else lines)
+        else:
+            # A callback, not a task that awaits: a task per hit costs as much as parsing the request.
+            kept.add_done_callback(partial(self._kept, dialect, request, source, envelope, complaint, lines, reply))
+
+    def _admit(self, key: str, request: Request) -> Source:
+        source = self._sources.by_key(key) if key else None
+        if source is None:
+            raise UnknownSource
+        if source.origins:
+            check_origin(request.headers.get("origin"), source.origins)
+        if source.rate_limit:
+            wait_s = self._limits.wait_s(key, source.rate_limit)
+            if wait_s:
+                raise TooManyRequests(wait_s)
+        return source
+
+    def _hit(self, request: Request, source: Source, dialect: Dialect, received_at: Millis) -> Hit:
+        headers = request.headers
+        return Hit(
+            received_at=received_at,
+            source=source.id,
+            dialect=dialect.name,
+            method=request.method,
+            target=request.target,
+            headers={name: headers[name] for name in headers if name in KEPT_HEADERS},
+            client_ip=self._proxies.client(request.client_ip, headers.get("x-forwarded-for")),
+            body=request.body,
+        )
+
+    def _kept(
+        self,
+        dialect: Dialect,
+        request: Request,
+        source: Source,
+        envelope: Envelope,
+        complaint: Unreadable | None,
+        lines: bytes,
+        reply: Reply,
+        kept: Future[Position],
+    ) -> None:
+        """The log has synced, or could not: the moment at which the sender may be told."""
+        try:
+            lines = b"X-Xunji-Hit: %b\r\n%b" % (kept.result().hit_id.encode(), lines)
+            if complaint is None:
+                self.counts.kept[source.id, dialect.name, "readable"] += 1
+                answer = dialect.accepted(request, envelope)
+            else:
+                self.counts.kept[source.id, dialect.name, "unreadable"] += 1
+                answer = dialect.refused(request, complaint) or _problem_of(complaint)
+        except (Exception, asyncio.CancelledError) as error:
+            answer = self._refuse(dialect, request, error)
+        reply(answer, lines)
+
+    def _refuse(self, dialect: Dialect, request: Request, error: BaseException) -> Answer:
+        """The answer to a hit that is not kept."""
+        self.counts.refused[dialect.name, _code(type(error).__name__)] += 1
+        if not isinstance(error, Rejected):
+            return _problem_of(error)
+        try:
+            return dialect.refused(request, error) or _problem_of(error)
+        except Exception as fault:
+            return failure(fault)
+
+    # Everything else.
+
+    def _answer_other(self, request: Request) -> Answer:
+        if request.method == "OPTIONS":
+            return preflight(request)
+        page = _PAGES.get(request.path)
+        try:
+            if page is not None:
+                return page(self) if request.method == "GET" else _wrong_method("GET")
+            return self._config(request) or self._nothing_here(request)
+        except Exception as error:
+            return failure(error)
+
+    def _config(self, request: Request) -> Answer | None:
+        answers = (dialect.config(request) for dialect in self._dialects)
+        return next((answer for answer in answers if answer is not None), None)
+
+    def _nothing_here(self, request: Request) -> Answer:
+        allowed = [method for method in _METHODS if self._route(method, request.path)]
+        if allowed:
+            return _wrong_method(", ".join(allowed))
+        return problem(404, "not_found", "Not found", "No SDK sends to this path. Compare the SDK's server address.")
+
+    def _health(self) -> Answer:
+        return _state(self._log.healthy())
+
+    def _readiness(self) -> Answer:
+        return _state(self._log.healthy() and self._ready())
+
+    def _counted(self) -> Answer:
+        return Answer(200, generate_latest(self._metrics), CONTENT_TYPE_LATEST)
+
+
+_PAGES: dict[str, Callable[[Accept], Answer]] = {
+    "/healthz": Accept._health,
+    "/readyz": Accept._readiness,
+    "/metrics": Accept._counted,
+}
+
+
+def _read(dialect: Dialect, request: Request) -> tuple[Envelope, Unreadable | None]:
+    try:
+        return dialect.read(request), None
+    except Unreadable as complaint:
+        return Envelope(complaint.key, 0), complaint
+
+
+def _state(good: bool) -> Answer:
+    if good:
+        return Answer(200, b'{"status":"ok"}')
+    return problem(503, "unavailable", "Unavailable", "The log takes no writes. See `cdp doctor`.", retry_after_s=5)
+
+
+def _wrong_method(allowed: str) -> Answer:
+    answer = problem(405, "wrong_method", "Wrong method", f"This path takes {allowed}.")
+    return Answer(answer.status, answer.body, answer.content_type, {"Allow": allowed})
+
+
+def _problem_of(error: BaseException) -> Answer:
+    """Errors of the tree in `cdp.errors` in their own words; anything else is a fault of ours."""
+    if isinstance(error, Rejected):
+        wait_s = error.retry_after_s if isinstance(error, TooManyRequests) else 0
+        code = _code(type(error).__name__)
+        return problem(error.status, code, error.title, error.detail, errors=error.errors, retry_after_s=wait_s)
+    if isinstance(error, Retryable):
+        return problem(503, "unavailable", "Unavailable", str(error), retry_after_s=error.retry_after_s)
+    if isinstance(error, asyncio.CancelledError):
+        return problem(503, "unavailable", "Unavailable", "The collector is stopping. Send again.", retry_after_s=1)
+    return failure(error)
+
+
+@lru_cache(maxsize=64)
+def _code(error: str) -> str:
+    """UnknownSource is unknown_source."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", error).lower()

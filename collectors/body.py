@@ -1,0 +1,201 @@
+"""Read what SDKs put into a request, whatever its headers say about it.
+
+Content types lie: JSON comes as text/plain, gzip comes without a marker, forms come as JSON. So the bytes decide.
+Two mistakes of senders are mended, because one broken value would take a batch of good events with it: half an
+emoji (a text cut by its length) becomes U+FFFD, and NaN or Infinity, which JSON does not have, becomes null.
+Everything else that is no UTF-8 or no JSON makes the hit unreadable.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import zlib
+from typing import Any, Generic, TypeVar
+from urllib.parse import unquote_plus, unquote_to_bytes
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from cdp.errors import MalformedHit, TooLarge
+from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS
+
+T = TypeVar("T")
+
+GZIP_MAGIC = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+SMALL_BYTES = 256 * 1024
+"""Up to here a body may become a list of records before they are counted: 128,000 at most, some 10 MB."""
+MEND_BYTES = 1024 * 1024
+"""Larger bodies are not mended: it runs at 20 MB/s, and the collector answers nobody meanwhile."""
+
+MAX_FIELDS = 64
+"""Of a form; SDKs send five at most."""
+MAX_GZIP_MEMBERS = 16
+"""Each costs a copy of what is left, so a body of a million empty ones would keep the collector busy for hours."""
+
+_GZIP_WINDOW = 31
+
+FewRecords = msgspec.defstruct(
+    "FewRecords", [(f"record{i}", Raw, UNSET) for i in range(MAX_EVENTS + 1)], array_like=True, gc=False
+)
+"""An array of which one record more than allowed is built and the rest is only skipped: 20 MB of `1,1,1,…` would
+otherwise be ten million objects and 700 MB."""
+
+
+class Decoder(Generic[T]):
+    """Decodes bodies of one shape, whose records are `list[Raw]` in the small and FewRecords in the large one."""
+
+    def __init__(self, small: type[T], large: type[T]) -> None:
+        self._small = msgspec.json.Decoder(small)
+        self._large = msgspec.json.Decoder(large)
+
+    def decode(self, body: bytes) -> tuple[T, bytes]:
+        """What the body says, and the body, mended where it had to be.
+
+        Raises MalformedHit for all that is no JSON in UTF-8 of this shape.
+        """
+        decoder = self._small if len(body) <= SMALL_BYTES else self._large
+        try:
+            return _decode(body, decoder), body
+        except msgspec.ValidationError as error:
+            raise MalformedHit("an object, a batch or an array of records", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        try:
+            body = mended(body)
+            return _decode(body, decoder), body
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MalformedHit("JSON in UTF-8", _reason(error)) from None
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    # msgspec skips what it is not asked for without looking at its encoding.
+    str(body, "utf-8")
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise MalformedHit("JSON of sane depth", "arrays or objects nested without end") from None
+
+
+def _reason(error: Exception) -> str:
+    # The text of a UnicodeDecodeError is clean, its `object` attribute would be the body.
+    return f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def records_of(batch: Any) -> list[Raw]:
+    """The records of a list or of FewRecords. Raises TooLarge over MAX_EVENTS."""
+    every = batch if isinstance(batch, list) else msgspec.structs.astuple(batch)
+    records: list[Raw] = [record for record in every if record is not UNSET]
+    if len(records) > MAX_EVENTS:
+        raise TooLarge("The number of events in the request", limit=MAX_EVENTS, unit="events")
+    return records
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_STRING_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?(?:NaN|Infinity)\b', re.DOTALL)
+
+
+def mended(body: bytes) -> bytes:
+    """The body with lone surrogates replaced and with null for NaN and Infinity; linear in its length."""
+    if len(body) > MEND_BYTES:
+        return body
+    if b"\\u" in body:
+        body = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+    if b"NaN" in body or b"Infinity" in body:
+        body = _STRING_OR_NO_NUMBER.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", body)
+    return body
+
+
+def unpacked(body: bytes) -> bytes:
+    """The body, gunzipped where it begins like gzip. Raises MalformedHit, and TooLarge over MAX_BODY_BYTES."""
+    if body.startswith(GZIP_MAGIC):
+        return gunzip(body)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large(MAX_BODY_BYTES)
+    return body.removeprefix(BOM)
+
+
+def gunzip(packed: bytes, *, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Never builds more than `limit` bytes and one. Raises TooLarge, and MalformedHit for a broken or cut stream."""
+    parts: list[bytes] = []
+    left = limit
+    while packed:
+        if len(parts) == MAX_GZIP_MEMBERS:
+            raise MalformedHit("gzip", f"more than {MAX_GZIP_MEMBERS} members in a row")
+        stream = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            part = stream.decompress(packed, left + 1)
+        except zlib.error as error:
+            raise MalformedHit("gzip", f"a broken stream ({error})") from None
+        if len(part) > left:
+            raise _too_large(limit)
+        if not stream.eof:
+            raise MalformedHit("gzip", "a stream that ends too early")
+        parts.append(part)
+        left -= len(part)
+        # Several members in a row are one file; anything else behind the last one is padding.
+        packed = stream.unused_data if stream.unused_data.startswith(GZIP_MAGIC) else b""
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge("The request after decompression", limit=limit, unit="bytes")
+
+
+_USUAL_ESCAPES = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="))
+_OTHER_ESCAPES = (
+    (b"%2b", b"+"), (b"%2f", b"/"), (b"%3d", b"="), (b"%20", b"+"),
+    (b"%0D", b""), (b"%0d", b""), (b"%0A", b""), (b"%0a", b""),
+)  # fmt: skip
+_ALPHABET = bytes.maketrans(b" -_", b"++/")
+
+
+def from_base64(value: bytes) -> bytes:
+    """Decode base64 of a form or a URL and gunzip what it holds. Raises MalformedHit.
+
+    Of %-escapes only those that base64 needs are undone: undoing all takes 20 times the memory of a hostile body.
+    A plus that went through a form unescaped came out as a space; the URL alphabet and missing padding are read.
+    Letters of no alphabet are skipped: whether the text is whole is proven by the JSON in it.
+    """
+    for escapes in (_USUAL_ESCAPES, _OTHER_ESCAPES):
+        if b"%" in value:
+            for escape, letter in escapes:
+                value = value.replace(escape, letter)
+    value = value.translate(_ALPHABET, b"\r\n=")
+    try:
+        decoded = binascii.a2b_base64(value + b"==="[: -len(value) % 4])
+    except binascii.Error as error:
+        raise MalformedHit("base64", str(error)) from None
+    return unpacked(decoded)
+
+
+def form_bytes(form: bytes, *names: bytes) -> bytes | None:
+    """The value of the first field with one of these names, its escapes as they came. Looks at MAX_FIELDS."""
+    for field in form.split(b"&", MAX_FIELDS):
+        name, found, value = field.partition(b"=")
+        if found and name.strip() in names:
+            return value
+    return None
+
+
+def query_value(query: str, name: str) -> str:
+    """The value of a query parameter, '' where it is missing."""
+    start = query.find(name + "=")
+    while start > 0 and query[start - 1] != "&":
+        start = query.find(name + "=", start + 1)
+    if start < 0:
+        return ""
+    start += len(name) + 1
+    end = query.find("&", start)
+    return unquote_plus(query[start : end if end >= 0 else None])
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path (%-escapes undone) and raw query of a request line's target, its absolute form included."""
+    if not target.startswith("/") and "://" in target:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path, _, query = target.partition("?")
+    return (unquote_to_bytes(path).decode(errors="replace") if "%" in path else path), query

@@ -1,0 +1,218 @@
+"""From one record of a hit to one event: what all dialects do alike.
+
+A record that is no event is data, not an error: it becomes Dropped with its index, and the others go on. Fields of
+an unexpected shape are left out, and the event stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar, get_args
+
+import msgspec
+from msgspec import Raw
+
+from cdp.errors import MalformedHit
+from cdp.model import Dropped, DropReason, Event, Hit, Identifier, Source
+from collectors.dialect import MAX_EVENT_BYTES, SourceOfKey
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+Scalar = str | int | float | None
+"""What an id or a name may come as; numbers are read as text."""
+
+NOTHING = Raw(b"")
+"""A field that is not there; msgspec takes no `Raw | None`."""
+
+MAX_DEPTH = 64
+"""Of properties; whoever reads them later must not meet the end of a stack."""
+
+KIND_ORDER = (
+    "member_id", "phone", "email", "wx_unionid", "wx_openid", "id_card", "vin", "plate", "crm_id", "lead_id",
+    "device_id", "anonymous_id", "click_id",
+)  # fmt: skip
+"""The kinds that a dialect may emit, strongest first."""
+_RANK = {kind: rank for rank, kind in enumerate(KIND_ORDER)}
+
+
+class NotAnEventError(Exception):
+    """Raised while a record is read that is no event; `detail` holds no value of it."""
+
+    def __init__(self, detail: str, reason: DropReason = DropReason.MALFORMED_EVENT) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.reason = reason
+
+
+def outcomes(
+    hit: Hit, hit_id: str, records: Sequence[Raw], event_of: Callable[[int, bytes], Event]
+) -> list[Event | Dropped]:
+    """One outcome per record, in their order."""
+    found: list[Event | Dropped] = []
+    for index, record in enumerate(records):
+        try:
+            if len(record) > MAX_EVENT_BYTES:
+                raise NotAnEventError(f"over {MAX_EVENT_BYTES:,} bytes", DropReason.EVENT_TOO_LARGE)
+            found.append(event_of(index, bytes(record)))
+        except NotAnEventError as error:
+            source = "" if error.reason is DropReason.UNKNOWN_KEY else hit.source
+            found.append(
+                Dropped(
+                    source=source,
+                    reason=error.reason,
+                    detail=error.detail,
+                    index=index,
+                    hit=hit_id,
+                    received_at=hit.received_at,
+                )
+            )
+    return found
+
+
+class Keys:
+    """To which source the records of a hit belong.
+
+    `deciding` are the keys that the request names, `first` finds the first one in the body. A record without a key,
+    or with one of these, is of the source that the hit was accepted for, also when the key has been taken out of
+    use since; a record with another key is of the source of that key.
+    """
+
+    def __init__(
+        self, hit: Hit, source_of_key: SourceOfKey, *, deciding: Collection[str], first: Callable[[], str]
+    ) -> None:
+        self._accepted = hit.source
+        self._source_of_key = source_of_key
+        self._deciding = frozenset(deciding)
+        self._first = first
+        self._known: dict[str, Source | None] = {}
+
+    def source(self, key: str) -> str:
+        """The source's id. Raises NotAnEventError(UNKNOWN_KEY)."""
+        if not key or key in self._deciding:
+            return self._accepted
+        found = self.lookup(key)
+        if found is not None:
+            return found.id
+        if key == self._first():
+            return self._accepted
+        raise NotAnEventError("the key is of no enabled source", DropReason.UNKNOWN_KEY)
+
+    def lookup(self, key: str) -> Source | None:
+        if key not in self._known:
+            self._known[key] = self._source_of_key(key)
+        return self._known[key]
+
+
+def text(value: object) -> str:
+    """A string trimmed and without NUL, which PostgreSQL does not store; a number as text; '' for all else."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip() if "\0" not in value else value.replace("\0", "").strip()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def decoded(record: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """The record, without the fields of a wrong shape. Raises NotAnEventError where it is no object."""
+    try:
+        return decoder.decode(record)
+    except (msgspec.ValidationError, RecursionError):
+        pass
+    try:
+        return loosely(record, decoder.type)
+    except msgspec.ValidationError:
+        raise NotAnEventError("a record is a JSON object") from None
+    except RecursionError:
+        raise NotAnEventError("nested without end") from None
+
+
+def loosely(record: bytes, shape: type[T]) -> T:
+    """As `shape`, less the fields of another shape. Raises ValidationError where `record` is no object."""
+    parts = msgspec.json.decode(record, type=dict[str, Raw])
+    kept: dict[str, Any] = {}
+    for field in msgspec.structs.fields(shape):
+        if field.encode_name in parts:
+            value = _loose_field(parts[field.encode_name], field.type)
+            if value is not msgspec.UNSET:
+                kept[field.name] = value
+    return shape(**kept)
+
+
+def _loose_field(raw: Raw, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        pass
+    options = [kind, *get_args(kind)]
+    struct = next(
+        (option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)), None
+    )
+    try:
+        if struct is not None:
+            return loosely(bytes(raw), struct)
+        if str in options:
+            return text(msgspec.json.decode(raw)) or msgspec.UNSET
+    except msgspec.ValidationError:
+        pass
+    return msgspec.UNSET
+
+
+def is_given(raw: Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def properties_json(raw: Raw) -> bytes:
+    """The JSON text of an object that everybody can decode. What is no object is kept under `value`.
+
+    Raises NotAnEventError for numbers out of range and for more than MAX_DEPTH levels.
+    """
+    found = bytes(raw)
+    if found in (b"", b"null"):
+        return b"{}"
+    plain_value(found)
+    return found if found.startswith(b"{") else b'{"value":' + found + b"}"
+
+
+def with_fields(properties: bytes, other: bytes, *more: bytes) -> bytes:
+    """One JSON object with the fields of both, and with `more` fields that are JSON text already."""
+    inner = (properties.strip()[1:-1].strip(), other[1:-1], *more)
+    return b"{" + b",".join(part for part in inner if part) + b"}"
+
+
+def plain_value(found: bytes) -> Any:
+    """The decoded value. Raises NotAnEventError as `properties_json`."""
+    try:
+        value = msgspec.json.decode(found)
+    except msgspec.ValidationError:
+        raise NotAnEventError("properties hold a number out of range") from None
+    except RecursionError:
+        raise NotAnEventError(f"properties nest deeper than {MAX_DEPTH}") from None
+    if found.count(b"{") + found.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise NotAnEventError(f"properties nest deeper than {MAX_DEPTH}")
+    return value
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            child
+            for container in level
+            if isinstance(container, (dict, list))
+            for child in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, (dict, list)) for value in level)
+
+
+def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
+    """Strongest kind first, without repeats; among one kind as they came."""
+    return tuple(sorted(dict.fromkeys(identifiers), key=lambda identifier: _RANK[identifier.kind]))
+
+
+def unreadable(error: Exception) -> MalformedHit:
+    """A limit that is met only in translation makes the hit unreadable: nobody is there to be answered."""
+    return error if isinstance(error, MalformedHit) else MalformedHit("a hit within the limits", str(error))

@@ -1,0 +1,345 @@
+"""The graph in SQL: SQLite or PostgreSQL, through SQLAlchemy Core. Its tables are in `graph_tables`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from sqlalchemy import Column, Connection, Engine, Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cdp.errors import GraphConflict
+from cdp.model import Identifier, Millis, PersonId, SetId
+from cdp.records import chunks, reading, writing
+from identity.changes import ChangeKind, Turn
+from identity.graph import Commit, Head, Neighbourhood, PairKey, StoredTurn, Value
+from identity.graph_tables import (
+    identifier_set,
+    membership,
+    metadata,
+    observation,
+    refusal,
+    seen_together,
+    set_member,
+    turn,
+    value,
+    version,
+)
+from identity.observation import ObservationId, Proof
+from identity.resolve import State
+
+__all__ = ["SqlGraph", "metadata"]
+
+STORE = "graph"
+PAIR_SHIFT = 31
+"""Bits for the second number of a pair's key: room for two thousand million values."""
+
+_PARTNERS = msgspec.json.Decoder(dict[str, int])
+
+
+class SqlGraph:
+    """`identity.graph.Graph` on one SQL database. The engine is the caller's until `close`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # Evidence
+
+    def head(self) -> Head:
+        with reading(self._engine, STORE) as db:
+            seq = db.execute(select(func.max(version.c.seq))).scalar()
+            births = db.execute(select(func.max(value.c.number))).scalar()
+        return Head(seq or 0, births or 0)
+
+    def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
+        return {ObservationId(row[0]) for row in self._rows(select(observation.c.id), observation.c.id, observations)}
+
+    def values(self, pids: Collection[PersonId]) -> list[Value]:
+        return [_value(row) for row in self._rows(select(value), value.c.pid, pids)]
+
+    def pairs(self, keys: Collection[PairKey]) -> dict[PairKey, Proof]:
+        rows = self._rows(_PAIRS, seen_together.c.key, [_pair_key(key) for key in keys])
+        return {(row.a, row.b): _proof(row) for row in rows}
+
+    def neighbourhood(self, components: Collection[int], *, pairs: bool) -> Neighbourhood:
+        values = [_value(row) for row in self._rows(select(value), value.c.component, components)]
+        numbers = {each.number for each in values}
+        rows = self._rows(_PAIRS, seen_together.c.a, numbers) if pairs else ()
+        return Neighbourhood(values, {(row.a, row.b): _proof(row) for row in rows if row.b in numbers})
+
+    def commit(self, commit: Commit) -> None:
+        with writing(self._engine, STORE) as db:
+            try:
+                db.execute(insert(version), {"seq": commit.seq, "at": commit.at})
+            except IntegrityError as error:
+                raise GraphConflict(commit.seq) from error
+            _write_values(db, commit)
+            _write_evidence(db, commit)
+            _write_sets(db, commit)
+            _write_memberships(db, commit)
+            _write_reasons(db, commit)
+
+    # Sets
+
+    def members(self, sets: Collection[SetId]) -> dict[SetId, tuple[Identifier, ...]]:
+        wanted = select(set_member.c.set_id, value.c.kind, value.c.value).join(
+            value, value.c.number == set_member.c.value
+        )
+        found: defaultdict[SetId, list[Identifier]] = defaultdict(list)
+        for row in self._rows(wanted, set_member.c.set_id, sets):
+            found[row.set_id].append(Identifier(row.kind, row.value))
+        return {each: tuple(sorted(members)) for each, members in found.items()}
+
+    def persons(self, sets: Collection[SetId]) -> dict[SetId, PersonId | None]:
+        wanted = (
+            select(identifier_set.c.id, _person.c.pid)
+            .outerjoin(value, value.c.number == identifier_set.c.owner)
+            .outerjoin(_person, _person.c.number == value.c.person)
+        )
+        return {row.id: row.pid for row in self._rows(wanted, identifier_set.c.id, sets)}
+
+    def owned(self, owners: Collection[int]) -> dict[SetId, int]:
+        wanted = select(identifier_set.c.id, identifier_set.c.owner)
+        return {row.id: row.owner for row in self._rows(wanted, identifier_set.c.owner, owners)}
+
+    def moved_since(self, seq: int) -> set[SetId]:
+        moved = select(identifier_set.c.id).join(membership, membership.c.value == identifier_set.c.owner)
+        with reading(self._engine, STORE) as db:
+            own = db.execute(select(identifier_set.c.id).where(identifier_set.c.seq > seq)).scalars()
+            return {SetId(each) for each in (*own, *db.execute(moved.where(membership.c.from_seq > seq)).scalars())}
+
+    # Persons
+
+    def value(self, pid: PersonId) -> tuple[Value, PersonId | None] | None:
+        wanted = select(value, _person.c.pid.label("person_pid")).outerjoin(_person, _person.c.number == value.c.person)
+        with reading(self._engine, STORE) as db:
+            row = db.execute(wanted.where(value.c.pid == pid)).one_or_none()
+        return None if row is None else (_value(row), row.person_pid)
+
+    def identifiers(self, person: int) -> list[Value]:
+        with reading(self._engine, STORE) as db:
+            rows = db.execute(select(value).where(value.c.person == person).order_by(value.c.number))
+            return [_value(row) for row in rows]
+
+    def links(self, person: int) -> list[tuple[Identifier, Identifier, Proof]]:
+        a, b = value.alias("va"), value.alias("vb")
+        wanted = (
+            _PAIRS.add_columns(a.c.kind.label("a_kind"), a.c.value.label("a_value"))
+            .add_columns(b.c.kind.label("b_kind"), b.c.value.label("b_value"))
+            .join(a, (a.c.number == seen_together.c.a) & (a.c.person == person))
+            .join(b, (b.c.number == seen_together.c.b) & (b.c.person == person))
+        )
+        with reading(self._engine, STORE) as db:
+            return [_link(row) for row in db.execute(wanted)]
+
+    def sets(self, person: int) -> list[SetId]:
+        owned = select(identifier_set.c.id).join(value, value.c.number == identifier_set.c.owner)
+        with reading(self._engine, STORE) as db:
+            return [SetId(each) for each in db.execute(owned.where(value.c.person == person)).scalars()]
+
+    def history(self, values: Collection[int]) -> list[tuple[int, Millis, StoredTurn]]:
+        wanted = select(turn, version.c.at).join(version, version.c.seq == turn.c.seq)
+        rows = [
+            *self._rows(wanted, turn.c.person, values),
+            *self._rows(wanted, turn.c.other, values),
+        ]
+        keys = sorted({(row.seq, row.n) for row in rows})
+        whole = [row for row in self._rows(wanted, turn.c.seq, {seq for seq, _ in keys}) if (row.seq, row.n) in keys]
+        whole.sort(key=lambda row: (row.seq, row.n, row.other))
+        return [_turn(list(parts)) for _, parts in groupby(whole, key=lambda row: (row.seq, row.n))]
+
+    def members_as_of(self, seq: int) -> dict[PersonId, set[Identifier]]:
+        wanted = (
+            select(_person.c.pid, value.c.kind, value.c.value)
+            .select_from(membership)
+            .join(value, value.c.number == membership.c.value)
+            .join(_person, _person.c.number == membership.c.person)
+            .where(membership.c.from_seq <= seq, or_(membership.c.to_seq.is_(None), membership.c.to_seq > seq))
+        )
+        found: defaultdict[PersonId, set[Identifier]] = defaultdict(set)
+        with reading(self._engine, STORE) as db:
+            for row in db.execute(wanted):
+                found[row.pid].add(Identifier(row.kind, row.value))
+        return dict(found)
+
+    # The whole store
+
+    def pids(self, numbers: Collection[int]) -> dict[int, PersonId]:
+        rows = self._rows(select(value.c.number, value.c.pid), value.c.number, numbers)
+        return {row.number: row.pid for row in rows}
+
+    def probe(self) -> None:
+        self.head()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _rows(self, wanted: Select[Any], column: Column[Any], keys: Collection[Any]) -> Iterator[Row[Any]]:
+        """The rows where the column is one of `keys`, whole before the first is handed out."""
+        if not keys:
+            return iter(())
+        rows: list[Row[Any]] = []
+        with reading(self._engine, STORE) as db:
+            for some in chunks(sorted(keys)):
+                rows += db.execute(wanted.where(column.in_(some)))
+        return iter(rows)
+
+
+_person = value.alias("person")
+_PAIRS = select(
+    seen_together.c.a,
+    seen_together.c.b,
+    seen_together.c.strength,
+    seen_together.c.at,
+    seen_together.c.since,
+    seen_together.c.observation,
+)
+
+
+def _pair_key(pair: PairKey) -> int:
+    return pair[0] << PAIR_SHIFT | pair[1]
+
+
+def _value(row: Row[Any]) -> Value:
+    return Value(
+        number=row.number,
+        pid=row.pid,
+        identifier=Identifier(row.kind, row.value),
+        state=State(row.state),
+        reason=row.reason,
+        component=row.component,
+        person=row.person,
+        contested=row.contested,
+        partners=_PARTNERS.decode(row.partners),
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+    )
+
+
+def _proof(row: Row[Any]) -> Proof:
+    return Proof(row.strength, row.at, row.since, ObservationId(row.observation))
+
+
+def _link(row: Row[Any]) -> tuple[Identifier, Identifier, Proof]:
+    a, b = sorted((Identifier(row.a_kind, row.a_value), Identifier(row.b_kind, row.b_value)))
+    return a, b, _proof(row)
+
+
+def _turn(parts: Sequence[Row[Any]]) -> tuple[int, Millis, StoredTurn]:
+    first = parts[0]
+    others = tuple(row.other for row in parts)
+    return first.seq, first.at, StoredTurn(Turn(ChangeKind(first.kind), first.person, others), first.cause)
+
+
+def _write_values(db: Connection, commit: Commit) -> None:
+    conclusions = [
+        "state",
+        "reason",
+        "component",
+        "person",
+        "contested",
+        "partners",
+        "first_seen",
+        "last_seen",
+    ]
+    if commit.born:
+        db.execute(insert(value), [_value_row(each) for each in commit.born])
+    if commit.changed:
+        statement = update(value).where(value.c.number == bindparam("its_number"))
+        statement = statement.values({name: bindparam(f"new_{name}") for name in conclusions})
+        rows = ((each.number, _value_row(each)) for each in commit.changed)
+        db.execute(
+            statement,
+            [{"its_number": number, **{f"new_{name}": row[name] for name in conclusions}} for number, row in rows],
+        )
+
+
+def _value_row(each: Value) -> dict[str, Any]:
+    return {
+        "number": each.number,
+        "pid": each.pid,
+        "kind": each.identifier.kind,
+        "value": each.identifier.value,
+        "state": each.state.value,
+        "reason": each.reason,
+        "component": each.component,
+        "person": each.person,
+        "contested": each.contested,
+        "partners": msgspec.json.encode(each.partners).decode(),
+        "first_seen": each.first_seen,
+        "last_seen": each.last_seen,
+    }
+
+
+def _write_evidence(db: Connection, commit: Commit) -> None:
+    if commit.observations:
+        columns = ("id", "set_id", "strength", "occurred_at", "source", "refused")
+        db.execute(insert(observation), [dict(zip(columns, each, strict=True)) for each in commit.observations])
+    if commit.new_pairs:
+        rows = [
+            {"key": _pair_key(key), "a": key[0], "b": key[1], **proof._asdict()}
+            for key, proof in commit.new_pairs.items()
+        ]
+        db.execute(insert(seen_together), rows)
+    if commit.changed_pairs:
+        statement = update(seen_together).where(seen_together.c.key == bindparam("its_key"))
+        statement = statement.values({name: bindparam(f"new_{name}") for name in Proof._fields})
+        db.execute(
+            statement,
+            [
+                {"its_key": _pair_key(key), **{f"new_{name}": field for name, field in proof._asdict().items()}}
+                for key, proof in commit.changed_pairs.items()
+            ],
+        )
+
+
+def _write_sets(db: Connection, commit: Commit) -> None:
+    if commit.new_sets:
+        rows = [{"id": each.id, "owner": each.owner, "seq": commit.seq} for each in commit.new_sets]
+        db.execute(insert(identifier_set), rows)
+        members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
+        if members:
+            db.execute(insert(set_member), members)
+    if commit.owners:
+        statement = update(identifier_set).where(identifier_set.c.id == bindparam("its_id"))
+        statement = statement.values(owner=bindparam("new_owner"), seq=commit.seq)
+        db.execute(statement, [{"its_id": each, "new_owner": owner} for each, owner in commit.owners.items()])
+
+
+def _write_memberships(db: Connection, commit: Commit) -> None:
+    born = {each.number for each in commit.born}
+    ended = [{"its_value": each.number} for each in commit.moved if each.number not in born]
+    if ended:
+        still_open = (membership.c.value == bindparam("its_value")) & membership.c.to_seq.is_(None)
+        db.execute(update(membership).where(still_open).values(to_seq=commit.seq), ended)
+    begun = [
+        {"value": each.number, "from_seq": commit.seq, "to_seq": None, "person": each.person}
+        for each in commit.moved
+        if each.person is not None
+    ]
+    if begun:
+        db.execute(insert(membership), begun)
+
+
+def _write_reasons(db: Connection, commit: Commit) -> None:
+    for some in chunks(sorted(commit.unsettled)):
+        db.execute(delete(refusal).where(or_(refusal.c.a.in_(some), refusal.c.b.in_(some))))
+    if commit.refusals:
+        db.execute(insert(refusal), [each._asdict() for each in commit.refusals])
+    rows = [
+        {
+            "seq": commit.seq,
+            "n": n,
+            "kind": each.turn.kind.value,
+            "person": each.turn.person,
+            "other": other,
+            "cause": each.cause,
+        }
+        for n, each in enumerate(commit.turns)
+        for other in each.turn.others
+    ]
+    if rows:
+        db.execute(insert(turn), rows)

@@ -1,0 +1,132 @@
+"""Observations: which identifiers met, when, and how well that proves that they are one person's.
+
+A stream repeats itself: the same login, the same visitor and device on every page. So what a stream says is kept
+once per day, as an assertion-day whose time is the beginning of its UTC day; a repeat adds nothing, and which of the
+repeats came first cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple, NewType
+from uuid import UUID, uuid5
+
+import msgspec
+
+from cdp.model import Fact, Identifier, Millis, PersonId, SetId, Trust
+from identity.kinds import Policy
+
+ObservationId = NewType("ObservationId", int)
+"""63 bits of a hash of what makes the observation this one, so that a copy of it changes nothing."""
+
+MAX_IDENTIFIERS = 12
+"""Of one observation; of more the strongest count. Pairs grow with the square."""
+DAY_MS = 86_400_000
+CACHED = 131_072
+_PERSONS = UUID("7d5b2b8e-6c0f-5f4e-9d0a-0c5d3f1e8a77")
+
+STEWARD = 9
+PROVEN_LOGIN = 5
+STRENGTHS = {
+    (Fact.LOGIN, Trust.SERVER): 5,
+    (Fact.LOGIN, Trust.PUBLIC): 4,
+    (Fact.FORM, Trust.SERVER): 3,  # a row of a CRM, an order or a file
+    (Fact.FORM, Trust.PUBLIC): 2,
+    (Fact.CO_OCCURRENCE, Trust.SERVER): 1,
+    (Fact.CO_OCCURRENCE, Trust.PUBLIC): 1,
+}
+
+
+def strength_of(fact: Fact, trust: Trust, proven: bool = False) -> int:
+    """The class of proof, 1 to 5; `proven` says that the identify carried a valid signature of the team's server."""
+    return PROVEN_LOGIN if proven and fact is Fact.LOGIN else STRENGTHS[fact, trust]
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """Identifiers that met in one event or one row, such as all those of one login.
+
+    `strength` is the class of proof (9 steward … 1 co-occurrence); `occurred_at` is UTC and the event's own time, or
+    the beginning of its day, so that a replay yields the same links. `id` names the content: two observations with
+    one id are one.
+    """
+
+    id: ObservationId
+    identifiers: tuple[Identifier, ...]
+    strength: int
+    occurred_at: Millis
+    source: str = ""
+
+
+class Proof(NamedTuple):
+    """What all observations of one pair say together: the strongest, and among those the latest.
+
+    `since` is the first time at that strength, `at` the last, `observation` the one of that last time.
+    """
+
+    strength: int
+    at: Millis
+    since: Millis
+    observation: ObservationId
+
+    @classmethod
+    def of(cls, observation: Observation) -> Proof:
+        return cls(observation.strength, observation.occurred_at, observation.occurred_at, observation.id)
+
+
+def fold(one: Proof, other: Proof) -> Proof:
+    """Both proofs as one. Commutative, associative and idempotent, so that no order or repeat of evidence matters."""
+    if one.strength != other.strength:
+        return max(one, other)
+    best = max(one, other, key=lambda proof: (proof.at, -proof.observation))
+    return Proof(one.strength, best.at, min(one.since, other.since), best.observation)
+
+
+class Link(NamedTuple):
+    """Two identifiers of one person, a < b, and the best proof that they are."""
+
+    a: Identifier
+    b: Identifier
+    proof: Proof
+
+
+@lru_cache(CACHED)
+def assertion(
+    policy: Policy, source: str, identifiers: tuple[Identifier, ...], strength: int, day: int
+) -> Observation | None:
+    """What a stream says on one day (days since 1970 in UTC); None where it says nothing that could join.
+
+    `identifiers` are the usable ones of an event: neither invalid nor blocked. Kinds that change no conclusion are
+    left out.
+    """
+    kept = tuple(sorted({each for each in identifiers if policy.counts(each.kind)}))
+    if len(kept) < 2 or not any(policy.links(each.kind) for each in kept):
+        return None
+    identity = f"{source}\0{strength}\0{set_id(kept)}\0{day}"
+    return Observation(observation_id(identity), kept, strength, day * DAY_MS, source)
+
+
+def observation_id(text: str) -> ObservationId:
+    """The id for an observation that brings a name of its own, or for what makes it this one."""
+    return ObservationId(_hash63(text))
+
+
+@lru_cache(CACHED)
+def set_id(identifiers: tuple[Identifier, ...]) -> SetId:
+    """Names a set of identifiers; their order and repeats do not matter. Positive, 63 bits."""
+    return SetId(_hash63("\0".join(f"{each.kind}\0{each.value}" for each in sorted(set(identifiers)))))
+
+
+def pid(identifier: Identifier) -> PersonId:
+    """The person id that this value gives to whoever owns it, should it be the first-born of that person's values."""
+    return PersonId(str(uuid5(_PERSONS, f"{identifier.kind}\0{identifier.value}")))
+
+
+def strongest(identifiers: Iterable[Identifier], policy: Policy) -> list[Identifier]:
+    """Each once, by priority of its kind and then by itself, so that the same set has the same order for all."""
+    return sorted(set(identifiers), key=lambda each: (-policy.kind(each.kind).priority, each))
+
+
+def _hash63(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()) >> 1

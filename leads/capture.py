@@ -1,0 +1,213 @@
+"""The desk where leads are captured and kept up to date for a day.
+
+A lead comes by a call or in a tracked event. Either way what it says of identifiers becomes evidence first, then
+the trail of the person is frozen, then the lead is written; a repeat of it finds the lead that is there. An event
+of a batch is frozen and written with its batch, so doing the batch again changes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import Connection, Engine
+
+from cdp.model import Event, Fact, Identifier, Millis, PersonId, SetId, Trust
+from cdp.moments import now_ms
+from cdp.records import reading, writing
+from cdp.vault import Vault
+from identity.engine import IdentityEngine
+from identity.kinds import BUILT_IN, blocked
+from identity.observation import Observation, observation_id, set_id, strength_of, strongest
+from leads import store
+from leads.clear import ClearValues
+from leads.contact import check_contact, consent_of, fields_of
+from leads.freeze import freeze
+from leads.late import Found, OpenTrails
+from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited
+from leads.read import LeadReader
+from leads.request import LeadRequest, enquiry_of
+from profiles.interests import Topics
+from profiles.store import EventStore, StoredEvent
+
+log = structlog.get_logger()
+
+NO_SET = SetId(0)
+AT_ONCE = Waited(complete=True)
+
+
+class LeadDesk(LeadReader):
+    """Captures leads, and reads them as `LeadReader` does. Thread-safe.
+
+    Knows the leads of the last 24 hours from its start on, so that every event can be looked at for them.
+    """
+
+    def __init__(
+        self,
+        records: Engine,
+        identity: IdentityEngine,
+        events: EventStore,
+        vault: Vault,
+        topics: Topics,
+        *,
+        region: str = "CN",
+        clock: Callable[[], Millis] = now_ms,
+    ) -> None:
+        super().__init__(records, identity, vault, region=region, clock=clock)
+        self._events = events
+        self._topics = topics
+        self._open = OpenTrails(identity, events)
+        with reading(records) as connection:
+            recent = store.frozen_since(connection, clock() - ADDITIONS_MS)
+        for lead in recent:
+            self._open.watch(lead, settled=False)
+
+    def capture(self, request: LeadRequest, *, waited: Waited, actor: str) -> tuple[dict[str, Any], bool]:
+        """Capture a lead that somebody sends; the lead, masked, and whether it is new.
+
+        Durable on return. The same (source, external_id) again, also at the same moment, gives the lead that was
+        first. `waited` tells how the caller's wait for earlier events ended. Raises Refused, see `request`.
+        """
+        enquiry = enquiry_of(request, region=self._region)
+        if there := self.existing(enquiry.source, enquiry.external_id):
+            return there, False
+        draft, unusable = self._draft(enquiry)
+        at = self._clock()
+        changed = self._absorb(draft, unusable, at)
+        lead = self._freeze(draft, waited, at)
+        found = self._open.find([], changed, at=at)
+        with writing(self._records) as connection:
+            created = self.write(connection, [lead], found) == [draft.id]
+        self.written([lead], found)
+        if not created:
+            self._watch_again(draft.id)
+        log.info("lead_captured", lead=draft.id, source=draft.source, new=created, actor=actor)
+        return self.lead(draft.id), created
+
+    def from_event(self, event: Event, contact: Mapping[str, Any], subject: SetId) -> Draft:
+        """The lead in a tracked event whose personal values are tokens already.
+
+        `contact` is what `contact_of` found, still clear; `subject` is the set of the event's identifiers, which
+        include those of the contact. What is typed wrong is kept and marked, for there is nobody to ask again.
+        """
+        checked = check_contact(contact, region=self._region)
+        properties = msgspec.json.decode(event.properties)
+        fields = fields_of(properties)
+        safe = ClearValues(self._vault, region=self._region)
+        source = safe.text(event.source)
+        external_id = f"event:{event.id}"
+        return Draft(
+            id=_lead_id(source, external_id),
+            source=source,
+            external_id=external_id,
+            subject=subject,
+            own=tuple(strongest(event.identifiers, BUILT_IN)),
+            contact={kind: safe.token(kind, value) for kind, value in checked.values.items()},
+            doubtful=checked.doubtful,
+            channel=fields.get("channel") or event.campaign.medium or None,
+            campaign=safe.document(msgspec.to_builtins(event.campaign)),
+            interest={name: fields[name] for name in INTEREST_FIELDS if name in fields},
+            consent=consent_of(properties),
+            clear=safe.clear,
+        )
+
+    def freeze(self, drafts: Sequence[Draft], *, at: Millis, waited: Waited = AT_ONCE) -> list[Lead]:
+        """Freeze the trails of a batch's leads after its events and evidence are stored; known leads are left out."""
+        if not drafts:
+            return []
+        with reading(self._records) as connection:
+            present = store.present(connection, [draft.id for draft in drafts])
+        return [self._freeze(draft, waited, at) for draft in drafts if draft.id not in present]
+
+    def additions_for(self, stored: Sequence[StoredEvent], changed: Collection[SetId], *, at: Millis) -> Found:
+        """What newly stored events, and sets that are now another person's, add to the leads of the last 24 hours.
+
+        Asked before the leads of the same batch are frozen, whose trails have its events already.
+        """
+        return self._open.find(stored, changed, at=at)
+
+    def write(self, connection: Connection, leads: Iterable[Lead], found: Found) -> list[LeadId]:
+        """Write leads and additions in the caller's transaction; which of the leads were new."""
+        new = []
+        for lead in leads:
+            self._vault.remember(connection, lead.draft.clear, at=lead.trail.frozen_at)
+            if store.insert(connection, lead):
+                new.append(lead.draft.id)
+        store.add(connection, found.additions)
+        return new
+
+    def written(self, leads: Iterable[Lead], found: Found) -> None:
+        """Say that the transaction of `write` is durable."""
+        for lead in leads:
+            self._vault.committed(lead.draft.clear)
+        self._open.settle(found)
+
+    def _draft(self, enquiry: Enquiry) -> tuple[Draft, dict[Identifier, str]]:
+        """What is kept of an enquiry, and which of its identifiers must never link, with the reason."""
+        safe = ClearValues(self._vault, region=self._region)
+        source = safe.text(enquiry.source)
+        external_id = safe.text(enquiry.external_id) if enquiry.external_id else None
+        lead_id = _lead_id(source, external_id)
+        # Without any identifier the lead itself is all that is known of the person.
+        given = enquiry.identifiers or (Identifier("lead_id", lead_id),)
+        stored = {safe.identifier(each): blocked(each.kind, each.value) for each in given}
+        own = tuple(strongest(stored, BUILT_IN))
+        draft = Draft(
+            id=lead_id,
+            source=source,
+            external_id=external_id,
+            subject=set_id(own),
+            own=own,
+            contact={kind: safe.token(kind, value) for kind, value in enquiry.contact.items()},
+            doubtful=enquiry.doubtful,
+            channel=safe.text(enquiry.channel) if enquiry.channel else None,
+            campaign=safe.document(enquiry.campaign),
+            interest=safe.document(enquiry.interest),
+            consent=safe.document(enquiry.consent) if enquiry.consent else None,
+            clear=safe.clear,
+        )
+        return draft, {each: reason for each, reason in stored.items() if reason}
+
+    def _absorb(self, draft: Draft, unusable: Mapping[Identifier, str], at: Millis) -> frozenset[SetId]:
+        """Make the form evidence; returns the sets that are now another person's."""
+        met = tuple(sorted(each for each in draft.own if each not in unusable))
+        form = strength_of(Fact.FORM, Trust.PUBLIC)
+        said = [Observation(observation_id(f"lead\0{draft.id}"), met, form, at, draft.source)] if len(met) > 1 else []
+        return self._identity.absorb({draft.subject: draft.own}, said, blocked=unusable).sets
+
+    def _freeze(self, draft: Draft, waited: Waited, at: Millis) -> Lead:
+        person = self._identity.person_of_set(draft.subject) if draft.subject else None
+        sets = self._sets_of(draft.subject, person)
+        # Watched first and read then, so that nothing that comes in between is missed (`OpenTrails`).
+        self._open.watch(store.OpenLead(draft.id, draft.subject, at, sets))
+        sets = self._sets_of(draft.subject, person)
+        self._open.know(draft.id, sets)
+        trail = freeze(
+            self._identity, self._events, self._topics, person=person, own=draft.own, sets=sets, waited=waited, at=at
+        )
+        return Lead(draft, trail)
+
+    def _sets_of(self, subject: SetId, person: PersonId | None) -> tuple[SetId, ...]:
+        if person is None:
+            return (subject,) if subject else ()
+        return tuple(sorted({subject, *self._identity.sets_of(person)}))
+
+    def _watch_again(self, lead_id: LeadId) -> None:
+        """Watch a lead as another call stored it first."""
+        with reading(self._records) as connection:
+            found = store.find(connection, lead_id)
+        if found is not None and found.behaviour is not None:
+            sets = tuple(map(SetId, found.behaviour.sets))
+            self._open.watch(store.OpenLead(lead_id, found.row.subject, found.row.frozen_at, sets), settled=False)
+
+
+def _lead_id(source: str, external_id: str | None) -> LeadId:
+    """The same for the same lead, so that a repeat is recognised wherever it comes in."""
+    if external_id is None:
+        return LeadId(f"ld_{secrets.token_hex(12)}")
+    name = f"{source}\0{external_id}".encode()
+    return LeadId(f"ld_{blake2b(name, digest_size=12).hexdigest()}")

@@ -1,0 +1,136 @@
+"""Reading leads: by id, as pages, by person, by a contact value; masked unless the reader may see more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from cdp.audit import note_shown
+from cdp.errors import NotFound
+from cdp.model import Identifier, Millis, PersonId
+from cdp.records import reading
+from cdp.vault import Vault
+from identity.engine import IdentityEngine
+from identity.normalise import normalise
+from leads import show, store
+from leads.clear import ClearValues
+from leads.lead import CONTACT_FIELDS
+from profiles.store import Cursor
+
+Page = tuple[list[dict[str, Any]], Cursor | None]
+"""Leads, and where the next page begins."""
+
+
+class LeadReader:
+    """Leads in the contract's shape. With `reveal`, each clear value shown to `actor` leaves an audit row first."""
+
+    def __init__(
+        self,
+        records: Engine,
+        identity: IdentityEngine,
+        vault: Vault,
+        *,
+        region: str,
+        clock: Callable[[], Millis],
+    ) -> None:
+        self._records = records
+        self._identity = identity
+        self._vault = vault
+        self._region = region
+        self._clock = clock
+
+    def existing(self, source: str, external_id: str | None) -> dict[str, Any] | None:
+        """The lead that a sender already sent under this id, masked; for an answer without waiting."""
+        if not external_id:
+            return None
+        safe = ClearValues(self._vault, region=self._region)
+        with reading(self._records) as connection:
+            lead_id = store.id_of(connection, safe.text(source), safe.text(external_id))
+        return None if lead_id is None else self.lead(lead_id)
+
+    def lead(self, lead_id: str, *, reveal: bool = False, actor: str = "") -> dict[str, Any]:
+        """One lead in the contract's shape; each clear value in it leaves an audit row. Raises NotFound."""
+        with reading(self._records) as connection:
+            found = store.find(connection, lead_id)
+            additions = store.additions_of(connection, lead_id) if found else []
+        if found is None:
+            raise NotFound("lead", lead_id)
+        return self._shown([(found, show.whole(found, additions))], reveal=reveal, actor=actor)[0]
+
+    def leads(
+        self,
+        *,
+        stage: str | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+        cursor: Cursor | None = None,
+        reveal: bool = False,
+        actor: str = "",
+    ) -> Page:
+        """A page of leads without the events of their trails, newest first, and where the next page begins."""
+        with reading(self._records) as connection:
+            found = store.page(connection, limit=limit + 1, before=cursor, stage=stage, owner=owner)
+        shown = self._cards(found[:limit], reveal=reveal, actor=actor)
+        return shown, _cursor_after(found, limit)
+
+    def leads_of(
+        self,
+        person: PersonId,
+        *,
+        limit: int = 100,
+        cursor: Cursor | None = None,
+        reveal: bool = False,
+        actor: str = "",
+    ) -> Page:
+        """A page of the leads that are this person's now, as `leads`."""
+        subjects = self._identity.sets_of(person)
+        with reading(self._records) as connection:
+            found = store.page(connection, limit=limit + 1, before=cursor, subjects=subjects)
+        return self._cards(found[:limit], reveal=reveal, actor=actor), _cursor_after(found, limit)
+
+    def lookup(self, kind: str, value: str, *, reveal: bool = False, actor: str = "") -> list[dict[str, Any]]:
+        """The leads that left this contact value, and those of the person who has this identifier, newest first."""
+        value = value.strip()
+        safe = ClearValues(self._vault, region=self._region)
+        same = normalise(kind, value, region=self._region) if kind not in ("name", "wechat") else value
+        person = self._identity.person_of(safe.identifier(Identifier(kind, same))) if same else None
+        with reading(self._records) as connection:
+            found = (
+                store.page(connection, limit=store.MAX_PAGE, subjects=self._identity.sets_of(person)) if person else []
+            )
+            if kind in CONTACT_FIELDS:
+                found += store.with_contact(
+                    connection, [self._vault.token(kind, each) for each in {value, same} if each]
+                )
+        by_id = {lead.row.id: lead for lead in found}
+        newest = sorted(by_id.values(), key=lambda lead: (-lead.row.created_at, lead.row.id))
+        return self._cards(newest, reveal=reveal, actor=actor)
+
+    def _cards(self, found: Iterable[store.StoredLead], *, reveal: bool, actor: str) -> list[dict[str, Any]]:
+        return self._shown([(lead, show.card(lead)) for lead in found], reveal=reveal, actor=actor)
+
+    def _shown(
+        self, found: Sequence[tuple[store.StoredLead, dict[str, Any]]], *, reveal: bool, actor: str
+    ) -> list[dict[str, Any]]:
+        bodies = [body | {"person": self._person_of(lead)} for lead, body in found]
+        tokens = {body["id"]: show.tokens_of(body) for body in bodies}
+        values = show.Shown(self._vault, set().union(*tokens.values()), reveal=reveal)
+        if reveal:
+            for lead_id, of_lead in tokens.items():
+                seen = sorted(of_lead & values.known)
+                note_shown(self._records, seen, actor=actor, subject=lead_id, at=self._clock())
+        return [show.show(body, values) for body in bodies]
+
+    def _person_of(self, lead: store.StoredLead) -> PersonId | None:
+        row = lead.row
+        person = self._identity.person_of_set(row.subject) if row.subject else None
+        return person or (self._identity.current(row.person_at_capture) if row.person_at_capture else None)
+
+
+def _cursor_after(found: Sequence[store.StoredLead], limit: int) -> Cursor | None:
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1].row
+    return Cursor(last.created_at, last.id)

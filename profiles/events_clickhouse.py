@@ -1,0 +1,333 @@
+"""The event store on ClickHouse: the engine in this process (`chdb:///path`) or a server (`clickhouse://…`).
+
+Both speak one SQL and are opened by one client, so this is the only adapter. A write of a batch is two inserts,
+traits first, each one block under a token of its own: the engine drops a block whose token it has seen, so after a
+crash between the two, writing again adds what is missing. Readers that see an event thus see its traits too.
+
+An engine in the process takes one path at a time; several stores may be opened on it. A client serialises its
+calls, hence one for writing, a few for reading and one for slow work, each with caps of its own.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from cdp.errors import StoreUnavailable
+from cdp.model import Millis, SetId
+from profiles.rows import EVENT_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
+from profiles.store import Cursor, SetSummary, StoredEvent, TraitRow
+
+MIB = 1024 * 1024
+READERS = 3
+
+TOKENS_KEPT = 10_000
+"""Blocks whose tokens the engine remembers: minutes of the smallest batches, while a redo comes right after a crash."""
+
+ENGINE_OPTIONS = {
+    "mark_cache_size": 64 * MIB,
+    "index_mark_cache_size": 32 * MIB,
+    "primary_index_cache_size": 64 * MIB,
+    "uncompressed_cache_size": 128 * MIB,
+    "query_condition_cache_size": 16 * MIB,
+    "background_pool_size": 2,
+}
+"""Caps of the embedded engine, in bytes but for the last, which is threads."""
+
+DURABLE = ", ".join(
+    f"{name} = {value}"
+    for name, value in {
+        "non_replicated_deduplication_window": TOKENS_KEPT,
+        "fsync_after_insert": 1,
+        "fsync_part_directory": 1,
+        # Merged parts replace synced ones at once, so they are synced too.
+        "min_rows_to_fsync_after_merge": 1,
+        "min_compressed_bytes_to_fsync_after_merge": 1,
+        # Small batches make many parts; rather slow than refused.
+        "parts_to_delay_insert": 3_000,
+        "parts_to_throw_insert": 100_000,
+        "merge_selecting_sleep_ms": 500,
+        "max_merge_selecting_sleep_ms": 5_000,
+        # What a part costs beside its rows: a batch of 20 takes a third less without these.
+        "auto_statistics_types": "''",
+        "string_serialization_version": "'single_stream'",
+        "compress_per_column_in_compact_parts": 0,
+        "write_marks_for_substreams_in_compact_parts": 0,
+        "compress_marks": 0,
+        "compress_primary_key": 0,
+        "ratio_of_defaults_for_sparse_serialization": 1,
+    }.items()
+)
+
+_COMMON = {"log_queries": 0, "query_profiler_real_time_period_ns": 0, "query_profiler_cpu_time_period_ns": 0}
+_READING = {
+    **_COMMON,
+    "output_format_json_quote_64bit_integers": 0,
+    "max_read_buffer_size": 65_536,
+    "max_query_size": 16 * MIB,
+}
+
+WRITER = {
+    **_COMMON,
+    "max_threads": 1,
+    "max_memory_usage": 1024 * MIB,
+    # A batch is one block, whatever its size, so that its token stands for the whole of it.
+    "async_insert": 0,
+    "input_format_parallel_parsing": 0,
+    "max_insert_block_size": 100_000_000,
+    "min_insert_block_size_rows": 100_000_000,
+    "min_insert_block_size_bytes": 16 * 1024 * MIB,
+    "max_partitions_per_insert_block": 0,
+    "input_format_json_read_objects_as_strings": 1,
+    "input_format_json_read_arrays_as_strings": 1,
+    "input_format_json_defaults_for_missing_elements_in_named_tuple": 1,
+}
+READER = {
+    **_READING,
+    "max_threads": 1,
+    "max_memory_usage": 256 * MIB,
+    "max_execution_time": 10,
+    "use_uncompressed_cache": 1,
+}
+BACKGROUND = {**_READING, "max_threads": 1, "max_memory_usage": 512 * MIB, "mutations_sync": 1}
+
+FIRST_WINDOW_MS = 600_000
+WINDOW_GROWTH = 16
+SCAN_PAGE = 5_000
+
+_T = TypeVar("_T")
+_row = msgspec.json.Decoder(list[Any])
+
+
+class ClickHouseEvents:
+    """See `profiles.store.EventStore`."""
+
+    def __init__(self, url: str) -> None:
+        self._closed = False
+        with _unavailable():
+            self._background = _open(url, BACKGROUND)
+            for statement in _schema():
+                self._background.command(statement)
+            self._writer = _open(url, WRITER)
+            self._reading = [_open(url, READER) for _ in range(READERS)]
+        self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        for client in self._reading:
+            self._readers.put(client)
+
+    def write(self, rows: Sequence[StoredEvent], *, token: str) -> None:
+        if not rows:
+            return
+        traits, events = trait_lines(rows), event_lines(rows)
+        with _unavailable():
+            if traits:
+                self._insert("traits", TRAIT_COLUMNS, traits, f"{token}/traits")
+            self._insert("events", EVENT_COLUMNS, events, f"{token}/events")
+
+    def _insert(self, table: str, columns: str, lines: bytes, token: str) -> None:
+        self._writer.raw_insert(
+            table,
+            column_names=[name.strip("`") for name in columns.split(", ")],
+            insert_block=lines,
+            fmt="JSONCompactEachRow",
+            settings={"insert_deduplication_token": token},
+        )
+
+    def trail(self, sets: Sequence[SetId], *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
+        if not sets:
+            return []
+        where = _of(sets)
+        values: dict[str, Any] = {}
+        if before is not None:
+            where += " AND occurred_at <= {at:Int64} AND (occurred_at, id) < ({at:Int64}, {id:String})"
+            values = {"at": before.at, "id": before.id}
+        return self._events(f"WHERE {where} ORDER BY occurred_at DESC, id DESC LIMIT {int(limit)}", values)
+
+    def recent(
+        self,
+        *,
+        limit: int,
+        before: Cursor | None = None,
+        start: Millis | None = None,
+        end: Millis | None = None,
+        name: str | None = None,
+        source: str | None = None,
+    ) -> list[dict[str, Any]]:
+        where = "received_at >= {low:Int64} AND received_at < {high:Int64}"
+        values: dict[str, Any] = {}
+        for column, value in (("name", name), ("source", source)):
+            if value is not None:
+                where += f" AND {column} = {{{column}:String}}"
+                values[column] = value
+        if before is not None:
+            where += " AND (received_at, id) < ({at:Int64}, {id:String})"
+            values |= {"at": before.at, "id": before.id}
+            end = before.at + 1 if end is None else min(end, before.at + 1)
+        found: list[dict[str, Any]] = []
+        for low, high in self._windows(start, end):
+            found += self._events(
+                f"WHERE {where} ORDER BY received_at DESC, id DESC LIMIT {int(limit) - len(found)}",
+                {**values, "low": low, "high": high},
+            )
+            if len(found) >= limit:
+                break
+        return found
+
+    def _windows(self, start: Millis | None, end: Millis | None) -> Iterator[tuple[Millis, Millis]]:
+        """Windows of receipt from the newest back, each wider: rows lie in the order of sets, so looking for the
+        newest reads every row of the time it looks at. The bounds come from the parts' own, at no cost."""
+        [(oldest, newest, count)] = self._query("SELECT min(received_at), max(received_at), count() FROM events")
+        if not count:
+            return
+        low_end = oldest if start is None else max(start, oldest)
+        high = newest + 1 if end is None else min(end, newest + 1)
+        width = FIRST_WINDOW_MS
+        while high > low_end:
+            low = max(low_end, high - width)
+            yield low, high
+            high, width = low, width * WINDOW_GROWTH
+
+    def event(self, event_id: str) -> dict[str, Any] | None:
+        found = self._events("WHERE id = {id:String} LIMIT 1", {"id": event_id})
+        return found[0] if found else None
+
+    def events_between(self, sets: Sequence[SetId], *, after: Millis, until: Millis) -> list[dict[str, Any]]:
+        if not sets:
+            return []
+        return self._events(
+            f"WHERE {_of(sets)} AND occurred_at > {{after:Int64}} AND occurred_at <= {{until:Int64}}"
+            " ORDER BY occurred_at, id",
+            {"after": after, "until": until},
+        )
+
+    def traits(self, sets: Sequence[SetId], *, until: Millis | None = None) -> list[TraitRow]:
+        if not sets:
+            return []
+        bound = "" if until is None else " AND occurred_at <= {until:Int64}"
+        rows = self._query(
+            "SELECT set, event, `order`, operation, name, value, source, occurred_at FROM traits"
+            f" WHERE {_of(sets)}{bound} ORDER BY occurred_at, event, `order`",
+            {} if until is None else {"until": until},
+        )
+        return [TraitRow(*row) for row in rows]
+
+    def summaries(self, sets: Sequence[SetId]) -> list[SetSummary]:
+        if not sets:
+            return []
+        rows = self._query(
+            f"SELECT set, count(), min(occurred_at), max(occurred_at) FROM events WHERE {_of(sets)} GROUP BY set"
+        )
+        return [SetSummary(*row) for row in rows]
+
+    def delete_sets(self, sets: Sequence[SetId]) -> int:
+        if not sets:
+            return 0
+        with _unavailable():
+            counted = self._background.raw_query(f"SELECT count() FROM events WHERE {_of(sets)}", fmt="TSV")
+            for table in ("traits", "events"):
+                self._background.command(f"ALTER TABLE {table} DELETE WHERE {_of(sets)}")
+        return int(counted)
+
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """In the order of (set, occurred_at, id); what is written meanwhile may or may not come."""
+        where = "1"
+        values: dict[str, Any] = {}
+        while True:
+            page = self._events(
+                f"WHERE {where} ORDER BY set, occurred_at, id LIMIT {SCAN_PAGE}", values, client=self._background
+            )
+            yield from page
+            if len(page) < SCAN_PAGE:
+                return
+            last = page[-1]
+            where = "set >= {set:Int64} AND (set, occurred_at, id) > ({set:Int64}, {at:Int64}, {id:String})"
+            values = {"set": last["set"], "at": last["occurred_at"], "id": last["id"]}
+
+    def count(self) -> int:
+        return int(self._query("SELECT count() FROM events")[0][0])
+
+    def probe(self) -> None:
+        with _unavailable():
+            self._writer.raw_insert("probes", insert_block=b"[1]", fmt="JSONCompactEachRow")
+        if self._query("SELECT max(at) FROM probes") != [[1]]:
+            raise StoreUnavailable("event", "what was written does not come back")
+
+    def trim(self, before: Millis) -> None:
+        with _unavailable():
+            for table in ("traits", "events"):
+                self._trim(table, int(before))
+
+    def _trim(self, table: str, before: Millis) -> None:
+        # Whole months are dropped, which costs nothing; only the month of the bound is rewritten.
+        bounds = self._query(
+            f"SELECT _partition_id, min(received_at), max(received_at) FROM {table} GROUP BY _partition_id",
+            client=self._background,
+        )
+        for partition, _, newest in bounds:
+            if newest < before:
+                self._background.command(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
+        if any(oldest < before <= newest for _, oldest, newest in bounds):
+            self._background.command(f"ALTER TABLE {table} DELETE WHERE received_at < {before}")
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for client in (*self._reading, self._writer, self._background):
+            client.close()
+
+    def _events(self, rest: str, values: dict[str, Any], *, client: Client | None = None) -> list[dict[str, Any]]:
+        return [
+            event_dict(row) for row in self._query(f"SELECT {EVENT_COLUMNS} FROM events {rest}", values, client=client)
+        ]
+
+    def _query(
+        self, sql: str, values: dict[str, Any] | None = None, *, client: Client | None = None
+    ) -> list[list[Any]]:
+        """Rows of a SELECT. Values are bound by the engine, never put into the text."""
+        with _unavailable():
+            if client is not None:
+                answer = client.raw_query(sql, values, fmt="JSONCompactEachRow")
+            else:
+                reader = self._readers.get()
+                try:
+                    answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
+                finally:
+                    self._readers.put(reader)
+        return _row.decode_lines(answer)
+
+
+def _open(url: str, settings: dict[str, int]) -> Client:
+    if url.startswith("chdb:"):
+        path = urlsplit(url).path
+        Path(path).mkdir(parents=True, exist_ok=True)
+        return clickhouse_connect.get_client(
+            interface="chdb", path=path, settings=settings, chdb_options={k: str(v) for k, v in ENGINE_OPTIONS.items()}
+        )
+    return clickhouse_connect.get_client(dsn=url, settings=settings, autogenerate_session_id=False)
+
+
+def _schema() -> list[str]:
+    text = (Path(__file__).parent / "events.sql").read_text(encoding="utf-8").replace("{durable}", DURABLE)
+    return [part for part in text.split(";\n") if part.strip()]
+
+
+def _of(sets: Sequence[SetId]) -> str:
+    """Sets are our own integers; `int` makes sure that nothing else enters the text."""
+    return f"set IN ({','.join(str(int(s)) for s in sets)})"
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except Error as error:
+        raise StoreUnavailable("event", str(error).partition("\n")[0][:300]) from error

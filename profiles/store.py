@@ -1,0 +1,106 @@
+"""The port of the event store: events and trait rows by identifier set, written once, never changed.
+
+The store knows no persons. Who a set belongs to is the identity graph's answer at the moment of reading; so a
+merge or its undo moves a whole trail without touching a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from cdp.model import Event, Millis, SetId
+
+
+class StoredEvent(msgspec.Struct):
+    """An event and the set it came with, as one row to write."""
+
+    event: Event
+    set: SetId
+
+
+class Cursor(NamedTuple):
+    """After which event a page goes on: its time on the list's own clock, and its id."""
+
+    at: Millis
+    id: str
+
+
+class TraitRow(NamedTuple):
+    """One stored trait change. `order` is unique within its event, so that a fold has one order for all."""
+
+    set: SetId
+    event: str
+    order: int
+    operation: str
+    name: str
+    value: str
+    source: str
+    occurred_at: Millis
+
+
+class SetSummary(NamedTuple):
+    set: SetId
+    events: int
+    first_seen: Millis
+    last_seen: Millis
+
+
+class EventStore(Protocol):
+    """Reads may run beside writes and beside each other, from any thread."""
+
+    def write(self, rows: Sequence[StoredEvent], *, token: str) -> None:
+        """Durably add events with their traits; on return they are synced to disk and every read sees them.
+
+        `token` names the batch: writing again with the token of an earlier write, also after a restart,
+        changes nothing, so the caller must give the same rows for the same token.
+        Raises StoreUnavailable, after which the same call may be repeated.
+        """
+
+    def trail(self, sets: Sequence[SetId], *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
+        """Events of these sets, newest `occurred_at` first, ties by id; dicts in the contract's Event shape
+        (times as Millis, identifier values as stored) with `set` besides."""
+
+    def recent(
+        self,
+        *,
+        limit: int,
+        before: Cursor | None = None,
+        start: Millis | None = None,
+        end: Millis | None = None,
+        name: str | None = None,
+        source: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Events of everybody, newest `received_at` first, ties by id, start ≤ received_at < end."""
+
+    def event(self, event_id: str) -> dict[str, Any] | None:
+        """One event by id."""
+
+    def events_between(self, sets: Sequence[SetId], *, after: Millis, until: Millis) -> list[dict[str, Any]]:
+        """As `trail`, all with after < occurred_at ≤ until, oldest first."""
+
+    def traits(self, sets: Sequence[SetId], *, until: Millis | None = None) -> list[TraitRow]:
+        """All trait rows of these sets with occurred_at ≤ until, in the order of (occurred_at, event, order)."""
+
+    def summaries(self, sets: Sequence[SetId]) -> list[SetSummary]:
+        """Count, first and last `occurred_at` of each set that has events, in no order."""
+
+    def delete_sets(self, sets: Sequence[SetId]) -> int:
+        """Erase all events and traits of these sets; returns how many events there were. Durable on return."""
+
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """Every stored event, in no order: for checks and moves."""
+
+    def count(self) -> int:
+        """How many events are stored."""
+
+    def probe(self) -> None:
+        """A write and a read through the engine. Raises StoreUnavailable."""
+
+    def trim(self, before: Millis) -> None:
+        """Delete events and traits received before that moment."""
+
+    def close(self) -> None:
+        """May be called twice."""

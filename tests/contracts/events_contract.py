@@ -1,0 +1,251 @@
+"""What every event store promises. An adapter inherits `EventStoreContract` and gives the fixture `store`, empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from cdp.model import (
+    App,
+    Campaign,
+    Device,
+    Event,
+    EventId,
+    EventType,
+    Identifier,
+    Operation,
+    Page,
+    SetId,
+    TraitChange,
+)
+from profiles.store import Cursor, EventStore, SetSummary, StoredEvent, TraitRow
+
+START = 1_760_000_000_000
+"""2025-10-09; most events of these tests happen within seconds of it."""
+
+MONTH_MS = 31 * 86_400_000
+
+
+def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent:
+    """An event that happened `number` seconds after START and was received a moment later, with its set."""
+    event: dict[str, Any] = {
+        "id": EventId(f"{number:032x}"),
+        "client_id": f"client-{number}",
+        "type": EventType.TRACK,
+        "name": "video_played",
+        "original_name": "VideoPlay",
+        "occurred_at": START + number * 1000,
+        "received_at": START + number * 1000 + 50,
+        "source": "site",
+        "dialect": "segment",
+        "hit": f"0-{number}",
+    }
+    return StoredEvent(Event(**(event | fields)), SetId(set_))
+
+
+def ids(events: Sequence[dict[str, Any]]) -> list[int]:
+    return [int(event["id"], 16) for event in events]
+
+
+class EventStoreContract:
+    def test_an_event_comes_back_in_the_shape_of_the_contract(self, store: EventStore) -> None:
+        written = make_stored(
+            1,
+            set_=2**63 - 1,
+            type=EventType.CLICK,
+            platform="web",
+            app=App(id="a1", version="2.0"),
+            session="s1",
+            identifiers=(Identifier("member_id", "m1"), Identifier("wx_openid", "wxa/o'\"\\1")),
+            page=Page(url="https://x.cn/x9?a=\t1", path="/x9", title="后排空间 🚗"),
+            campaign=Campaign(source="baidu", click_ids={"bd_vid": "77"}),
+            device=Device(kind="mobile", os="iOS"),
+            locale="zh-CN",
+            ip="203.0.113.9",
+            ip_city="上海",
+            properties='{"series":"X9","n":1.5,"deep":{"list":[1,null,true]},"s":"\\u0000\\n"}'.encode(),
+        )
+        store.write([written], token="shape")
+        assert store.event(written.event.id) == {
+            "id": written.event.id,
+            "client_id": "client-1",
+            "type": "click",
+            "name": "video_played",
+            "original_name": "VideoPlay",
+            "occurred_at": START + 1000,
+            "received_at": START + 1050,
+            "source": "site",
+            "dialect": "segment",
+            "platform": "web",
+            "app": {"id": "a1", "name": None, "version": "2.0"},
+            "session": "s1",
+            "identifiers": [{"kind": "member_id", "value": "m1"}, {"kind": "wx_openid", "value": "wxa/o'\"\\1"}],
+            "page": {"url": "https://x.cn/x9?a=\t1", "path": "/x9", "title": "后排空间 🚗", "referrer": None},
+            "campaign": {
+                "source": "baidu",
+                "medium": None,
+                "name": None,
+                "term": None,
+                "content": None,
+                "click_ids": {"bd_vid": "77"},
+            },
+            "device": {"kind": "mobile", "os": "iOS", "os_version": None, "browser": None, "model": None},
+            "locale": "zh-CN",
+            "ip_city": "上海",
+            "properties": {"series": "X9", "n": 1.5, "deep": {"list": [1, None, True]}, "s": "\0\n"},
+            "hit": "0-1",
+            "set": 2**63 - 1,
+        }
+
+    def test_a_bare_event_has_null_where_nothing_is_known(self, store: EventStore) -> None:
+        store.write([make_stored(1)], token="bare")
+        [event] = store.trail([SetId(7)], limit=1)
+        assert event["platform"] is None
+        assert event["session"] is None
+        assert event["locale"] is None
+        assert event["ip_city"] is None
+        assert set(event["page"].values()) == {None}
+        assert set(event["device"].values()) == {None}
+        assert set(event["app"].values()) == {None}
+        assert event["campaign"]["click_ids"] == {}
+        assert event["identifiers"] == []
+        assert event["properties"] == {}
+
+    def test_an_event_that_is_not_there_is_none(self, store: EventStore) -> None:
+        store.write([make_stored(1)], token="other")
+        assert store.event("no such id") is None
+
+    def test_writing_again_with_the_same_token_changes_nothing(self, store: EventStore) -> None:
+        batch = [make_stored(n, traits=(TraitChange(Operation.INCREMENT, "visits", "1"),)) for n in range(20)]
+        store.write(batch, token="again")
+        store.write(batch, token="again")
+        assert store.count() == 20
+        assert len(store.traits([SetId(7)])) == 20
+
+    def test_the_same_rows_with_another_token_are_other_facts(self, store: EventStore) -> None:
+        store.write([make_stored(1)], token="one")
+        store.write([make_stored(1)], token="two")
+        assert store.count() == 2
+
+    def test_a_large_batch_is_one_block_under_its_token(self, store: EventStore) -> None:
+        batch = [make_stored(n, set_=n % 1000 + 1, properties=b'{"note":"%s"}' % (b"x" * 300)) for n in range(20_000)]
+        store.write(batch, token="large")
+        store.write(batch, token="large")
+        assert store.count() == 20_000
+
+    def test_a_batch_across_months_is_dropped_as_a_whole_when_written_again(self, store: EventStore) -> None:
+        batch = [make_stored(n, received_at=START + n * MONTH_MS) for n in range(6)]
+        store.write(batch, token="months")
+        store.write(batch, token="months")
+        assert store.count() == 6
+
+    def test_an_empty_batch_is_no_write(self, store: EventStore) -> None:
+        store.write([], token="empty")
+        store.write([make_stored(1)], token="empty")
+        assert store.count() == 1
+
+    def test_a_trail_is_newest_first_over_all_sets_of_the_person_and_no_other(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 3 + 1) for n in range(9)], token="trail")
+        assert ids(store.trail([SetId(1), SetId(3)], limit=10)) == [8, 6, 5, 3, 2, 0]
+        assert ids(store.trail([SetId(1)], limit=2)) == [6, 3]
+        assert store.trail([], limit=10) == []
+
+    def test_paging_a_trail_neither_skips_nor_repeats_events_of_the_same_moment(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1, occurred_at=START + n // 5) for n in range(17)], token="pages")
+        sets, seen, before = [SetId(1), SetId(2)], [], None
+        while page := store.trail(sets, limit=3, before=before):
+            seen += ids(page)
+            before = Cursor(page[-1]["occurred_at"], page[-1]["id"])
+        assert seen == list(range(16, -1, -1))
+
+    def test_recent_is_by_receipt_and_pages_without_gaps(self, store: EventStore) -> None:
+        late = [make_stored(n, occurred_at=START - n, received_at=START + n // 3) for n in range(10)]
+        store.write(late, token="recent")
+        seen, before = [], None
+        while page := store.recent(limit=4, before=before):
+            seen += ids(page)
+            before = Cursor(page[-1]["received_at"], page[-1]["id"])
+        assert seen == list(range(9, -1, -1))
+
+    def test_recent_reaches_back_over_months_of_silence(self, store: EventStore) -> None:
+        store.write([make_stored(n, received_at=START + n * MONTH_MS) for n in range(4)], token="silence")
+        assert ids(store.recent(limit=10)) == [3, 2, 1, 0]
+
+    def test_recent_keeps_to_its_bounds_name_and_source(self, store: EventStore) -> None:
+        batch = [make_stored(n, received_at=START + n, source=("site", "app")[n % 2]) for n in range(10)]
+        store.write([*batch, make_stored(10, name="liked", received_at=START + 10)], token="filters")
+        assert ids(store.recent(limit=9, start=START + 3, end=START + 6)) == [5, 4, 3]
+        assert ids(store.recent(limit=9, source="app", end=START + 6)) == [5, 3, 1]
+        assert ids(store.recent(limit=9, name="liked")) == [10]
+        assert store.recent(limit=9, name="liked", source="app") == []
+        assert store.recent(limit=9, start=START + 11) == []
+
+    @pytest.mark.parametrize("text", ["' OR 1 = 1 --", "\\' OR 1 = 1 --", "{low:Int64}", "%s", "\n"])
+    def test_text_from_outside_is_a_value_and_never_a_query(self, store: EventStore, text: str) -> None:
+        store.write([make_stored(1), make_stored(2, name=text, source=text, id=EventId(text))], token="quote")
+        assert [event["id"] for event in store.recent(limit=9, name=text, source=text)] == [text]
+        assert store.recent(limit=9, name=text + "'") == []
+        found = store.event(text)
+        assert found is not None
+        assert found["name"] == text
+        assert ids(store.trail([SetId(7)], limit=9, before=Cursor(START + 2000, text))) == [1]
+
+    def test_events_between_are_after_the_first_and_until_the_second_moment(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1) for n in range(10)], token="between")
+        found = store.events_between([SetId(1)], after=START + 2000, until=START + 8000)
+        assert ids(found) == [4, 6, 8]
+
+    def test_traits_come_in_the_order_of_their_moment_event_and_place(self, store: EventStore) -> None:
+        first = TraitChange(Operation.SET, "city", '"上海"')
+        second = TraitChange(Operation.DELETE, "")
+        store.write([make_stored(2, traits=(first, second)), make_stored(1, set_=8, traits=(second,))], token="traits")
+        expected = [
+            TraitRow(SetId(8), f"{1:032x}", 0, "delete", "", "null", "site", START + 1000),
+            TraitRow(SetId(7), f"{2:032x}", 0, "set", "city", '"上海"', "site", START + 2000),
+            TraitRow(SetId(7), f"{2:032x}", 1, "delete", "", "null", "site", START + 2000),
+        ]
+        assert store.traits([SetId(7), SetId(8)]) == expected
+        assert store.traits([SetId(7), SetId(8)], until=START + 1000) == expected[:1]
+        assert store.traits([]) == []
+
+    def test_summaries_count_each_set_that_has_events(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1) for n in range(5)], token="summaries")
+        assert sorted(store.summaries([SetId(1), SetId(2), SetId(9)])) == [
+            SetSummary(SetId(1), 3, START, START + 4000),
+            SetSummary(SetId(2), 2, START + 1000, START + 3000),
+        ]
+        assert store.summaries([]) == []
+
+    def test_erased_sets_leave_nothing_and_a_redo_brings_nothing_back(self, store: EventStore) -> None:
+        changed = (TraitChange(Operation.SET, "city", '"x"'),)
+        batch = [make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(6)]
+        store.write(batch, token="erase")
+        assert store.delete_sets([SetId(1)]) == 3
+        store.write(batch, token="erase")
+        assert store.trail([SetId(1)], limit=9) == []
+        assert store.traits([SetId(1)]) == []
+        assert ids(store.trail([SetId(2)], limit=9)) == [5, 3, 1]
+        assert len(store.traits([SetId(2)])) == 3
+        assert store.delete_sets([SetId(1)]) == 0
+        assert store.delete_sets([]) == 0
+
+    def test_a_scan_gives_every_event_once(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1, occurred_at=START) for n in range(11_000)], token="scan")
+        assert sorted(ids(list(store.scan()))) == list(range(11_000))
+
+    def test_trim_deletes_what_was_received_before_whatever_its_own_time(self, store: EventStore) -> None:
+        changed = (TraitChange(Operation.SET, "city", '"x"'),)
+        old = [
+            make_stored(n, received_at=START + n * MONTH_MS // 2, occurred_at=START, traits=changed) for n in range(9)
+        ]
+        store.write(old, token="trim")
+        store.trim(START + 5 * MONTH_MS // 2)
+        assert sorted(ids(store.trail([SetId(7)], limit=20))) == [5, 6, 7, 8]
+        assert len(store.traits([SetId(7)])) == 4
+
+    def test_a_probe_writes_no_event(self, store: EventStore) -> None:
+        store.probe()
+        store.probe()
+        assert store.count() == 0

@@ -1,0 +1,157 @@
+"""The contract on the engine in this process, on a server where XUNJI_TEST_CLICKHOUSE_URL names one, and crashes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cdp.errors import StoreUnavailable
+from cdp.model import SetId
+from profiles.events_clickhouse import ClickHouseEvents
+from tests.contracts.events_contract import START, EventStoreContract, make_stored
+
+
+class OnClickHouse(EventStoreContract):
+    """One store for all tests, emptied before each: opening one takes longer than most of them."""
+
+    @pytest.fixture
+    def store(self, opened: ClickHouseEvents) -> ClickHouseEvents:
+        for table in ("events", "traits"):
+            opened._background.command(f"TRUNCATE TABLE {table}")
+        return opened
+
+
+class TestEmbedded(OnClickHouse):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def opened(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseEvents]:
+        store = ClickHouseEvents(f"chdb://{tmp_path_factory.mktemp('events')}")
+        yield store
+        store.close()
+        store.close()
+
+    def test_many_threads_read_while_one_writes(self, store: ClickHouseEvents) -> None:
+        wrong: list[object] = []
+
+        def read() -> None:
+            for _ in range(10):
+                events = store.trail([SetId(7)], limit=500)
+                if len(events) % 20 or len(store.traits([SetId(7)])):
+                    wrong.append(len(events))
+
+        readers = [threading.Thread(target=read) for _ in range(6)]
+        for thread in readers:
+            thread.start()
+        for batch in range(10):
+            store.write([make_stored(batch * 20 + n) for n in range(20)], token=f"beside-{batch}")
+        for thread in readers:
+            thread.join()
+        assert wrong == []
+        assert len(store.trail([SetId(7)], limit=500)) == 200
+
+    def test_hundreds_of_small_batches_are_never_refused(self, store: ClickHouseEvents) -> None:
+        for batch in range(300):
+            store.write([make_stored(batch)], token=f"small-{batch}")
+        store.write([make_stored(0)], token="small-0")
+        assert store.count() == 300
+
+
+@pytest.mark.skipif("XUNJI_TEST_CLICKHOUSE_URL" not in os.environ, reason="no ClickHouse server is named")
+class TestServer(OnClickHouse):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def opened(cls) -> Iterator[ClickHouseEvents]:
+        store = ClickHouseEvents(os.environ["XUNJI_TEST_CLICKHOUSE_URL"])
+        yield store
+        store.close()
+
+
+WRITER = """
+import sys
+from cdp.model import Operation, TraitChange
+from profiles import events_clickhouse
+from tests.contracts.events_contract import make_stored
+
+path, crash = sys.argv[1:]
+store = events_clickhouse.ClickHouseEvents(f"chdb://{path}")
+insert = store._insert
+
+def crashing(table, *rest):
+    if crash == f"before {table}":
+        print("ready", flush=True)
+        sys.stdin.read()
+    insert(table, *rest)
+
+store._insert = crashing
+batch = [make_stored(n, traits=(TraitChange(Operation.INCREMENT, "visits", "1"),)) for n in range(3_000)]
+store.write(batch, token="crash")
+print("ready" if crash else f"{store.count()} {len(store.traits([7]))}", flush=True)
+if crash:
+    sys.stdin.read()
+"""
+
+
+def run(folder: Path, *, kill: str = "") -> str:
+    """Write one batch in a process of its own; with `kill`, end it with SIGKILL at that point. Gives its last word."""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder), kill],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    said = process.stdout.readline().strip()
+    if kill:
+        process.send_signal(signal.SIGKILL)
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(timeout=60)
+    return said
+
+
+@pytest.mark.parametrize("moment", ["before traits", "before events", "after events"])
+def test_a_redo_after_sigkill_heals_the_batch_and_repeats_nothing(tmp_path: Path, moment: str) -> None:
+    assert run(tmp_path, kill=moment) == "ready"
+    assert run(tmp_path) == "3000 3000"
+    assert run(tmp_path) == "3000 3000"
+
+
+def test_an_event_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
+    run(tmp_path, kill="after events")
+    store = ClickHouseEvents(f"chdb://{tmp_path}")
+    try:
+        assert [event["occurred_at"] for event in store.trail([SetId(7)], limit=1)] == [START + 2_999_000]
+    finally:
+        store.close()
+
+
+def test_what_goes_wrong_in_the_engine_is_retryable(tmp_path: Path) -> None:
+    store = ClickHouseEvents(f"chdb://{tmp_path}")
+    try:
+        store._background.command("RENAME TABLE events TO away")
+        with pytest.raises(StoreUnavailable, match="event store"):
+            store.write([make_stored(1)], token="retried")
+        with pytest.raises(StoreUnavailable, match="event store"):
+            store.trail([SetId(7)], limit=1)
+        store._background.command("RENAME TABLE away TO events")
+        store.write([make_stored(1)], token="retried")
+        assert store.count() == 1
+    finally:
+        store.close()
+
+
+def test_a_closed_store_says_that_it_cannot_be_reached(tmp_path: Path) -> None:
+    store = ClickHouseEvents(f"chdb://{tmp_path}")
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.count()

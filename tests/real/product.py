@@ -1,0 +1,139 @@
+"""A running product for tests: real processes, real sockets, an empty data folder, free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ADMIN_KEY = "tests-admin-key-0123456789"
+READY_S = 60.0
+
+
+class Product:
+    """`cdp serve` on a data folder; start, stop and kill it as often as you like."""
+
+    def __init__(self, folder: Path, *, collectors: int = 1, **settings: str) -> None:
+        self.folder = folder
+        self.port, self.collector_port = free_port(), free_port()
+        self.env = os.environ | {
+            "XUNJI_DATA_DIR": str(folder / "data"),
+            "XUNJI_PORT": str(self.port),
+            "XUNJI_COLLECTOR_PORT": str(self.collector_port),
+            "XUNJI_COLLECTOR_PROCESSES": str(collectors),
+            "XUNJI_ADMIN_KEY": ADMIN_KEY,
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.api = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=30,
+        )
+        self.collector = httpx.Client(base_url=f"http://127.0.0.1:{self.collector_port}", timeout=30)
+
+    def __enter__(self) -> Product:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.api.close()
+        self.collector.close()
+
+    def start(self, *arguments: str) -> None:
+        """Start `cdp serve` and wait until both listeners answer."""
+        with (self.folder / "output.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cdp", "serve", *arguments],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        until(self.ready, READY_S, self.output)
+
+    def ready(self) -> bool:
+        try:
+            return self.api.get("/readyz").status_code == 200 and self.collector.get("/healthz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def output(self) -> str:
+        return (self.folder / "output.log").read_text(errors="replace")[-4_000:]
+
+    def children(self) -> dict[str, list[psutil.Process]]:
+        """Living children by kind: collector and app."""
+        found: dict[str, list[psutil.Process]] = {"collector": [], "app": []}
+        if self.process is None:
+            return found
+        for child in psutil.Process(self.process.pid).children():
+            kind = "collector" if "collector" in child.cmdline() else "app"
+            found[kind].append(child)
+        return found
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor and, as they die with it, to nobody else: then wait until all are gone."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive, f"children outlived their supervisor: {alive}"
+
+    def kill_tree(self) -> None:
+        """SIGKILL to every process at once."""
+        assert self.process is not None
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for each in family:
+            each.kill()
+        self.process.wait()
+        psutil.wait_procs(family, timeout=30)
+
+    def create_source(self, name: str, kind: str = "site", **fields: Any) -> str:
+        """Returns the write key."""
+        answer = self.api.post("/api/v1/sources", json={"name": name, "kind": kind, **fields})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["key"])
+
+    def accounting(self) -> dict[str, Any]:
+        answer = self.api.get("/api/v1/accounting")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def settled(self, timeout_s: float = 60) -> dict[str, Any]:
+        """The account once nothing is pending."""
+        until(lambda: not any(part["pending"] for part in self.accounting()["partitions"]), timeout_s, self.output)
+        return self.accounting()
+
+
+def until(condition: Callable[[], bool], timeout_s: float, explain: Callable[[], str] = lambda: "") -> None:
+    """Wait for a condition; fails with what `explain` says."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen in {timeout_s} s: {explain()}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
