@@ -114,7 +114,8 @@ class LeadReader:
     def _shown(
         self, found: Sequence[tuple[store.StoredLead, dict[str, Any]]], *, reveal: bool, actor: str
     ) -> list[dict[str, Any]]:
-        bodies = [body | {"person": self._person_of(lead)} for lead, body in found]
+        persons = self._identity.persons_of_sets([lead.row.subject for lead, _ in found])
+        bodies = [body | {"person": persons.get(lead.row.subject) or self._named(lead)} for lead, body in found]
         tokens = {body["id"]: show.tokens_of(body) for body in bodies}
         values = show.Shown(self._vault, set().union(*tokens.values()), reveal=reveal)
         if reveal:
@@ -123,10 +124,9 @@ class LeadReader:
                 note_shown(self._records, seen, actor=actor, subject=lead_id, at=self._clock())
         return [show.show(body, values) for body in bodies]
 
-    def _person_of(self, lead: store.StoredLead) -> PersonId | None:
-        row = lead.row
-        person = self._identity.person_of_set(row.subject) if row.subject else None
-        return person or (self._identity.current(row.person_at_capture) if row.person_at_capture else None)
+    def _named(self, lead: store.StoredLead) -> PersonId | None:
+        at_capture = lead.row.person_at_capture
+        return self._identity.current(at_capture) if at_capture else None
 
 
 def _cursor_after(found: Sequence[store.StoredLead], limit: int) -> Cursor | None:

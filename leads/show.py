@@ -103,7 +103,11 @@ def whole(stored: StoredLead, additions: Sequence[Addition]) -> dict[str, Any]:
     body["trail"] |= {
         "events": [_with_subject(event) for event in events],
         "additions": [
-            {"event": _with_subject(addition.event), "added_at": addition.added_at, "reason": REASONS[addition.reason]}
+            {
+                "event": _with_subject(addition.event),
+                "added_at": addition.added_at,
+                "reason": {"code": addition.reason} | REASONS[addition.reason],
+            }
             for addition in additions
             if addition.event["id"] not in known
         ],

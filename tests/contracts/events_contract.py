@@ -65,7 +65,7 @@ class EventStoreContract:
             locale="zh-CN",
             ip="203.0.113.9",
             ip_city="上海",
-            properties='{"series":"X9","n":1.5,"deep":{"list":[1,null,true]},"s":"\\u0000\\n"}'.encode(),
+            properties=b'{"series":"X9","n":1.5,"deep":{"list":[1,null,true]},"s":"\\u0000\\n"}',
         )
         store.write([written], token="shape")
         assert store.event(written.event.id) == {

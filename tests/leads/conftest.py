@@ -26,6 +26,7 @@ from leads.clear import ClearValues
 from leads.contact import contact_of
 from leads.lead import Waited
 from leads.request import read_request
+from profiles.events_clickhouse import ClickHouseEvents
 from profiles.interests import load_topics
 from profiles.store import EventStore, StoredEvent
 
@@ -121,20 +122,28 @@ class World:
     def capture(self, body: Mapping[str, Any], *, complete: bool = True) -> tuple[dict[str, Any], bool]:
         return self.desk.capture(read_request(dict(body)), waited=Waited(complete, 12), actor="forms")
 
-    def capture_event(self, event: Event, **contact_from: Any) -> list[str]:
+    def capture_event(self, event: Event) -> list[str]:
         """The lead steps of a batch with one capturing event; ids of the new leads."""
         contact = contact_of(msgspec.json.decode(event.properties))
         [stored], changed = self.store(event, fact=Fact.FORM)
         return self.finish(stored, contact, changed)
 
     def finish(self, stored: StoredEvent, contact: Mapping[str, Any], changed: frozenset[SetId]) -> list[str]:
+        found = self.desk.additions_for([stored], changed, at=self.now)
         drafts = [self.desk.from_event(stored.event, contact, stored.set)] if contact else []
         leads = self.desk.freeze(drafts, at=self.now)
-        found = self.desk.additions_for([stored], changed, at=self.now)
         with writing(self.records) as connection:
             new = self.desk.write(connection, leads, found)
         self.desk.written(leads, found)
         return list(new)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventStore]:
+    """One store for a module: an engine in the process takes one path at a time, and opening one takes long."""
+    store = ClickHouseEvents(f"chdb://{tmp_path_factory.mktemp('events')}")
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -142,16 +151,10 @@ def world(tmp_path: Path, events: EventStore) -> Iterator[World]:
     records, graph = (open_engine(f"sqlite:///{tmp_path}/{name}.db") for name in ("records", "graph"))
     metadata.create_all(records)
     graph_sql.metadata.create_all(graph)
-    # Every test has its own secret people: the event store is shared by all of them.
     vault = Vault(records, SECRET)
     yield World(records, graph, events, IdentityEngine(SqlGraph(graph), BUILT_IN), vault)
     records.dispose()
     graph.dispose()
-
-
-@pytest.fixture
-def person() -> Person:
-    return Person(next(_numbers))
 
 
 @dataclass(frozen=True)
@@ -189,3 +192,12 @@ class Person:
             "consent": {"purposes": ["sales_call"], "text_version": "v3", "at": "2025-10-09T08:53:20Z"},
         }
         return {**body, **changes}
+
+
+def fresh_person() -> Person:
+    return Person(next(_numbers))
+
+
+@pytest.fixture
+def person() -> Person:
+    return fresh_person()

@@ -1,6 +1,7 @@
 """The first tables of the records store."""
 
-import api.keys  # noqa: F401
+import api.keys
+import api.kept  # noqa: F401
 from alembic import op
 
 import cdp.audit

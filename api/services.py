@@ -1,0 +1,37 @@
+"""What the calls work with: the system, and the few things that only the API has."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.keys import KeyBook, LiveKeys
+from api.people import People
+from api.showing import Showing
+from cdp.wiring import System
+from cdp.worker import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once in `create_app`; `closing` is set when the server begins to end, for answers without an end."""
+
+    system: System
+    keybook: KeyBook
+    keys: LiveKeys
+    showing: Showing
+    people: People
+    replays: OrderedDict[str, Replay] = field(default_factory=OrderedDict)
+    closing: Event = field(default_factory=Event)
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Use = Annotated[Services, Depends(_services)]

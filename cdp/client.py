@@ -1,0 +1,193 @@
+"""The one way in which every command reaches the product: a server that runs, or else the very same API in process.
+
+A server is found by XUNJI_URL, or by the note that it leaves in the data folder. Where there is none, the stores are
+opened here and the API is called without a socket, so a command has one path and one answer either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+
+from cdp.errors import Retryable, XunjiError
+from cdp.settings import Settings
+
+if TYPE_CHECKING:
+    from cdp.wiring import System
+
+API = "/api/v1"
+TIMEOUT_S = 60.0
+"""A command may look through all that is kept."""
+PROBE_S = 5.0
+IN_PROCESS = "http://in-process"
+
+
+class ServerUnavailable(Retryable):
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"The server at {url} does not answer: {cause}. Start it with `cdp serve`, or mend XUNJI_URL.")
+
+
+class Declined(XunjiError):
+    """The API's answer is a problem. `status` is HTTP's; the text is its detail, with the fields that it names."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status = status
+        wrong = [
+            f"{each.get('path') or 'the body'}: expected {each.get('expected')}, got {each.get('got')}"
+            for each in problem.get("errors") or ()
+        ]
+        super().__init__("; ".join([problem.get("detail") or f"The server answered {status}.", *wrong]))
+
+
+class Client:
+    """Calls the API with the admin key. Not thread-safe. Make it with `connect` or `client_of`."""
+
+    def __init__(self, http: httpx.AsyncClient, runner: asyncio.Runner) -> None:
+        self._http = http
+        self._runner = runner
+
+    @property
+    def in_process(self) -> bool:
+        return str(self._http.base_url) == IN_PROCESS
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The answer to GET, `query` without what is None. Raises Declined, ServerUnavailable."""
+        return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to POST, `body` without what is None. Raises Declined, ServerUnavailable."""
+        return self._call("POST", path, json={name: value for name, value in body.items() if value is not None})
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to PATCH. Raises Declined, ServerUnavailable."""
+        return self._call("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        """The answer to DELETE. Raises Declined, ServerUnavailable."""
+        return self._call("DELETE", path)
+
+    def health(self, path: str) -> tuple[int, Any]:
+        """Status and body of a path at the root, such as /readyz. Raises ServerUnavailable."""
+        answer = self._send("GET", path)
+        return answer.status_code, _body(answer)
+
+    def _call(self, method: str, path: str, **content: Any) -> Any:
+        answer = self._send(method, API + path, **content)
+        if answer.is_error:
+            body = _body(answer)
+            raise Declined(answer.status_code, body if isinstance(body, dict) else {})
+        return _body(answer)
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            return self._runner.run(self._http.request(method, path, **content))
+        except httpx.TransportError as error:
+            raise ServerUnavailable(str(self._http.base_url), str(error) or type(error).__name__) from error
+
+
+def _body(answer: httpx.Response) -> Any:
+    try:
+        return answer.json() if answer.content else None
+    except ValueError:
+        return answer.text
+
+
+@contextmanager
+def connect(settings: Settings, *, processing: bool = False) -> Iterator[Client]:
+    """A client of the server that runs, else of the API in process; there, `processing` runs the worker besides.
+
+    Raises ServerUnavailable where XUNJI_URL names a server that does not answer, StoreUnavailable and
+    ConfigurationError where the stores cannot be opened.
+    """
+    url = settings.url.rstrip("/") or running_server(settings)
+    if url:
+        with client_of(url, settings.admin) as client:
+            status, _ = client.health("/healthz")
+            if status >= 500:
+                raise ServerUnavailable(url, f"/healthz answers {status}")
+            yield client
+        return
+    from cdp.wiring import open_system, start_worker
+
+    system = open_system(settings)
+    worker = start_worker(system) if processing else None
+    try:
+        with client_of(IN_PROCESS, settings.admin, transport=_transport(system)) as client:
+            yield client
+    finally:
+        if worker is not None:
+            system.worker.stop()
+            worker.join()
+        system.close()
+
+
+@contextmanager
+def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> Iterator[Client]:
+    """A client of the server at `url`, whether it answers or not."""
+    headers = {"Authorization": f"Bearer {key}"}
+    http = httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport)
+    with asyncio.Runner() as runner:
+        try:
+            yield Client(http, runner)
+        finally:
+            runner.run(http.aclose())
+
+
+def _transport(system: System) -> httpx.AsyncBaseTransport:
+    from api.app import create_app
+
+    return httpx.ASGITransport(create_app(system), raise_app_exceptions=False)
+
+
+class Note(NamedTuple):
+    """What a running app process says of itself in `{data}/run/app.json`."""
+
+    pid: int
+    url: str
+
+
+def note_of(settings: Settings) -> Note | None:
+    """The note of the app process of this data folder, if that process lives."""
+    try:
+        said = json.loads((settings.data / "run" / "app.json").read_text())
+        note = Note(int(said["pid"]), _reachable(str(said["url"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return note if _alive(note.pid) else None
+
+
+def running_server(settings: Settings) -> str | None:
+    """The URL of this data folder's server. Raises ServerUnavailable where it is there and hangs."""
+    note = note_of(settings)
+    if note is None:
+        return None
+    try:
+        answer = httpx.get(f"{note.url}/healthz", timeout=PROBE_S)
+    except httpx.ConnectError:
+        # A crash left the note, and another process has its pid now.
+        return None
+    except httpx.TransportError as error:
+        raise ServerUnavailable(note.url, str(error) or type(error).__name__) from error
+    return note.url if answer.is_success else None
+
+
+def _reachable(url: str) -> str:
+    """Whoever listens on all addresses is reached on this machine's own."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:::", "//[::1]:")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
