@@ -99,7 +99,10 @@ async def known_query(request: Request) -> None:
     if unknown:
         raise Refused(
             f"There is no parameter {unknown[0]}; known are: {', '.join(sorted(known)) or 'none'}.",
-            [{"path": name, "expected": "no such parameter", "got": "a value", "help": "Leave it out."} for name in unknown],
+            [
+                {"path": name, "expected": "no such parameter", "got": "a value", "help": "Leave it out."}
+                for name in unknown
+            ],
         )
 
 

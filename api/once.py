@@ -36,7 +36,9 @@ class Once:
             await self._app(scope, receive, send)
             return
         if not (1 <= len(key) <= MAX_KEY and key.isprintable()):
-            refusal = Refused(f"Idempotency-Key has 1 to {MAX_KEY} printable characters. Send a new UUID with each write.")
+            refusal = Refused(
+                f"Idempotency-Key has 1 to {MAX_KEY} printable characters. Send a new UUID with each write."
+            )
             await problem_of(refusal)(scope, receive, send)
             return
         name = (scope[CALLER].name, key)

@@ -6,12 +6,10 @@ come at the same time share one transaction, because each waits for the disk.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from anyio.to_thread import run_sync
 from sqlalchemy import Engine
 
 from api.keys import ApiKey
@@ -34,7 +32,9 @@ class Showing:
     def events(self, caller: ApiKey, events: Sequence[Mapping[str, Any]], *, subject: str) -> list[dict[str, Any]]:
         """Events of the store in the contract's shape. `subject` is what was opened, for the audit."""
         bodies = [_with_subject(event) for event in events]
-        tokens = {identifier["value"] for event in events for identifier in event["identifiers"] if _personal(identifier)}
+        tokens = {
+            identifier["value"] for event in events for identifier in event["identifiers"] if _personal(identifier)
+        }
         shown = self.values(caller, tokens | tokens_in(bodies), subject=subject)
         return [shown.document(body) for body in bodies]
 

@@ -27,8 +27,9 @@ NO_SET = SetId(0)
 class Item:
     """One event on its way.
 
-    `evidence` holds what the event says of which identifiers; `clear` maps each token in the event to the value
-    it stands for, until the vault has it; `contact` is what a form carried, before it was made unreadable.
+    `evidence` holds what the event says of which identifiers, `blocked` why some of them never link; `clear` maps
+    each token in the event to the value it stands for, until the vault has it; `contact` is what a form carried,
+    before it was made unreadable.
     """
 
     event: Event
@@ -36,6 +37,7 @@ class Item:
     key: int
     set: SetId = NO_SET
     evidence: list[tuple[Fact, tuple[Identifier, ...]]] = field(default_factory=list)
+    blocked: dict[Identifier, str] = field(default_factory=dict)
     clear: dict[str, Identifier] = field(default_factory=dict)
     contact: dict[str, str] | None = None
     proven: bool = False

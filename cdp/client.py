@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cdp.wiring import System
 
 API = "/api/v1"
+MAX_PAGE = 1_000
 TIMEOUT_S = 60.0
 """A command may look through all that is kept."""
 PROBE_S = 5.0
@@ -59,6 +60,17 @@ class Client:
     def get(self, path: str, **query: Any) -> Any:
         """The answer to GET, `query` without what is None. Raises Declined, ServerUnavailable."""
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def all(self, path: str, field: str) -> list[Any]:
+        """Every entry of a list that comes in pages, `field` naming the entries. Raises as `get`."""
+        entries: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = self.get(path, limit=MAX_PAGE, cursor=cursor)
+            entries += page[field]
+            cursor = page.get("next")
+            if not cursor:
+                return entries
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to POST, `body` without what is None. Raises Declined, ServerUnavailable."""
@@ -190,4 +202,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-

@@ -86,7 +86,7 @@ class SqliteLogWriter:
         self._since_checkpoint = 0
         self._backfill: asyncio.Future[None] | None = None
 
-    async def append(self, payload: bytes, received_at: Millis) -> Position:
+    def append(self, payload: bytes, received_at: Millis) -> asyncio.Future[Position]:
         if self._closed:
             raise StoreUnavailable("log", "this process has closed it")
         loop = asyncio.get_running_loop()
@@ -95,7 +95,7 @@ class SqliteLogWriter:
             self._seen = 0
             loop.call_soon(self._gather, loop)
         self._waiting.append((durable, received_at, payload))
-        return await durable
+        return durable
 
     def healthy(self) -> bool:
         return self._healthy

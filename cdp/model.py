@@ -34,9 +34,11 @@ class Position(NamedTuple):
     def of_hit(cls, hit_id: str) -> Position:
         """Raises ValueError where `hit_id` was not made by `hit_id`."""
         partition, _, offset = hit_id.partition("-")
-        if not (partition.isdecimal() and offset.isdecimal()):
-            raise ValueError(f"a hit id looks like 0-123, {hit_id!r} does not")
-        return cls(int(partition), int(offset))
+        if partition.isdecimal() and offset.isdecimal():
+            position = cls(int(partition), int(offset))
+            if position.hit_id == hit_id:
+                return position
+        raise ValueError(f"a hit id looks like 0-123, {hit_id!r} does not")
 
 
 class SourceKind(StrEnum):
@@ -115,15 +117,15 @@ PERSONAL_KINDS = frozenset({"phone", "email", "id_card", "vin", "plate"})
 
 
 def mask(value: str) -> str:
-    """Enough to recognise a value by, too little to use it: +86138****8000, l****@example.com, ab****yz."""
+    """Enough to recognise a value by, too little to use it: +86138****8000, l****@example.com, 110****31X."""
     if "@" in value:
         name, _, host = value.partition("@")
-        return f"{name[:1]}****@{host}"
-    if len(value) >= 11 and value[1:].isdecimal():
+        return f"{name[:1] if len(name) > 1 else ''}****@{host}"
+    if value.lstrip("+").isdecimal() and 11 <= len(value) <= 14:
         return f"{value[:-8]}****{value[-4:]}"
-    if len(value) >= 8:
+    if len(value) >= 12:
         return f"{value[:3]}****{value[-3:]}"
-    return f"{value[:1]}****"
+    return f"{value[:2]}****" if len(value) >= 6 else f"{value[:1]}****"
 
 
 class EventType(StrEnum):

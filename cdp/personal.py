@@ -30,6 +30,7 @@ class Prepared(NamedTuple):
 
     identifiers: tuple[Identifier, ...]
     usable: tuple[Identifier, ...]
+    blocked: dict[Identifier, str]
     set: SetId
     clear: dict[str, Identifier]
 
@@ -58,7 +59,7 @@ class Personal:
                 # What was typed into the form is weaker evidence than what the SDK says of the session.
                 prepared = self._prepare(event.identifiers + contact)
                 item.evidence.append((Fact.FORM, prepared.usable))
-        event.identifiers, item.set = prepared.identifiers, prepared.set
+        event.identifiers, item.set, item.blocked = prepared.identifiers, prepared.set, prepared.blocked
         item.clear = dict(prepared.clear)
         self._scrub(event, self._collecting(item.clear))
 
@@ -102,16 +103,17 @@ class Personal:
     def _prepare_anew(self, identifiers: tuple[Identifier, ...]) -> Prepared:
         clear: dict[str, Identifier] = {}
         tokenise = self._collecting(clear)
-        kept: dict[Identifier, bool] = {}
+        kept: dict[Identifier, str | None] = {}
         for identifier in identifiers:
             value = normalise(identifier.kind, identifier.value, region=self._region)
             if value is None:
                 continue
             safe = self._safe(identifier.kind, value, clear, tokenise)
-            kept[safe] = self._policy.blocked(identifier.kind, value) is None
+            kept[safe] = self._policy.blocked(identifier.kind, value)
         ordered = tuple(strongest(kept, self._policy))
-        usable = tuple(identifier for identifier in ordered if kept[identifier])
-        return Prepared(ordered, usable, set_id(ordered) if ordered else NO_SET, clear)
+        usable = tuple(each for each in ordered if kept[each] is None)
+        blocked = {each: reason for each, reason in kept.items() if reason is not None}
+        return Prepared(ordered, usable, blocked, set_id(ordered) if ordered else NO_SET, clear)
 
     def _safe(self, kind: str, value: str, clear: dict[str, Identifier], tokenise: Tokenise) -> Identifier:
         if kind not in PERSONAL_KINDS:

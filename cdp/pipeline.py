@@ -138,7 +138,8 @@ def resolve_identity(tools: Tools, batch: Batch, items: list[Item]) -> list[Item
             observation = assertion(tools.policy, item.event.source, identifiers, strength, day)
             if observation is not None:
                 evidence.append(observation)
-    changes = tools.identity.absorb(sets, evidence)
+    blocked = {each: reason for item in items for each, reason in item.blocked.items()}
+    changes = tools.identity.absorb(sets, evidence, blocked=blocked)
     batch.changed_sets.update(changes.sets)
     return items
 

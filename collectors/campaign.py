@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
-import msgspec
-
-from cdp.model import Campaign
+from cdp.model import NO_CAMPAIGN, Campaign
 
 CLICK_IDS = (
     "gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "ttclid", "gdt_vid", "qz_gdt", "bd_vid", "clickid"
 )  # fmt: skip
 """Query parameters by which an ad platform knows one click: Google, Microsoft, Meta, TikTok, Tencent, Baidu."""
+
+CACHED = 4096
 
 _UTM = {
     "utm_source": "source",
@@ -28,15 +29,27 @@ def campaign_of(told: Campaign, url: str) -> Campaign:
     """What the SDK told, with what it left out read from the page's address."""
     if "?" not in url:
         return told
+    found = _found_in(url)
+    if found is NO_CAMPAIGN:
+        return told
+    if told is NO_CAMPAIGN:
+        return found
+    return Campaign(
+        told.source or found.source,
+        told.medium or found.medium,
+        told.name or found.name,
+        told.term or found.term,
+        told.content or found.content,
+        {**found.click_ids, **told.click_ids} if told.click_ids else found.click_ids,
+    )
+
+
+@lru_cache(maxsize=CACHED)
+def _found_in(url: str) -> Campaign:
+    """Many events come from one page, so the answer is kept for the next; nobody changes it."""
     said: dict[str, str] = {}
     clicks: dict[str, str] = {}
     for name, escaped in _PARAMETER.findall(url):
-        value = unquote_plus(escaped) if "%" in escaped or "+" in escaped else escaped
         field = _UTM.get(name)
-        if field is None:
-            clicks[name] = value
-        elif not getattr(told, field):
-            said[field] = value
-    if not said and not clicks:
-        return told
-    return msgspec.structs.replace(told, click_ids={**clicks, **told.click_ids}, **said)
+        (clicks if field is None else said).setdefault(field or name, unquote_plus(escaped))
+    return Campaign(**said, click_ids=clicks) if said or clicks else NO_CAMPAIGN

@@ -20,13 +20,14 @@ _SECONDS_BELOW = 100_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse_time(value: object) -> Millis | None:
-    """ISO 8601 text (UTC where it names no zone) or a Unix time in s or ms; None for all else."""
+def parse_time(value: object, *, always_ms: bool = False) -> Millis | None:
+    """ISO 8601 text (UTC where it names no zone) or a Unix time, in s or ms by its size unless told; None for all
+    else."""
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return round(value * 1000) if abs(value) < _SECONDS_BELOW else round(value)
+    return round(value) if always_ms or abs(value) >= _SECONDS_BELOW else round(value * 1000)
 
 
 def _from_text(text: str) -> Millis | None:

@@ -211,7 +211,8 @@ class Connection(Protocol):
         ready = b""
         while exchanges and (answer := exchanges[0].answer) is not None:
             exchange = exchanges.popleft()
-            self._started -= 1
+            if self._started:  # A refusal has its answer without being started.
+                self._started -= 1
             self._waiting_bytes -= exchange.size
             self._shared.held_bytes -= exchange.held
             last = exchange.last or (self._shared.draining and not exchanges and self._reader.phase == IDLE)

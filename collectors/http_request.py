@@ -108,8 +108,8 @@ class RequestReader:
             self.expects_continue = headers["expect"].lower() == "100-continue"
         if int(headers.get("content-length", 0)) > self._limits.body_bytes:
             self._stop(_too_large(self._limits.body_bytes))
-        if "transfer-encoding" in headers and headers["transfer-encoding"].lower() != "chunked":
-            self._stop(_OTHER_ENCODING)
+        if "," in headers.get("transfer-encoding", ""):
+            self._stop(_OTHER_ENCODING)  # llhttp lets gzip, chunked through and leaves the gzip to us.
         self._last = not parser.should_keep_alive() or parser.should_upgrade()
 
     def _decoded(self, raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -29,6 +29,11 @@ def content_id(record: bytes, *, without: Container[str], moment: str = "") -> s
     A record that does not say when it happened is told from the next one like it only by how it came: give its
     hit and index as `moment`, else a visitor's second page view would be a repeat of the first.
     """
-    fields = msgspec.json.decode(record)
-    kept = {name: value for name, value in fields.items() if name not in without}
-    return hashed(msgspec.json.encode(kept, order="sorted").decode(), moment)
+    try:
+        fields = msgspec.json.decode(record)
+        kept = {name: value for name, value in fields.items() if name not in without}
+        canonical = msgspec.json.encode(kept, order="sorted")
+    except (msgspec.ValidationError, RecursionError):
+        # Numbers beyond all range, nesting without end: as it came is all the order there is.
+        canonical = record
+    return hashed(canonical.decode(), moment)

@@ -196,7 +196,7 @@ def plain_value(found: bytes) -> Any:
 
 def _deeper_than(value: Any, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for container in level
@@ -210,7 +210,14 @@ def _deeper_than(value: Any, limit: int) -> bool:
 
 def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """Strongest kind first, without repeats; among one kind as they came."""
-    return tuple(sorted(dict.fromkeys(identifiers), key=lambda identifier: _RANK[identifier.kind]))
+    unique = dict.fromkeys(identifiers)
+    if len(unique) < 2:
+        return tuple(unique)
+    return tuple(sorted(unique, key=_rank))
+
+
+def _rank(identifier: Identifier) -> int:
+    return _RANK[identifier.kind]
 
 
 def unreadable(error: Exception) -> MalformedHit:

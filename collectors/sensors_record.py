@@ -172,7 +172,7 @@ class Delivery:
         platform = _platform(lib.lib or "", preset)
         client_id = self._client_id(told, index, record)
         identifiers = in_order(self._identifiers(told, preset, platform))
-        sent = None if platform == "server" else parse_time(told.flush_time)
+        sent = None if platform == "server" else parse_time(told.flush_time, always_ms=True)
         url = preset.url or ""
         return Event(
             id=event_id(source, client_id),
@@ -180,7 +180,7 @@ class Delivery:
             type=kind,
             name=name,
             original_name=original,
-            occurred_at=occurred_at(hit.received_at, said=parse_time(told.time), sent=sent),
+            occurred_at=occurred_at(hit.received_at, said=parse_time(told.time, always_ms=True), sent=sent),
             received_at=hit.received_at,
             source=source,
             dialect=hit.dialect,
@@ -243,7 +243,7 @@ class Delivery:
 
     def _device(self, preset: _Properties, platform: str) -> Device:
         device = NO_DEVICE if platform == "server" else device_of(self._hit.headers.get("user-agent", ""))
-        if not (preset.os or preset.model or preset.browser):
+        if platform not in _APPS and not (preset.os or preset.model or preset.browser):
             return device
         kind = device.kind
         if platform in _APPS:
@@ -300,14 +300,17 @@ def _campaign(preset: _Properties) -> Campaign:
 
 
 _PLACEHOLDER_MARKS = tuple(mark.encode() for mark in ("未取到", "取值异常", "直接打开", "解析失败", "未知搜索引擎"))
-_PLACEHOLDER = re.compile(rf'("\$\w+"\s*:\s*)"(?:{"|".join(map(re.escape, PLACEHOLDERS))})"'.encode())
 
 
 def _without_placeholders(properties: bytes) -> bytes:
     """Preset properties only: in a team's own property the same words may be what a visitor wrote."""
-    if any(mark in properties for mark in _PLACEHOLDER_MARKS):
-        return _PLACEHOLDER.sub(rb"\1null", properties)
-    return properties
+    if not any(mark in properties for mark in _PLACEHOLDER_MARKS):
+        return properties
+    said = msgspec.json.decode(properties)
+    for name, value in said.items():
+        if isinstance(value, str) and value in _NOTHING_FOUND and name.startswith("$"):
+            said[name] = None
+    return msgspec.json.encode(said)
 
 
 def _event_properties(told: _Record, call: str, properties: bytes) -> bytes:

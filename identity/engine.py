@@ -19,7 +19,7 @@ from identity.graph import Graph, StoredTurn, Value
 from identity.kinds import Policy
 from identity.observation import Link, Observation, ObservationId, pid, set_id
 from identity.recent import Recent
-from identity.resolve import State
+from identity.resolve import Refusal, State
 from identity.settle import Memory, Sets, Settled, settle
 
 KNOWN_KEPT = 400_000
@@ -188,8 +188,7 @@ class IdentityEngine:
 
     def identifiers_of(self, person: PersonId) -> list[Known]:
         """The identifiers of a person, oldest-born first; [] for an unknown id. Any id the person ever had will do."""
-        number = self._number(person)
-        return [] if number is None else [_known(each) for each in self._graph.identifiers(number)]
+        return [_known(each) for each in self._members(person)]
 
     def sets_of(self, person: PersonId) -> list[SetId]:
         """All sets whose person it is now, in no order; some may have come with no event."""
@@ -206,12 +205,13 @@ class IdentityEngine:
         links = [] if number is None else [Link(*each) for each in self._graph.links(number)]
         return sorted(links, key=lambda link: (-link.proof.strength, -link.proof.at, link.a, link.b))
 
+    def refusals_of(self, person: PersonId) -> list[Refusal]:
+        """The links that were not taken between this person and others, because a limit would break."""
+        return sorted(self._graph.refusals([each.number for each in self._members(person)]))
+
     def history(self, person: PersonId) -> list[Change]:
         """Merges, splits and moves that made this person what it is, oldest first, those of merged persons included."""
-        number = self._number(person)
-        if number is None:
-            return []
-        turns = self._graph.history([each.number for each in self._graph.identifiers(number)])
+        turns = self._graph.history([each.number for each in self._members(person)])
         numbers = {name for _, _, each in turns for name in (each.turn.person, *each.turn.others)}
         names = self._graph.pids(numbers)
         return [_change(each, names, seq, at) for seq, at, each in turns]
@@ -223,6 +223,10 @@ class IdentityEngine:
     def sets_moved_since(self, seq: int) -> set[SetId]:
         """Sets registered, or become another person's, after version `seq`: for who was away when `absorb` said so."""
         return self._graph.moved_since(seq)
+
+    def _members(self, person: PersonId) -> list[Value]:
+        number = self._number(person)
+        return [] if number is None else self._graph.identifiers(number)
 
     def _number(self, person: PersonId) -> int | None:
         found = self._graph.value(person)

@@ -19,7 +19,7 @@ import msgspec
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import Turn
 from identity.observation import ObservationId, Proof
-from identity.resolve import State
+from identity.resolve import Refusal, State
 
 PairKey = tuple[int, int]
 """The numbers of two values that were seen together, the smaller first."""
@@ -170,12 +170,15 @@ class Persons(Protocol):
     def history(self, values: Collection[int]) -> list[tuple[int, Millis, StoredTurn]]:
         """Merges, splits and moves (seq, at, what) that any of these names took part in, oldest first."""
 
-    def members_as_of(self, seq: int) -> dict[PersonId, set[Identifier]]:
-        """Who was who after the commit `seq`."""
+    def refusals(self, values: Collection[int]) -> list[Refusal]:
+        """The links that were refused at any of these values, a < b, in no order."""
 
 
 class Graph(Evidence, Sets, Persons, Protocol):
     """A whole graph store."""
+
+    def members_as_of(self, seq: int) -> dict[PersonId, set[Identifier]]:
+        """Who was who after the commit `seq`."""
 
     def pids(self, numbers: Collection[int]) -> dict[int, PersonId]:
         """The pids of these values."""

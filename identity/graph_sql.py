@@ -29,7 +29,7 @@ from identity.graph_tables import (
     version,
 )
 from identity.observation import ObservationId, Proof
-from identity.resolve import State
+from identity.resolve import Refusal, State
 
 __all__ = ["SqlGraph", "metadata"]
 
@@ -151,6 +151,19 @@ class SqlGraph:
         whole.sort(key=lambda row: (row.seq, row.n, row.other))
         return [_turn(list(parts)) for _, parts in groupby(whole, key=lambda row: (row.seq, row.n))]
 
+    def refusals(self, values: Collection[int]) -> list[Refusal]:
+        a, b = value.alias("va"), value.alias("vb")
+        wanted = (
+            select(a.c.kind, a.c.value, b.c.kind.label("b_kind"), b.c.value.label("b_value"), refusal.c.rule)
+            .join(a, a.c.number == refusal.c.a)
+            .join(b, b.c.number == refusal.c.b)
+        )
+        rows = {*self._rows(wanted, refusal.c.a, values), *self._rows(wanted, refusal.c.b, values)}
+        ends = ((Identifier(row.kind, row.value), Identifier(row.b_kind, row.b_value), row.rule) for row in rows)
+        return [Refusal(min(one, other), max(one, other), rule) for one, other, rule in ends]
+
+    # The whole store
+
     def members_as_of(self, seq: int) -> dict[PersonId, set[Identifier]]:
         wanted = (
             select(_person.c.pid, value.c.kind, value.c.value)
@@ -164,8 +177,6 @@ class SqlGraph:
             for row in db.execute(wanted):
                 found[row.pid].add(Identifier(row.kind, row.value))
         return dict(found)
-
-    # The whole store
 
     def pids(self, numbers: Collection[int]) -> dict[int, PersonId]:
         rows = self._rows(select(value.c.number, value.c.pid), value.c.number, numbers)

@@ -131,11 +131,9 @@ class OpenTrails:
         if not joined:
             return []
         before = Cursor(trail.frozen_at + 1, "")
-        events = self._events.trail(sorted(joined), limit=MAX_JOINED, before=before)
         return [
             _addition(trail, event, ARRIVED_LATE if event["id"] in fresh else IDENTIFIED_LATER, at)
-            for event in events
-            if event["occurred_at"] <= trail.frozen_at
+            for event in self._events.trail(sorted(joined), limit=MAX_JOINED, before=before)
         ]
 
     def _mark_unsettled(self, changed: Collection[SetId]) -> None:

@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from cdp.errors import StoreUnavailable
 from cdp.model import Millis, SetId
-from profiles.rows import EVENT_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
+from profiles.rows import EVENT_COLUMNS, READ_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
 from profiles.store import Cursor, SetSummary, StoredEvent, TraitRow
 
 MIB = 1024 * 1024
@@ -88,8 +88,6 @@ WRITER = {
     "min_insert_block_size_bytes": 16 * 1024 * MIB,
     "max_partitions_per_insert_block": 0,
     "input_format_json_read_objects_as_strings": 1,
-    "input_format_json_read_arrays_as_strings": 1,
-    "input_format_json_defaults_for_missing_elements_in_named_tuple": 1,
 }
 READER = {
     **_READING,
@@ -286,7 +284,7 @@ class ClickHouseEvents:
 
     def _events(self, rest: str, values: dict[str, Any], *, client: Client | None = None) -> list[dict[str, Any]]:
         return [
-            event_dict(row) for row in self._query(f"SELECT {EVENT_COLUMNS} FROM events {rest}", values, client=client)
+            event_dict(row) for row in self._query(f"SELECT {READ_COLUMNS} FROM events {rest}", values, client=client)
         ]
 
     def _query(

@@ -26,12 +26,14 @@ Key = tuple[SetId, ...]
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """`first_seen` and `last_seen` are `occurred_at` of the first and the last event; None where there is none."""
+    """`first_seen` and `last_seen` are `occurred_at` of the first and the last event; None where there is none.
+    `seen` tells the same by set."""
 
     traits: dict[str, Trait]
     first_seen: Millis | None
     last_seen: Millis | None
     events: int
+    seen: tuple[SetSummary, ...] = ()
 
 
 class ProfileReader:
@@ -168,6 +170,7 @@ def profile_of(rows: Iterable[TraitRow], summaries: Sequence[SetSummary]) -> Pro
         first_seen=min((one.first_seen for one in summaries), default=None),
         last_seen=max((one.last_seen for one in summaries), default=None),
         events=sum(one.events for one in summaries),
+        seen=tuple(summaries),
     )
 
 

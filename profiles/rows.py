@@ -1,7 +1,6 @@
 """How an event and its traits become rows of the event store, and how a row becomes a dict again.
 
-The column orders below are those of `events.sql`. Nested structs pass through to the encoder as they are; the
-engine keeps their JSON text, and the page as a typed tuple.
+The column orders below are those of `events.sql`.
 """
 
 from __future__ import annotations
@@ -11,17 +10,51 @@ from typing import Any
 
 import msgspec
 
+from cdp.model import (
+    NO_APP,
+    NO_CAMPAIGN,
+    NO_DEVICE,
+    NO_PAGE,
+    App,
+    Campaign,
+    Device,
+    Event,
+    Identifier,
+    Page,
+    SetId,
+)
 from profiles.store import StoredEvent
 
-EVENT_COLUMNS = (
-    "set, occurred_at, id, client_id, type, name, original_name, received_at, source, dialect, platform, app, session, "
-    "identifiers, page, campaign, device, locale, ip_city, properties, hit"
-)
+EVENT_COLUMNS = "set, occurred_at, id, received_at, name, source, path, envelope, properties"
+READ_COLUMNS = "set, occurred_at, id, received_at, name, source, envelope, properties"
 TRAIT_COLUMNS = "set, occurred_at, event, `order`, operation, name, value, source, received_at"
 
 _APP = ("id", "name", "version")
 _CAMPAIGN = ("source", "medium", "name", "term", "content")
+_PAGE = ("url", "path", "title", "referrer")
 _DEVICE = ("kind", "os", "os_version", "browser", "model")
+
+_NO_TEXTS: dict[str, Any] = {}
+
+
+class Envelope(msgspec.Struct, omit_defaults=True):
+    """What is kept of an event without a column of its own; what is not known is left out."""
+
+    client_id: str
+    type: str
+    original_name: str
+    dialect: str
+    hit: str
+    platform: str = ""
+    app: App = NO_APP
+    session: str = ""
+    identifiers: tuple[Identifier, ...] = ()
+    page: Page = NO_PAGE
+    campaign: Campaign = NO_CAMPAIGN
+    device: Device = NO_DEVICE
+    locale: str = ""
+    ip_city: str = ""
+
 
 _encoder = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder().decode
@@ -29,22 +62,17 @@ _decode = msgspec.json.Decoder().decode
 
 def event_lines(rows: Sequence[StoredEvent]) -> bytes:
     """One JSON array a line, in the order of EVENT_COLUMNS. Raises UnicodeEncodeError on a lone surrogate."""
-    return _encoder.encode_lines([_event_row(row) for row in rows])
+    return _encoder.encode_lines([_event_row(row.event, row.set) for row in rows])
 
 
-def _event_row(row: StoredEvent) -> tuple[Any, ...]:
-    e = row.event
-    return (
-        row.set,
-        e.occurred_at,
-        e.id,
+def _event_row(e: Event, set_: SetId) -> tuple[Any, ...]:
+    # The engine keeps a nested object's text as it stands, so it is not escaped into a string first.
+    envelope = Envelope(
         e.client_id,
         e.type,
-        e.name,
         e.original_name,
-        e.received_at,
-        e.source,
         e.dialect,
+        e.hit,
         e.platform,
         e.app,
         e.session,
@@ -54,9 +82,9 @@ def _event_row(row: StoredEvent) -> tuple[Any, ...]:
         e.device,
         e.locale,
         e.ip_city,
-        e.properties.decode(),
-        e.hit,
     )
+    properties = e.properties.decode()
+    return set_, e.occurred_at, e.id, e.received_at, e.name, e.source, e.page.path, envelope, properties
 
 
 def trait_lines(rows: Iterable[StoredEvent]) -> bytes:
@@ -72,32 +100,35 @@ def trait_lines(rows: Iterable[StoredEvent]) -> bytes:
 
 
 def event_dict(row: Sequence[Any]) -> dict[str, Any]:
-    """A row in the order of EVENT_COLUMNS in the contract's Event shape; what is not known is None."""
-    campaign = _decode(row[15])
+    """A row in the order of READ_COLUMNS in the contract's Event shape; what is not known is None."""
+    set_, occurred_at, id_, received_at, name, source, text, properties = row
+    envelope = _decode(text)
+    known = envelope.get
+    campaign = known("campaign", _NO_TEXTS)
     return {
-        "id": row[2],
-        "client_id": row[3],
-        "type": row[4],
-        "name": row[5],
-        "original_name": row[6],
-        "occurred_at": row[1],
-        "received_at": row[7],
-        "source": row[8],
-        "dialect": row[9],
-        "platform": row[10] or None,
-        "app": _known(_decode(row[11]), _APP),
-        "session": row[12] or None,
-        "identifiers": _decode(row[13]),
-        "page": {key: value or None for key, value in row[14].items()},
+        "id": id_,
+        "client_id": envelope["client_id"],
+        "type": envelope["type"],
+        "name": name,
+        "original_name": envelope["original_name"],
+        "occurred_at": occurred_at,
+        "received_at": received_at,
+        "source": source,
+        "dialect": envelope["dialect"],
+        "platform": known("platform"),
+        "app": _known(known("app", _NO_TEXTS), _APP),
+        "session": known("session"),
+        "identifiers": known("identifiers", []),
+        "page": _known(known("page", _NO_TEXTS), _PAGE),
         "campaign": {**_known(campaign, _CAMPAIGN), "click_ids": campaign.get("click_ids", {})},
-        "device": _known(_decode(row[16]), _DEVICE),
-        "locale": row[17] or None,
-        "ip_city": row[18] or None,
-        "properties": _decode(row[19]),
-        "hit": row[20],
-        "set": row[0],
+        "device": _known(known("device", _NO_TEXTS), _DEVICE),
+        "locale": known("locale"),
+        "ip_city": known("ip_city"),
+        "properties": _decode(properties),
+        "hit": envelope["hit"],
+        "set": set_,
     }
 
 
-def _known(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value.get(key) or None for key in keys}
+def _known(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, str | None]:
+    return {key: value.get(key) for key in keys}

@@ -18,7 +18,8 @@ from collectors.registry import DIALECTS, route
 from tests.collectors.hits import CHROME, RECEIVED_AT, basic, ids_of, make_request, outcomes_of, read
 
 SEGMENT = DIALECTS["segment"]
-SENT = "2026-11-22T04:00:00.000Z"  # RECEIVED_AT
+SENT = "2026-11-22T04:00:00.000Z"
+"""RECEIVED_AT as text."""
 KEYED = {"authorization": basic("site-key")}
 
 

@@ -163,10 +163,10 @@ def test_additions_go_on_after_a_restart(world: World, person: Person) -> None:
     world.visit(person.cookie, at=NOON - DAY, name="seat_viewed")
     lead, _ = world.capture(person.body())
     world.now += HOUR
-    # The evidence is durable and the process ends before the lead steps of the batch.
-    batch = world.store(world.event(person.cookie, person.openid, at=world.now))
+    # The evidence is durable and the process ends before the lead steps; nothing tells the next one that sets moved.
+    world.store(world.event(person.cookie, person.openid, at=world.now))
     world.restart()
-    world.add(batch[0], frozenset())
+    world.add([], frozenset())
     world.visit(person.openid, at=NOON - MINUTE, name="video_played")
     assert added(world, lead) == [("video_played", "arrived_late"), ("seat_viewed", "identified_later")]
 
@@ -327,6 +327,7 @@ def test_a_batch_done_again_captures_nothing_twice(world: World, person: Person,
         world.restart()
     world.now += MINUTE
     assert world.finish(stored, contact, changed) == []
+    world.visit(person.cookie, at=NOON + MINUTE // 2, name="after_the_capture")
     assert world.desk.lead(first["id"]) == first
     assert count(world, lead_rows) == 1
 

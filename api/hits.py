@@ -1,0 +1,180 @@
+"""`/hits`: a request of an SDK as it came, and what became of everything in it."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import urlsplit
+
+import msgspec
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api import shapes
+from api.answer import answer
+from api.documented import ok
+from api.gate import PREFIX, ReadsHits
+from api.keys import ApiKey
+from api.permissions import Permission
+from api.services import Services, Use
+from cdp.accounting import WHOLE_HIT, Refusal, refusals_of
+from cdp.audit import note_shown
+from cdp.errors import NotFound, Rejected
+from cdp.model import Dropped, Event, Hit, Position
+from cdp.moments import now_ms, rfc3339
+from cdp.records import reading
+from cdp.scrub import scrub_json, scrub_text
+from cdp.seen import Place, SeenIds, key_of
+from collectors.registry import DIALECTS
+from identity.normalise import normalise
+
+SECRET_HEADERS = frozenset({"authorization", "cookie", "x-write-key"})
+WITHHELD = "It is encoded or no JSON, so personal values in it cannot be masked; a key that may see them sees it."
+
+router = APIRouter(prefix=f"{PREFIX}/hits", tags=["hits"])
+
+
+@router.get("/{hit}", summary="原始请求 · A request as it came, and its events", responses=ok(shapes.Hit))
+async def one(hit: str, use: Use, caller: ReadsHits) -> Response:
+    return answer(await run_sync(_found, use, caller, hit))
+
+
+def _found(use: Services, caller: ApiKey, hit_id: str) -> shapes.Hit:
+    try:
+        position = Position.of_hit(hit_id)
+    except ValueError:
+        raise NotFound("hit", hit_id) from None
+    hit = use.system.worker.open_hit(position)
+    if hit is None:
+        raise NotFound("hit", f"{hit_id}, or it is past its retention")
+    processed = use.system.worker.progress.at(position.partition) > position.offset
+    refusals = _refusals(use, position) if processed else {}
+    whole = refusals.get(Place(*position, WHOLE_HIT))
+    return _as_seen(
+        use,
+        caller,
+        hit,
+        shapes.Hit(
+            id=hit_id,
+            received_at=rfc3339(hit.received_at),
+            source=hit.source,
+            dialect=hit.dialect,
+            method=hit.method,
+            target=hit.target,
+            headers=dict(hit.headers),
+            client_ip=hit.client_ip,
+            body=None,
+            encoding="text",
+            withheld=None,
+            state=_state(processed, whole),
+            problem=use.showing.document(caller, whole.detail, subject=f"hit {hit_id}") if whole else None,
+            events=_events(use, caller, hit, position, refusals, processed=processed),
+        ),
+    )
+
+
+def _refusals(use: Services, position: Position) -> dict[Place, Refusal]:
+    with reading(use.system.records) as connection:
+        return refusals_of(connection, position.partition, position.offset, position.offset + 1)
+
+
+def _state(processed: bool, whole: Refusal | None) -> str:
+    return "pending" if not processed else "unreadable" if whole else "translated"
+
+
+def _events(
+    use: Services, caller: ApiKey, hit: Hit, position: Position, refusals: dict[Place, Refusal], *, processed: bool
+) -> list[shapes.HitEvent]:
+    """The hit translated again, as the worker did; what became of each record beside it."""
+    try:
+        records = DIALECTS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
+    except (Rejected, KeyError):
+        return []
+    return [
+        _event(use, caller, record, index, Place(*position, index), refusals, processed=processed)
+        for index, record in enumerate(records)
+    ]
+
+
+def _event(
+    use: Services,
+    caller: ApiKey,
+    record: Event | Dropped,
+    index: int,
+    place: Place,
+    refusals: dict[Place, Refusal],
+    *,
+    processed: bool,
+) -> shapes.HitEvent:
+    outcome, reason, detail, first_hit = "pending", None, None, None
+    if place in refusals:
+        outcome, reason, detail = "dropped", refusals[place].reason, refusals[place].detail
+    elif isinstance(record, Dropped):
+        outcome, reason, detail = "dropped" if processed else "pending", record.reason.value, record.detail
+    elif processed:
+        outcome, first_hit = _outcome(use, record, place)
+    is_event = isinstance(record, Event)
+    return shapes.HitEvent(
+        index=index,
+        id=record.id if isinstance(record, Event) else None,
+        type=record.type.value if isinstance(record, Event) else None,
+        name=scrubbed(use, record.name) if isinstance(record, Event) else None,
+        outcome=outcome,
+        reason=reason,
+        detail=use.showing.document(caller, detail, subject=f"event {record.id}" if is_event else "hit"),  # type: ignore[union-attr]
+        first_hit=first_hit,
+    )
+
+
+def _outcome(use: Services, event: Event, place: Place) -> tuple[str, str | None]:
+    with reading(use.system.records) as connection:
+        seen = SeenIds().find(connection, key_of(event.id))
+    if seen is None or seen[0] == place:
+        return "stored", None
+    return "duplicate", Position(seen[0].partition, seen[0].offset).hit_id
+
+
+def scrubbed(use: Services, text: str) -> str:
+    """Free text without clear personal values."""
+    return scrub_text(text, lambda kind, value: _token(use, kind, value))
+
+
+def _token(use: Services, kind: str, value: str) -> str | None:
+    same = normalise(kind, value, region=use.system.settings.region)
+    return None if same is None else use.system.vault.token(kind, same)
+
+
+def _as_seen(use: Services, caller: ApiKey, hit: Hit, shown: shapes.Hit) -> shapes.Hit:
+    """The hit with as much of it as the caller may see; showing it whole leaves an audit row."""
+    if caller.may(Permission.SEE_CLEAR):
+        note_shown(use.system.records, [""], actor=caller.name, subject=f"hit {shown.id}", at=now_ms())
+        body, encoding = _text_or_base64(hit.body)
+        return msgspec.structs.replace(shown, body=body, encoding=encoding)
+    masked = _masked_body(use, caller, hit, shown.id)
+    return msgspec.structs.replace(
+        shown,
+        target=scrubbed(use, urlsplit(hit.target).path),
+        headers={
+            name: "****" if name in SECRET_HEADERS else scrubbed(use, value) for name, value in hit.headers.items()
+        },
+        body=masked,
+        withheld=WITHHELD if masked is None else None,
+    )
+
+
+def _text_or_base64(body: bytes) -> tuple[str, str]:
+    try:
+        return body.decode(), "text"
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), "base64"
+
+
+def _masked_body(use: Services, caller: ApiKey, hit: Hit, hit_id: str) -> str | None:
+    if not hit.body:
+        return ""
+    try:
+        clean = scrub_json(hit.body, lambda kind, value: _token(use, kind, value))
+        document = msgspec.json.decode(clean)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return msgspec.json.encode(use.showing.document(caller, document, subject=f"hit {hit_id}")).decode()

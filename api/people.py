@@ -1,0 +1,200 @@
+"""Read a person: who it is, what is known of them, and how much of that the caller sees.
+
+A person that was read is remembered as the bytes of its masked answer for as long as neither the graph nor the
+profile moves, so that most requests are answered from memory, without a thread or a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from api import shapes
+from api.keys import ApiKey
+from api.permissions import Permission
+from api.showing import Showing, identifier_shown, tokens_in, tokens_of
+from cdp.errors import NotFound
+from cdp.model import PERSONAL_KINDS, Identifier, Millis, PersonId, SetId
+from cdp.moments import rfc3339
+from cdp.scrub import scrub_text
+from cdp.vault import Vault
+from cdp.wiring import System
+from identity.engine import IdentityEngine, Known
+from identity.normalise import normalise
+from identity.recent import Recent
+from profiles.profile import Profile
+from profiles.store import SetSummary
+from profiles.traits import fold
+
+REMEMBERED = 20_000
+"""Answers kept; a usual one has 1 to 2 KB."""
+
+
+class Who(NamedTuple):
+    """A person as the graph has it: `seen` are the sets, `members` the identifiers of each."""
+
+    id: PersonId
+    identifiers: Sequence[Known]
+    members: Mapping[SetId, tuple[Identifier, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    version: int
+    sets: tuple[SetId, ...]
+    profile: Profile
+    body: bytes
+
+
+class People:
+    """Thread-safe. What is not `remembered` blocks on the stores: call it in a thread."""
+
+    def __init__(self, system: System, showing: Showing) -> None:
+        self._system = system
+        self._showing = showing
+        self._bodies: Recent[str, _Remembered | None] = Recent(REMEMBERED)
+        self._found: Recent[Identifier, tuple[int, PersonId] | None] = Recent(REMEMBERED)
+
+    def identifier(self, kind: str, value: str) -> Identifier | None:
+        """As the pipeline stores it; None where there can be no such value."""
+        return stored_identifier(self._system.vault, kind, value, region=self._system.settings.region)
+
+    def remembered_person(self, identifier: Identifier) -> PersonId | None:
+        """Whose it is, where that is known without asking the graph. Never blocks."""
+        found = self._found.get(identifier, None)
+        return found[1] if found and found[0] == self._system.identity.version else None
+
+    def person_of(self, identifier: Identifier) -> PersonId | None:
+        """Whose it is."""
+        version = self._system.identity.version
+        person = self._system.identity.person_of(identifier)
+        if person is not None:
+            self._found.put(identifier, (version, person))
+        return person
+
+    def remembered(self, caller: ApiKey, person: str) -> bytes | None:
+        """The answer of `read`, where nothing needs to be asked for it. Never blocks."""
+        entry = None if caller.may(Permission.SEE_CLEAR) else self._bodies.get(person, None)
+        if entry is None or entry.version != self._system.identity.version:
+            return None
+        return entry.body if self._system.profiles.cached(entry.sets) is entry.profile else None
+
+    def read(self, caller: ApiKey, person: str) -> bytes:
+        """The person that this id means now, as JSON. Raises NotFound."""
+        version = self._system.identity.version
+        who = self.who(person)
+        sets = tuple(who.members)
+        profile = self._system.profiles.get(sets)
+        body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))
+        if not caller.may(Permission.SEE_CLEAR):
+            self._bodies.put(person, _Remembered(version, sets, profile, body))
+        return body
+
+    def read_as_of(self, caller: ApiKey, person: str, at: Millis) -> bytes:
+        """As `read`, from events that had occurred by then alone; identifiers seen only later are left out."""
+        who = self.who(person)
+        seen = _summaries(self._system.events.events_between(tuple(who.members), after=-1, until=at))
+        traits = fold(self._system.events.traits(tuple(who.members), until=at), until=at)
+        times = _times(who, seen)
+        known = [each for each in who.identifiers if each.identifier in times and times[each.identifier][0] <= at]
+        profile = Profile(
+            traits=traits,
+            first_seen=min((one.first_seen for one in seen), default=None),
+            last_seen=max((one.last_seen for one in seen), default=None),
+            events=sum(one.events for one in seen),
+        )
+        return msgspec.json.encode(self._shown(caller, who._replace(identifiers=known), profile, seen))
+
+    def who(self, person: str) -> Who:
+        """Raises NotFound for an id that never was a person's."""
+        identity = self._system.identity
+        current = self.current(person)
+        return Who(current, identity.identifiers_of(current), _members(identity, current))
+
+    def current(self, person: str) -> PersonId:
+        """The person that this id means now. Raises NotFound for an id that never was one."""
+        current = self._system.identity.current(PersonId(person))
+        if current is None:
+            raise NotFound("person", person)
+        return current
+
+    def sets_of(self, person: str) -> list[SetId]:
+        """Raises NotFound for an id that never was a person's."""
+        return self._system.identity.sets_of(self.current(person))
+
+    def _shown(self, caller: ApiKey, who: Who, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
+        reveal = caller.may(Permission.SEE_CLEAR)
+        tokens = tokens_of(each.identifier for each in who.identifiers)
+        shown = self._showing.values(caller, tokens, subject=who.id)
+        times = _times(who, seen)
+        identifiers = [
+            shapes.PersonIdentifier(
+                kind=each.identifier.kind,
+                value=identifier_shown(each.identifier, shown, reveal=reveal),
+                first_seen=_time(times[each.identifier][0]) if each.identifier in times else None,
+                last_seen=_time(times[each.identifier][1]) if each.identifier in times else None,
+            )
+            for each in who.identifiers
+        ]
+        traits = {
+            name: {"value": trait.value, "source": trait.source, "at": rfc3339(trait.at)}
+            for name, trait in profile.traits.items()
+        }
+        if tokens_in(traits):
+            traits = self._showing.document(caller, traits, subject=who.id)
+        return shapes.Person(
+            id=who.id,
+            identifiers=sorted(identifiers, key=lambda each: (each.kind, each.first_seen or "", each.value)),
+            traits=msgspec.convert(traits, dict[str, shapes.Trait]),
+            first_seen=_time(profile.first_seen),
+            last_seen=_time(profile.last_seen),
+            events=profile.events,
+            segments=[],
+        )
+
+
+def stored_identifier(vault: Vault, kind: str, value: str, *, region: str) -> Identifier | None:
+    """An identifier as the pipeline stores it: normalised, a token for the personal kinds, and in others a marker
+    where somebody used a phone number or the like. None where there can be no such value."""
+    normal = normalise(kind, value, region=region)
+    if normal is None:
+        return None
+    if kind in PERSONAL_KINDS:
+        return Identifier(kind, vault.token(kind, normal))
+
+    def tokenise(found_kind: str, found: str) -> str | None:
+        same = normalise(found_kind, found, region=region)
+        return None if same is None else vault.token(found_kind, same)
+
+    return Identifier(kind, scrub_text(normal, tokenise))
+
+
+def _members(identity: IdentityEngine, person: PersonId) -> dict[SetId, tuple[Identifier, ...]]:
+    return identity.set_members(identity.sets_of(person))
+
+
+def _times(who: Who, seen: Iterable[SetSummary]) -> dict[Identifier, tuple[Millis, Millis]]:
+    """First and last time of each identifier: of the events that carried it, else of the evidence, such as a form."""
+    times: dict[Identifier, tuple[Millis, Millis]] = {}
+    for one in seen:
+        for identifier in who.members.get(one.set, ()):
+            first, last = times.get(identifier, (one.first_seen, one.last_seen))
+            times[identifier] = (min(first, one.first_seen), max(last, one.last_seen))
+    for each in who.identifiers:
+        if each.identifier not in times and each.first_seen is not None and each.last_seen is not None:
+            times[each.identifier] = (each.first_seen, each.last_seen)
+    return times
+
+
+def _summaries(events: Sequence[Mapping[str, object]]) -> list[SetSummary]:
+    found: dict[SetId, list[Millis]] = {}
+    for set_, at in ((event["set"], event["occurred_at"]) for event in events):
+        found.setdefault(set_, []).append(at)  # type: ignore[arg-type]
+    return [SetSummary(set_, len(times), min(times), max(times)) for set_, times in found.items()]
+
+
+def _time(at: Millis | None) -> str | None:
+    return None if at is None else rfc3339(at)

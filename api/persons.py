@@ -1,0 +1,132 @@
+"""`/persons`: who somebody is, what they did, and how we came to think so."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api import shapes
+from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text, moment, wrong
+from api.documented import ok
+from api.gate import PREFIX, ReadsLeads, ReadsPersons
+from api.keys import ApiKey
+from api.permissions import Permission
+from api.services import Services, Use
+from cdp.errors import NotFound
+from cdp.moments import rfc3339
+from identity.changes import Change
+from identity.kinds import BUILT_IN
+from profiles.store import Cursor
+
+router = APIRouter(prefix=f"{PREFIX}/persons", tags=["persons"])
+
+
+class Lookup(pydantic.BaseModel, extra="forbid"):
+    """An identifier as it is; it is compared in its normal form."""
+
+    kind: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
+    value: Annotated[str, pydantic.Field(min_length=1, max_length=1_000)]
+
+
+@router.post("/lookup", summary="按标识查找客户 · Find a person by an identifier", responses=ok(shapes.Person))
+async def lookup(body: Lookup, use: Use, caller: ReadsPersons) -> Response:
+    check_kind(body.kind)
+    identifier = use.people.identifier(body.kind, body.value)
+    person = None
+    if identifier is not None:
+        person = use.people.remembered_person(identifier) or await run_sync(use.people.person_of, identifier)
+    if person is None:
+        raise NotFound("person", f"with this {body.kind}")
+    return await _person(use, caller, person)
+
+
+@router.get("/{person}", summary="客户档案 · A person with traits", responses=ok(shapes.Person))
+async def person(
+    person: str,
+    use: Use,
+    caller: ReadsPersons,
+    at: Annotated[str | None, Query(description="Only what was known then. 当时已知")] = None,
+) -> Response:
+    then = moment("at", at)
+    if then is None:
+        return await _person(use, caller, person)
+    return _json(await run_sync(use.people.read_as_of, caller, person, then))
+
+
+@router.get("/{person}/trail", summary="行为轨迹 · Events of all ends, newest first", responses=ok(shapes.Events))
+async def trail(
+    person: str, use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None
+) -> Response:
+    return answer(await run_sync(_trail, use, caller, person, limit, cursor_of(cursor)))
+
+
+@router.get("/{person}/leads", summary="此人的线索 · The leads of a person", responses=ok(shapes.Leads))
+async def leads(
+    person: str, use: Use, caller: ReadsLeads, limit: Limit = USUAL_LIMIT, cursor: After = None
+) -> Response:
+    return answer(await run_sync(_leads, use, caller, person, limit, cursor_of(cursor)))
+
+
+@router.get("/{person}/history", summary="合并与拆分 · Merges, splits and moves", responses=ok(shapes.History))
+async def history(
+    person: str, use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None
+) -> Response:
+    return answer(await run_sync(_history, use, person, limit, cursor_of(cursor)))
+
+
+def check_kind(kind: str) -> None:
+    """Raises Refused where no identifier has this kind."""
+    if kind not in BUILT_IN.kinds:
+        raise wrong("kind", "one of " + ", ".join(sorted(BUILT_IN.kinds)), kind, "Name the kind it is.")
+
+
+async def _person(use: Services, caller: ApiKey, person: str) -> Response:
+    return _json(use.people.remembered(caller, person) or await run_sync(use.people.read, caller, person))
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _trail(use: Services, caller: ApiKey, person: str, limit: int, before: Cursor | None) -> dict[str, object]:
+    found = use.system.events.trail(use.people.sets_of(person), limit=limit + 1, before=before)
+    events = use.showing.events(caller, found[:limit], subject=person)
+    return {"events": events, "next": cursor_text(_last(found, limit))}
+
+
+def _last(found: list[dict[str, object]], limit: int) -> Cursor | None:
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1]
+    return Cursor(int(str(last["occurred_at"])), str(last["id"]))
+
+
+def _leads(use: Services, caller: ApiKey, person: str, limit: int, before: Cursor | None) -> dict[str, object]:
+    who = use.people.current(person)
+    reveal = caller.may(Permission.SEE_CLEAR)
+    found, after = use.system.leads.leads_of(who, limit=limit, cursor=before, reveal=reveal, actor=caller.name)
+    return {"leads": found, "next": cursor_text(after)}
+
+
+def _history(use: Services, person: str, limit: int, before: Cursor | None) -> shapes.History:
+    newest = use.system.identity.history(use.people.current(person))[::-1]
+    # The place in a list that only grows at its other end.
+    skipped = len(newest) - before.at if before else 0
+    page = newest[max(0, skipped) :][:limit]
+    rest = len(newest) - max(0, skipped) - len(page)
+    return shapes.History(history=list(map(_change, page)), next=cursor_text(Cursor(rest, "") if rest > 0 else None))
+
+
+def _change(change: Change) -> shapes.Change:
+    return shapes.Change(
+        kind=change.kind.value,
+        person=change.person,
+        others=list(change.others),
+        cause=None if change.cause is None else str(change.cause),
+        version=change.seq,
+        at=rfc3339(change.at),
+    )

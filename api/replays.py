@@ -1,0 +1,56 @@
+"""`/log/replays`: translate kept hits again, after a dialect was mended. Doing so twice changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import pydantic
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api import gate, shapes
+from api.answer import answer, moment
+from api.documented import ok
+from api.services import Use
+from cdp.errors import NotFound
+from cdp.worker import Replay
+
+REMEMBERED = 100
+"""Replays that can still be asked for, the newest."""
+
+router = APIRouter(prefix=f"{gate.PREFIX}/log/replays", tags=["log"])
+
+
+class NewReplay(pydantic.BaseModel, extra="forbid"):
+    """Which kept hits: those received since `from`, of one source; all of them where neither is given."""
+
+    start: Annotated[str | None, pydantic.Field(alias="from", max_length=40)] = None
+    source: Annotated[str | None, pydantic.Field(max_length=200)] = None
+
+
+@router.post("", status_code=202, summary="重放 · Translate kept hits again", responses=ok(shapes.Replay, 202))
+async def create(body: NewReplay, use: Use, caller: gate.Replays) -> Response:
+    start = moment("from", body.start)
+    if body.source is not None and use.system.sources.by_id(body.source) is None:
+        raise NotFound("source", body.source)
+    replay = use.system.worker.replay(start or 0, body.source)
+    replay_id = f"rp_{secrets.token_hex(8)}"
+    use.replays[replay_id] = replay
+    while len(use.replays) > REMEMBERED:
+        use.replays.popitem(last=False)
+    return answer(_shown(replay_id, replay), 202)
+
+
+@router.get("/{replay}", summary="重放进度 · How far a replay is", responses=ok(shapes.Replay))
+async def one(replay: str, use: Use, caller: gate.Replays) -> Response:
+    found = use.replays.get(replay)
+    if found is None:
+        raise NotFound("replay", replay)
+    return answer(_shown(replay, found))
+
+
+def _shown(replay_id: str, replay: Replay) -> shapes.Replay:
+    return shapes.Replay(
+        id=replay_id, hits=replay.hits, total=replay.total, changed=replay.changed, done=replay.done.is_set()
+    )

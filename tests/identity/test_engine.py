@@ -1,0 +1,217 @@
+"""The engine as its users meet it: taking in, asking, and coming back after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import pytest
+
+from cdp.errors import GraphConflict, StoreUnavailable
+from cdp.model import PersonId, SetId
+from identity.changes import ChangeKind
+from identity.engine import IdentityEngine
+from identity.graph import Commit
+from identity.graph_sql import SqlGraph
+from identity.observation import DAY_MS, Link, Observation, pid, set_id
+from identity.resolve import State
+from tests.identity.makers import identifier, identifiers, make_observation
+
+OpenEngine = Callable[..., IdentityEngine]
+
+OPENID, WEB, PHONE = (identifier(text) for text in ("wx_openid:wx1/oLi", "anonymous_id:web-9", "phone:token-li"))
+VISIT, FORM = set_id((OPENID,)), set_id((WEB, PHONE))
+
+
+def ms_li(engine: IdentityEngine) -> None:
+    """Three weeks of visits in the mini-program and on the site, then a form."""
+    engine.absorb({VISIT: (OPENID,)}, [make_observation("anonymous_id:web-9", "wx_openid:wx1/oLi", day=1)])
+    engine.absorb({FORM: (WEB, PHONE)}, [make_observation("anonymous_id:web-9", "phone:token-li", strength=2, day=20)])
+
+
+def test_ms_li_is_found_by_each_of_her_identifiers_and_sets(engine: IdentityEngine) -> None:
+    ms_li(engine)
+    (person,) = {engine.person_of(each) for each in (OPENID, WEB, PHONE)}
+    assert person is not None
+    assert engine.person_of_set(VISIT) == engine.person_of_set(FORM) == person
+    assert {VISIT, FORM} <= set(engine.sets_of(person))
+    assert [(known.identifier, known.first_seen, known.last_seen) for known in engine.identifiers_of(person)] == [
+        (OPENID, DAY_MS, DAY_MS),
+        (WEB, DAY_MS, 20 * DAY_MS),
+        (PHONE, 20 * DAY_MS, 20 * DAY_MS),
+    ]
+
+
+def test_the_reasons_name_the_best_proof_of_each_link(engine: IdentityEngine) -> None:
+    ms_li(engine)
+    first = make_observation("anonymous_id:web-9", "phone:token-li", strength=2, day=20)
+    later = make_observation("anonymous_id:web-9", "phone:token-li", strength=2, day=30)
+    weak = make_observation("anonymous_id:web-9", "phone:token-li", strength=1, day=40)
+    engine.observe([later, weak])
+    best = engine.links_of(pid(WEB))[0]
+    assert best == Link(WEB, PHONE, (2, 30 * DAY_MS, first.occurred_at, later.id))
+
+
+def test_two_persons_become_one_and_both_ids_mean_it(engine: IdentityEngine) -> None:
+    engine.register_sets({VISIT: (OPENID,), FORM: (WEB, PHONE)})
+    alone = engine.person_of(OPENID), engine.person_of(WEB), engine.person_of(PHONE)
+    assert alone == (pid(OPENID), pid(WEB), pid(PHONE)), "identifiers that no evidence joins stand alone"
+    proof = make_observation("wx_openid:wx1/oLi", "phone:token-li", strength=4, day=3)
+    (change,) = engine.observe([proof]).changes
+    assert (change.kind, change.person, change.others) == (ChangeKind.MERGED, pid(OPENID), (pid(PHONE),))
+    assert (change.cause, change.at) == (proof.id, 1_700_000_000_000)
+    assert engine.current(pid(PHONE)) == pid(OPENID)
+    assert engine.history(pid(PHONE)) == [change]
+    assert engine.current(PersonId("never given")) is None
+
+
+def test_a_merge_tells_which_known_sets_are_now_another_persons(engine: IdentityEngine) -> None:
+    engine.register_sets({VISIT: (OPENID,), FORM: (PHONE,)})
+    before = engine.version
+    assert engine.person_of_set(FORM) == pid(PHONE)
+    changes = engine.observe([make_observation("wx_openid:wx1/oLi", "phone:token-li")])
+    assert changes.sets == {FORM}
+    assert engine.person_of_set(FORM) == pid(OPENID), "what was remembered of it is forgotten"
+    assert FORM in engine.sets_moved_since(before)
+    assert VISIT not in engine.sets_moved_since(before)
+    assert engine.sets_moved_since(changes.seq) == set()
+
+
+def test_who_it_was_before_the_merge_is_kept(engine: IdentityEngine) -> None:
+    engine.register_sets({VISIT: (OPENID,), FORM: (PHONE,)})
+    before = engine.version
+    engine.observe([make_observation("wx_openid:wx1/oLi", "phone:token-li")])
+    assert engine.members_as_of(before) == {pid(OPENID): {OPENID}, pid(PHONE): {PHONE}}
+    assert engine.members_as_of(engine.version) == {pid(OPENID): {OPENID, PHONE}}
+
+
+def test_a_showroom_tablet_that_turns_out_shared_gives_everybody_back(engine: IdentityEngine) -> None:
+    tablet = identifier("device_id:tablet")
+    phones = [identifier(f"phone:t{n}") for n in range(5)]
+    alone = set_id((tablet,))
+    engine.register_sets({alone: (tablet,)})
+    for day, phone in enumerate(phones):
+        changes = engine.observe([make_observation("device_id:tablet", f"phone:{phone.value}", strength=2, day=day)])
+    assert [engine.person_of(phone) for phone in phones] == [pid(phone) for phone in phones]
+    assert engine.person_of_set(alone) == pid(tablet), "what happened on it alone is its own"
+    assert [engine.person_of_set(set_id((tablet, phone))) for phone in phones] == [pid(phone) for phone in phones]
+    assert changes.sets >= {set_id((tablet, phone)) for phone in phones[:3]}
+    known = engine.standing_of(tablet)
+    assert known is not None
+    assert (known.state, known.reason) == (State.HUB, "seen with more than 4 values of phone")
+    split = engine.history(pid(tablet))[-1]
+    assert split.kind in (ChangeKind.SPLIT, ChangeKind.MOVED)
+
+
+def test_events_with_a_hub_still_belong_to_their_other_identifier(engine: IdentityEngine) -> None:
+    evidence = [make_observation("device_id:tablet", f"phone:t{n}", "anonymous_id:v") for n in range(5)]
+    engine.observe(evidence)
+    assert engine.person_of_set(set_id(identifiers("device_id:tablet", "phone:t3"))) is None, "never registered"
+    both = identifiers("device_id:tablet", "phone:t3")
+    engine.register_sets({set_id(both): both})
+    assert engine.person_of_set(set_id(both)) == engine.person_of(both[1])
+
+
+def test_only_blocked_or_evidence_belongs_to_nobody(engine: IdentityEngine) -> None:
+    placeholder, name = identifier("phone:token-of-a-placeholder"), identifier("name:li")
+    sets = {set_id((each,)): (each,) for each in (placeholder, name)}
+    met = make_observation("anonymous_id:a", "phone:token-of-a-placeholder")
+    engine.absorb(sets, [met], blocked={placeholder: "a placeholder"})
+    engine.observe([make_observation("anonymous_id:b", "phone:token-of-a-placeholder")])
+    assert engine.persons_of_sets(list(sets)) == dict.fromkeys(sets)
+    assert engine.person_of(placeholder) is None
+    assert engine.person_of(identifier("anonymous_id:a")) != engine.person_of(identifier("anonymous_id:b"))
+
+
+def test_two_member_ids_in_one_event_are_kept_as_evidence_and_link_nothing(engine: IdentityEngine) -> None:
+    both = make_observation("member_id:M1", "member_id:M2", "anonymous_id:a1", strength=4)
+    assert engine.observe([both]).refused == {both.id: "two values of member_id in one observation"}
+    assert len(engine.members_as_of(engine.version)) == 3
+    assert engine.observe([both]).refused == {}, "it is known now"
+
+
+def test_a_refused_link_is_remembered_with_its_reason(engine: IdentityEngine) -> None:
+    engine.observe([make_observation("device_id:d", f"member_id:M{n}", strength=4, day=n) for n in range(2)])
+    (refusal,) = engine.refusals_of(pid(identifier("member_id:M0")))
+    assert (refusal.a, refusal.b) == identifiers("device_id:d", "member_id:M0")
+    assert refusal.rule == "more than 1 of member_id"
+
+
+def test_a_repeat_writes_nothing(engine: IdentityEngine) -> None:
+    ms_li(engine)
+    version = engine.version
+    ms_li(engine)
+    assert engine.version == version
+
+
+def everything(engine: IdentityEngine) -> object:
+    sets = [VISIT, FORM, set_id((OPENID, WEB))]
+    return (
+        engine.version,
+        engine.members_as_of(engine.version),
+        engine.persons_of_sets(sets),
+        engine.history(pid(OPENID)),
+    )
+
+
+def test_a_batch_redone_after_a_restart_changes_nothing(open_identity: OpenEngine) -> None:
+    first = open_identity()
+    ms_li(first)
+    before = everything(first)
+    again = open_identity()
+    ms_li(again)
+    assert everything(again) == before
+
+
+class DiesBeforeCommit(SqlGraph):
+    alive = True
+
+    def commit(self, commit: Commit) -> None:
+        if self.alive:
+            self.alive = False
+            raise StoreUnavailable("graph", "pulled the plug")
+        super().commit(commit)
+
+
+class DiesAfterCommit(DiesBeforeCommit):
+    def commit(self, commit: Commit) -> None:
+        if self.alive:
+            SqlGraph.commit(self, commit)
+        super().commit(commit)
+
+
+@pytest.mark.parametrize("kind", [DiesBeforeCommit, DiesAfterCommit])
+def test_a_commit_with_an_unknown_end_can_be_tried_again(open_identity: OpenEngine, kind: type[SqlGraph]) -> None:
+    engine = open_identity(kind=kind)
+    proof = make_observation("anonymous_id:web-9", "phone:token-li", strength=2)
+    with pytest.raises(StoreUnavailable):
+        engine.observe([proof])
+    engine.observe([proof])
+    engine.observe([make_observation("wx_openid:wx1/oLi", "phone:token-li", strength=4)])
+    assert engine.members_as_of(engine.version) == {pid(WEB): {WEB, PHONE, OPENID}}
+
+
+def test_a_second_writer_stops_the_first_before_it_writes(open_identity: OpenEngine) -> None:
+    first, second = open_identity(), open_identity()
+    second.observe([make_observation("anonymous_id:web-9", "phone:token-li")])
+    proof = make_observation("wx_openid:wx1/oLi", "phone:token-li")
+    with pytest.raises(GraphConflict):
+        first.observe([proof])
+    first.observe([proof])
+    assert first.members_as_of(first.version) == {pid(WEB): {WEB, PHONE, OPENID}}
+
+
+def test_a_read_that_a_merge_overtakes_is_not_remembered(open_identity: OpenEngine) -> None:
+    overtaking: list[Observation] = []
+
+    class Overtaken(SqlGraph):
+        def persons(self, sets: Collection[SetId]) -> dict[SetId, PersonId | None]:
+            read = super().persons(sets)
+            if overtaking:
+                engine.observe([overtaking.pop()])
+            return read
+
+    engine = open_identity(kind=Overtaken)
+    engine.register_sets({VISIT: (OPENID,), FORM: (PHONE,)})
+    overtaking.append(make_observation("wx_openid:wx1/oLi", "phone:token-li"))
+    assert engine.person_of_set(FORM) == pid(PHONE), "what was true when it was read"
+    assert engine.person_of_set(FORM) == pid(OPENID)
