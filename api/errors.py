@@ -125,4 +125,4 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | int | float | bool) or value is None:
         text = msgspec.json.encode(value).decode()
         return text if len(text) <= SHOWN_OF_INPUT else text[:SHOWN_OF_INPUT] + "…"
-    return {dict: "an object", list: "a list", bytes: "text that is no JSON"}.get(type(value), type(value).__name__)
+    return "a list" if isinstance(value, list) else "text that is no JSON" if isinstance(value, bytes) else "an object"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 from anyio.to_thread import run_sync
@@ -54,6 +54,6 @@ async def revoke(name: str, use: Use, caller: ManagesKeys) -> Response:
     return answer(shapes.Key(**_fields(key)))
 
 
-def _fields(key: ApiKey) -> dict[str, str | None]:
+def _fields(key: ApiKey) -> dict[str, Any]:
     revoked_at = None if key.revoked_at is None else rfc3339(key.revoked_at)
     return {"name": key.name, "role": key.role.value, "created_at": rfc3339(key.created_at), "revoked_at": revoked_at}

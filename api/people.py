@@ -55,8 +55,8 @@ class People:
     def __init__(self, system: System, showing: Showing) -> None:
         self._system = system
         self._showing = showing
-        self._bodies: Recent[str, _Remembered | None] = Recent(REMEMBERED)
-        self._found: Recent[Identifier, tuple[int, PersonId] | None] = Recent(REMEMBERED)
+        self._bodies: Recent[str, _Remembered] = Recent(REMEMBERED)
+        self._found: Recent[Identifier, tuple[int, PersonId]] = Recent(REMEMBERED)
 
     def identifier(self, kind: str, value: str) -> Identifier | None:
         """As the pipeline stores it; None where there can be no such value."""
@@ -64,7 +64,7 @@ class People:
 
     def remembered_person(self, identifier: Identifier) -> PersonId | None:
         """Whose it is, where that is known without asking the graph. Never blocks."""
-        found = self._found.get(identifier, None)
+        found = self._found.get(identifier)
         return found[1] if found and found[0] == self._system.identity.version else None
 
     def person_of(self, identifier: Identifier) -> PersonId | None:
@@ -77,7 +77,7 @@ class People:
 
     def remembered(self, caller: ApiKey, person: str) -> bytes | None:
         """The answer of `read`, where nothing needs to be asked for it. Never blocks."""
-        entry = None if caller.may(Permission.SEE_CLEAR) else self._bodies.get(person, None)
+        entry = None if caller.may(Permission.SEE_CLEAR) else self._bodies.get(person)
         if entry is None or entry.version != self._system.identity.version:
             return None
         return entry.body if self._system.profiles.cached(entry.sets) is entry.profile else None

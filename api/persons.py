@@ -85,7 +85,8 @@ def check_kind(kind: str) -> None:
 
 
 async def _person(use: Services, caller: ApiKey, person: str) -> Response:
-    return _json(use.people.remembered(caller, person) or await run_sync(use.people.read, caller, person))
+    body = use.people.remembered(caller, person)
+    return _json(body if body is not None else await run_sync(use.people.read, caller, person))
 
 
 def _json(body: bytes) -> Response:

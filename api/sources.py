@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 from anyio.to_thread import run_sync
@@ -111,7 +111,7 @@ async def _served(use: Services, version: int) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-def _fields(source: Source) -> dict[str, object]:
+def _fields(source: Source) -> dict[str, Any]:
     return {
         "id": source.id,
         "name": source.id,

@@ -28,7 +28,7 @@ def test_what_is_no_name_of_a_hit_is_refused(name: str) -> None:
     [
         ("+8613812348000", "+86138****8000"),
         ("li@example.com", "l****@example.com"),
-        ("沪A12345", "沪****"),
+        ("沪A12345", "沪A****"),
         ("LSVAA4182E2123456", "LSV****456"),
         ("x", "x****"),
         ("", "****"),

@@ -76,7 +76,9 @@ def test_a_body_may_come_in_chunks_and_its_trailers_decide_nothing() -> None:
         reply(TEAPOT, b"")
 
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Real: yes\r\n\r\n"
-    Client(make_connections(note)).send(head + b"3;x=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Real: no\r\nAuthorization: t\r\n\r\n")
+    Client(make_connections(note)).send(
+        head + b"3;x=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Real: no\r\nAuthorization: t\r\n\r\n"
+    )
     assert seen[0].body == b"abcde"
     assert seen[0].headers["x-real"] == "yes"
     assert "authorization" not in seen[0].headers
@@ -115,7 +117,13 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent() -> No
         (make_request("/" + "a" * 16_400), 414),
         (make_request("/", "X: " + "a" * 65_600), 431),
         (make_request("/", *(["a:"] * 2000)), 431),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\ny\r\n", 413),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"3e8\r\n"
+            + b"x" * 1000
+            + b"\r\n1\r\ny\r\n",
+            413,
+        ),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),

@@ -26,7 +26,10 @@ SAME = {
     "options": make_request("/x", "Origin: https://a.test", method="OPTIONS") + LAST,
     "query with odd letters": make_request("/sa.gif?data=a%2Bb+c&&=%%3", method="GET") + LAST,
     "escaped path": make_request("/a%20b/%E4%BD%A0", method="GET") + LAST,
-    "pipelined": make_request("/1", body=b"one") + make_request("/2", method="GET") + make_request("/3", body=b"3") + LAST,
+    "pipelined": make_request("/1", body=b"one")
+    + make_request("/2", method="GET")
+    + make_request("/3", body=b"3")
+    + LAST,
     "chunked": make_request("/c", CHUNKED) + b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n" + LAST,
     "chunked with trailers": make_request("/c", CHUNKED) + b"3\r\nabc\r\n0\r\nX-A: b\r\n\r\n" + LAST,
     "empty chunked": make_request("/c", CHUNKED) + b"0\r\n\r\n" + LAST,
