@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, Response
 
 from api import accounting, events, hits, keyring, leads, persons, replays, sources
@@ -30,7 +31,6 @@ from cdp.wiring import System
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
 KEYS_S = 2.0
 """How often keys are read again, for changes that another process made."""
 DOCS_PAGE = Path(__file__).with_name("docs.html")
@@ -54,10 +54,9 @@ def create_app(system: System) -> FastAPI:
         dependencies=[Depends(known_query)],
         responses=REFUSALS,
         lifespan=_lifespan,
-        max_body_size=MAX_BODY_BYTES,
     )
     app.state.services = Services(system, keybook, keys, showing, People(system, showing))
-    install(app)
+    install(app, _methods_of)
     app.add_middleware(Once, book=kept)
     app.add_middleware(Gate, keys=keys)
     for part in ROUTERS:
@@ -66,6 +65,11 @@ def create_app(system: System) -> FastAPI:
     app.include_router(_documentation(app))
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+def _methods_of(path: str) -> list[str]:
+    routes = (route for part in ROUTERS for route in part.router.routes if isinstance(route, APIRoute))
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods})
 
 
 @asynccontextmanager

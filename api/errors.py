@@ -7,7 +7,7 @@ framework's answers and a wrong setting are to the caller. Anything else is a fa
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -35,9 +35,10 @@ STATUS_OF: tuple[tuple[type[XunjiError], int, str], ...] = (
 """Status and title by class, the first that fits; a `Rejected` brings its own."""
 
 _DETAILS = {
+    400: "The body cannot be read. Send one JSON object in UTF-8.",
     404: "This path is not part of the API. All paths stand at /docs.",
-    405: "This path does not take {method}. It takes {allow}.",
 }
+"""What the framework says of these does not tell what to do."""
 
 
 def problem(
@@ -64,6 +65,12 @@ def problem_of(error: XunjiError) -> Response:
     return problem(status, title, str(error), headers=wait)
 
 
+def problem_of_framework(error: HTTPException) -> Response:
+    """The answer to a refusal of the framework's."""
+    title = HTTPStatus(error.status_code).phrase.capitalize()
+    return problem(error.status_code, title, _DETAILS.get(error.status_code, str(error.detail)), headers=error.headers)
+
+
 def fault(error: BaseException) -> Response:
     """500 for a fault of ours. Its trace is logged without its message, which may hold a personal value."""
     trace = "".join(traceback.format_tb(error.__traceback__))
@@ -71,24 +78,25 @@ def fault(error: BaseException) -> Response:
     return problem(500, "Internal error", "We failed on this request, and it is logged. Trying again does no harm.")
 
 
-def install(app: FastAPI) -> None:
-    """Let the app answer with problems only."""
+def install(app: FastAPI, methods_of: Callable[[str], Sequence[str]]) -> None:
+    """Let the app answer with problems only; `methods_of` tells which methods a path takes."""
+
+    async def framework(request: Request, error: Exception) -> Response:
+        raised = cast(HTTPException, error)
+        if raised.status_code != 405:
+            return problem_of_framework(raised)
+        # The framework names the methods of the first route alone that has this path.
+        allow = ", ".join(methods_of(request.url.path))
+        detail = f"This path does not take {request.method}. It takes {allow}."
+        return problem(405, "Method not allowed", detail, headers={"Allow": allow})
+
     app.add_exception_handler(XunjiError, _ours)
-    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
 async def _ours(_request: Request, error: Exception) -> Response:
     return problem_of(cast(XunjiError, error))
-
-
-async def _framework(request: Request, error: Exception) -> Response:
-    raised = cast(HTTPException, error)
-    headers = dict(raised.headers or {})
-    title = HTTPStatus(raised.status_code).phrase.capitalize()
-    told = _DETAILS.get(raised.status_code, str(raised.detail))
-    detail = told.format(method=request.method, allow=headers.get("allow") or headers.get("Allow") or "others")
-    return problem(raised.status_code, title, detail, headers=headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -109,6 +117,8 @@ def _wrong(found: Mapping[str, Any]) -> Wrong:
         return Wrong(path, "no such field", _shown(found["input"]), "Take the field out; it would be ignored.")
     if kind == "missing":
         return Wrong(path, "a value", "none", "The field is required.")
+    if isinstance(found["input"], bytes):
+        return Wrong(path, "a JSON object", "another type of content", "Send Content-Type: application/json.")
     expected = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return Wrong(path, expected, _shown(found["input"]), "Send the field in this shape.")
 
@@ -125,4 +135,4 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | int | float | bool) or value is None:
         text = msgspec.json.encode(value).decode()
         return text if len(text) <= SHOWN_OF_INPUT else text[:SHOWN_OF_INPUT] + "…"
-    return "a list" if isinstance(value, list) else "text that is no JSON" if isinstance(value, bytes) else "an object"
+    return "a list" if isinstance(value, list) else "an object"

@@ -12,9 +12,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from prometheus_client import Histogram
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import fault, problem_of
+from api.errors import fault, problem_of, problem_of_framework
 from api.keys import ApiKey, LiveKeys
 from api.permissions import Permission
 from cdp.errors import Forbidden, Refused, Unauthorized
@@ -22,6 +23,8 @@ from cdp.errors import Forbidden, Refused, Unauthorized
 PREFIX = "/api/v1"
 OPEN_PATHS = frozenset({f"{PREFIX}/openapi.json"})
 CALLER = "xunji.caller"
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 SECONDS = Histogram("xunji_api_seconds", "Time to answer a request of the management API", ["method", "path", "status"])
 
@@ -45,9 +48,9 @@ class Gate:
                     return
                 scope[CALLER] = caller
             try:
-                await self._app(scope, receive, sent)
+                await self._app(scope, _limited(scope, receive), sent)
             except Exception as error:
-                answer = fault(error)
+                answer = problem_of_framework(error) if isinstance(error, HTTPException) else fault(error)
                 if sent.status is None:
                     await answer(scope, receive, sent)
 
@@ -61,6 +64,24 @@ class Gate:
 
 def _needs_key(path: str) -> bool:
     return (path == PREFIX or path.startswith(f"{PREFIX}/")) and path not in OPEN_PATHS
+
+
+def _limited(scope: Scope, receive: Receive) -> Receive:
+    """Reads a body up to the limit; the framework passes its own exception on, and no other."""
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    read = int(announced) if announced.isdigit() else 0
+
+    async def next_message() -> Message:
+        nonlocal read
+        message = await receive()
+        if not announced:
+            read += len(message.get("body", b""))
+        if read > MAX_BODY_BYTES:
+            detail = f"The body is over {MAX_BODY_BYTES:,} bytes. Send less in one request."
+            raise HTTPException(413, detail, {"Connection": "close"})
+        return message
+
+    return next_message
 
 
 class _Sent:

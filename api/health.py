@@ -91,16 +91,13 @@ def router_of(health: Health) -> APIRouter:
     @router.get("/readyz", summary="就绪 · Every store takes a write and a read", include_in_schema=False)
     async def readyz() -> Response:
         stores = await health.stores()
-        failed = [
-            Wrong(name, "a write and a read", why, "See `cdp doctor`.") for name, (_, why) in stores.items() if why
-        ]
-        if failed:
-            names = ", ".join(wrong.path for wrong in failed)
-            detail = f"Not ready: {names}. It is tried again with the next request."
+        reasons = {name: why for name, (_, why) in stores.items() if why}
+        if reasons:
+            failed = [Wrong(name, "a write and a read", why, "See `cdp doctor`.") for name, why in reasons.items()]
+            detail = f"Not ready: {', '.join(reasons)}. It is tried again with the next request."
             return problem(503, "Not ready", detail, failed, headers={"Retry-After": "1"})
-        return answer(
-            Readiness(status="ready", stores={name: StoreState(ready=True, ms=ms) for name, (ms, _) in stores.items()})
-        )
+        states = {name: StoreState(ready=True, ms=ms) for name, (ms, _) in stores.items()}
+        return answer(Readiness(status="ready", stores=states))
 
     @router.get("/metrics", summary="指标 · Prometheus metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,7 +75,7 @@ def _found(use: Services, caller: ApiKey, hit_id: str) -> shapes.Hit:
     )
 
 
-def _refusals(use: Services, position: Position) -> dict[Place, Refusal]:
+def _refusals(use: Services, position: Position) -> Mapping[Place, Refusal]:
     with reading(use.system.records) as connection:
         return refusals_of(connection, position.partition, position.offset, position.offset + 1)
 
@@ -82,56 +84,53 @@ def _state(processed: bool, whole: Refusal | None) -> str:
     return "pending" if not processed else "unreadable" if whole else "translated"
 
 
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    first_hit: str | None = None
+
+
 def _events(
-    use: Services, caller: ApiKey, hit: Hit, position: Position, refusals: dict[Place, Refusal], *, processed: bool
+    use: Services, caller: ApiKey, hit: Hit, position: Position, refusals: Mapping[Place, Refusal], *, processed: bool
 ) -> list[shapes.HitEvent]:
     """The hit translated again, as the worker did; what became of each record beside it."""
     try:
         records = DIALECTS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
     except (Rejected, KeyError):
         return []
-    return [
-        _event(use, caller, record, index, Place(*position, index), refusals, processed=processed)
-        for index, record in enumerate(records)
-    ]
+    shown = []
+    for index, record in enumerate(records):
+        place = Place(*position, index)
+        fate = _fate(use, record, place, refusals.get(place)) if processed else _Fate("pending")
+        event = record if isinstance(record, Event) else None
+        shown.append(
+            shapes.HitEvent(
+                index=index,
+                id=event.id if event else None,
+                type=event.type.value if event else None,
+                name=scrubbed(use, event.name) if event else None,
+                outcome=fate.outcome,
+                reason=fate.reason,
+                detail=use.showing.document(caller, fate.detail, subject=f"hit {position.hit_id}"),
+                first_hit=fate.first_hit,
+            )
+        )
+    return shown
 
 
-def _event(
-    use: Services,
-    caller: ApiKey,
-    record: Event | Dropped,
-    index: int,
-    place: Place,
-    refusals: dict[Place, Refusal],
-    *,
-    processed: bool,
-) -> shapes.HitEvent:
-    outcome, reason, detail, first_hit = "pending", None, None, None
-    if place in refusals:
-        outcome, reason, detail = "dropped", refusals[place].reason, refusals[place].detail
-    elif isinstance(record, Dropped):
-        outcome, reason, detail = "dropped" if processed else "pending", record.reason.value, record.detail
-    elif processed:
-        outcome, first_hit = _outcome(use, record, place)
-    is_event = isinstance(record, Event)
-    return shapes.HitEvent(
-        index=index,
-        id=record.id if isinstance(record, Event) else None,
-        type=record.type.value if isinstance(record, Event) else None,
-        name=scrubbed(use, record.name) if isinstance(record, Event) else None,
-        outcome=outcome,
-        reason=reason,
-        detail=use.showing.document(caller, detail, subject=f"event {record.id}" if is_event else "hit"),  # type: ignore[union-attr]
-        first_hit=first_hit,
-    )
-
-
-def _outcome(use: Services, event: Event, place: Place) -> tuple[str, str | None]:
+def _fate(use: Services, record: Event | Dropped, place: Place, refusal: Refusal | None) -> _Fate:
+    if refusal is not None:
+        return _Fate("dropped", refusal.reason, refusal.detail)
+    if isinstance(record, Dropped):
+        # A dialect that was mended since says so of what it once took.
+        return _Fate("dropped", record.reason.value, record.detail)
     with reading(use.system.records) as connection:
-        seen = SeenIds().find(connection, key_of(event.id))
+        seen = SeenIds().find(connection, key_of(record.id))
     if seen is None or seen[0] == place:
-        return "stored", None
-    return "duplicate", Position(seen[0].partition, seen[0].offset).hit_id
+        return _Fate("stored")
+    return _Fate("duplicate", first_hit=Position(seen[0].partition, seen[0].offset).hit_id)
 
 
 def scrubbed(use: Services, text: str) -> str:

@@ -46,7 +46,7 @@ async def list_all(use: Use, caller: ManagesKeys, limit: Limit = USUAL_LIMIT, cu
     return answer(shapes.Keys(keys=shown, next=cursor_text(more)))
 
 
-@router.delete("/{name}", summary="吊销密钥 · Take a key away", responses=ok(shapes.Key))
+@router.delete("/{name:path}", summary="吊销密钥 · Take a key away", responses=ok(shapes.Key))
 async def revoke(name: str, use: Use, caller: ManagesKeys) -> Response:
     """At once in this process, within seconds in others. Doing so twice changes nothing."""
     key = await run_sync(use.keybook.revoke, name)

@@ -19,8 +19,6 @@ from api.gate import CALLER
 from api.kept import MAX_KEY, Kept, OnceBook
 from cdp.errors import Conflict, Refused, StoreUnavailable
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-
 
 class Once:
     """ASGI middleware around the calls that write; others pass."""
@@ -98,9 +96,6 @@ async def _whole_body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            # The call itself refuses a body of this size; what was read is enough for it to do so.
-            break
     return body
 
 

@@ -32,9 +32,8 @@ class Showing:
     def events(self, caller: ApiKey, events: Sequence[Mapping[str, Any]], *, subject: str) -> list[dict[str, Any]]:
         """Events of the store in the contract's shape. `subject` is what was opened, for the audit."""
         bodies = [_with_subject(event) for event in events]
-        tokens = {
-            identifier["value"] for event in events for identifier in event["identifiers"] if _personal(identifier)
-        }
+        met = [identifier for event in events for identifier in event["identifiers"]]
+        tokens = {each["value"] for each in met if each["kind"] in PERSONAL_KINDS}
         shown = self.values(caller, tokens | tokens_in(bodies), subject=subject)
         return [shown.document(body) for body in bodies]
 
@@ -72,10 +71,6 @@ def tokens_of(identifiers: Iterable[Identifier]) -> set[str]:
 def tokens_in(document: Any) -> set[str]:
     """The tokens of all markers in a JSON value."""
     return {token for _, token in markers_in(msgspec.json.encode(document).decode())}
-
-
-def _personal(identifier: Mapping[str, Any]) -> bool:
-    return identifier["kind"] in PERSONAL_KINDS
 
 
 def _with_subject(event: Mapping[str, Any]) -> dict[str, Any]:

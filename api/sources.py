@@ -73,7 +73,7 @@ async def list_all(use: Use, caller: ReadsSources, limit: Limit = USUAL_LIMIT, c
     return answer(shapes.Sources(sources=shown, next=cursor_text(more)))
 
 
-@router.get("/{name}", summary="来源 · One sender", responses=ok(shapes.Source))
+@router.get("/{name:path}", summary="来源 · One sender", responses=ok(shapes.Source))
 async def one(name: str, use: Use, caller: ReadsSources) -> Response:
     _, every = await run_sync(use.system.book.load)
     source = next((source for source in every if source.id == name), None)
@@ -82,7 +82,7 @@ async def one(name: str, use: Use, caller: ReadsSources) -> Response:
     return answer(shapes.Source(**_fields(source)))
 
 
-@router.patch("/{name}", summary="修改来源 · Change a sender", responses=ok(shapes.Source))
+@router.patch("/{name:path}", summary="修改来源 · Change a sender", responses=ok(shapes.Source))
 async def change(name: str, body: Changes, use: Use, caller: ManagesSources) -> Response:
     """Answers once every running collector of this machine knows it."""
     source, version = await run_sync(_change, use, name, body)

@@ -63,7 +63,11 @@ def lead_card(lead: Mapping[str, Any], zone: tzinfo) -> RenderableType:
         shown = f"latest {min(NEWEST, len(events))} of {trail['total']}"
         parts += ["", _heading("最近的行为", shown), _events(events[:NEWEST], zone)]
     if trail.get("additions"):
-        parts += ["", _heading("留资后补充", "added later"), _events([each["event"] for each in trail["additions"]], zone)]
+        parts += [
+            "",
+            _heading("留资后补充", "added later"),
+            _events([each["event"] for each in trail["additions"]], zone),
+        ]
     if lead["why"]:
         parts += ["", _heading("为什么是同一个人", "why we believe these visits were hers"), _why(lead["why"], zone)]
     return _panel(Group(*parts), title=f"线索 Lead {lead['id']}", foot=_completeness(trail))
@@ -71,7 +75,9 @@ def lead_card(lead: Mapping[str, Any], zone: tzinfo) -> RenderableType:
 
 def person_card(person: Mapping[str, Any], zone: tzinfo) -> RenderableType:
     """A person of the API with `trail`, the newest events, besides."""
-    seen = f"{person['events']:,} 条行为 events · {_time(person['first_seen'], zone)} – {_time(person['last_seen'], zone)}"
+    seen = (
+        f"{person['events']:,} 条行为 events · {_time(person['first_seen'], zone)} – {_time(person['last_seen'], zone)}"
+    )
     parts: list[RenderableType] = [Text(seen), "", _heading("标识", "identifiers"), _identifiers(person, zone)]
     if person["traits"]:
         parts += ["", _heading("特征", "traits"), _traits(person["traits"], zone)]
@@ -170,7 +176,9 @@ def _identifier(identifier: Mapping[str, str]) -> Text:
 def _identifiers(person: Mapping[str, Any], zone: tzinfo) -> RenderableType:
     table = _table("kind 类型", "value 值", "first seen 首次", "last seen 最近")
     for each in person["identifiers"]:
-        table.add_row(each["kind"], Text(each["value"]), _time(each["first_seen"], zone), _time(each["last_seen"], zone))
+        table.add_row(
+            each["kind"], Text(each["value"]), _time(each["first_seen"], zone), _time(each["last_seen"], zone)
+        )
     return table
 
 

@@ -14,6 +14,8 @@ CLICK_IDS = (
 """Query parameters by which an ad platform knows one click: Google, Microsoft, Meta, TikTok, Tencent, Baidu."""
 
 CACHED = 4096
+LONGEST_CACHED = 2048
+"""Characters; a longer address, of up to a megabyte, is read anew each time."""
 
 _UTM = {
     "utm_source": "source",
@@ -29,7 +31,7 @@ def campaign_of(told: Campaign, url: str) -> Campaign:
     """What the SDK told, with what it left out read from the page's address."""
     if "?" not in url:
         return told
-    found = _found_in(url)
+    found = _found_in(url) if len(url) <= LONGEST_CACHED else _found_in.__wrapped__(url)
     if found is NO_CAMPAIGN:
         return told
     if told is NO_CAMPAIGN:

@@ -37,6 +37,8 @@ _POSTS = {
     "/beacon/v1/batch": "batch",
 }
 _PIXELS = {"/pixel/v1/track": "track", "/pixel/v1/page": "page"}
+LONGEST_AUTHORIZATION = 512
+"""A key has 128 characters at most."""
 MAX_PIXEL_FIELDS = 200
 MAX_PIXEL_DEPTH = 8
 _METRICS = frozenset({"/v1/m", "/m", "/rsaMetrics"})
@@ -119,13 +121,15 @@ class Segment:
 
 def _named_key(headers: Any, query: str) -> str:
     authorization = headers.get("authorization")
-    return (authorization and _basic_key(authorization)) or query_value(query, "writeKey")
+    if authorization and len(authorization) <= LONGEST_AUTHORIZATION:
+        return _basic_key(authorization) or query_value(query, "writeKey")
+    return query_value(query, "writeKey")
 
 
 @lru_cache(maxsize=4096)
 def _basic_key(authorization: str) -> str:
     scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() != "basic" or len(credentials) > 1024:
+    if scheme.lower() != "basic":
         return ""
     try:
         return base64.b64decode(credentials).decode().partition(":")[0].strip()
@@ -174,7 +178,7 @@ class _Records(msgspec.Struct):
         for record in self.records:
             try:
                 key = text(_KEYED.decode(record).write_key)
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, RecursionError):
                 continue
             if key:
                 return key

@@ -163,7 +163,7 @@ class Delivery:
         self._keys = keys
         self._call = call
         self._sent = parse_time(sent_at)
-        self._shared = decoded(bytes(context), _CONTEXT) if is_given(context) else None
+        self._shared = _shared_context(context)
 
     def event(self, index: int, record: bytes) -> Event:
         """Raises NotAnEventError."""
@@ -244,6 +244,13 @@ class Delivery:
             browser=device.browser,
             model=(hardware and hardware.model) or device.model,
         )
+
+
+def _shared_context(context: Raw) -> _Context | None:
+    try:
+        return decoded(bytes(context), _CONTEXT) if is_given(context) else None
+    except NotAnEventError:
+        return None
 
 
 def _original_name(told: _Call, call: str) -> str:

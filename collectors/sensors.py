@@ -119,7 +119,7 @@ def record_key(record: bytes | Raw) -> str:
     """The key that a record carries itself, '' for none."""
     try:
         keyed = _KEYED.decode(record)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return ""
     return text(keyed.token) or text(keyed.project)
 

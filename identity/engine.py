@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Lock, RLock
 from typing import NamedTuple
 
-from cdp.errors import GraphConflict
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import Change, Changes
 from identity.graph import Graph, StoredTurn, Value
@@ -47,6 +46,7 @@ class IdentityEngine:
         self._graph, self._policy, self._now = graph, policy, now
         self._lock = RLock()
         self._head = graph.head()
+        self._sure = True
         self._memory = Memory()
         self._stored: Recent[ObservationId, bool] = Recent(KNOWN_KEPT)
         self._registered: Recent[SetId, bool] = Recent(KNOWN_KEPT)
@@ -74,6 +74,8 @@ class IdentityEngine:
         taken in before changes nothing, so a repeat of a whole batch returns no changes.
         """
         with self._lock:
+            if not self._sure:
+                self._start_over()
             new_observations = self._new_observations(observations)
             new_sets = self._new_sets(sets, new_observations)
             if not new_observations and not new_sets:
@@ -88,11 +90,10 @@ class IdentityEngine:
                 observations=new_observations,
                 blocked=blocked or {},
             )
-            try:
-                self._graph.commit(settled.commit)
-            except GraphConflict:
-                self._start_over()
-                raise
+            # A commit that raises may have been written all the same; then nothing remembered can be relied on.
+            self._sure = False
+            self._graph.commit(settled.commit)
+            self._sure = True
             self._remember(settled)
             return self._changes(settled)
 
@@ -134,10 +135,13 @@ class IdentityEngine:
             self._persons.drop(settled.sets)
 
     def _start_over(self) -> None:
-        """Forget what was remembered: another engine has written in between."""
+        """Forget what was remembered of conclusions, and find out where the graph stands."""
+        head = self._graph.head()
         self._memory = Memory()
-        self._head = self._graph.head()
-        self._persons.clear()
+        with self._persons_lock:
+            self._head = head
+            self._persons.clear()
+        self._sure = True
 
     def _changes(self, settled: Settled) -> Changes:
         names = {value.number: value.pid for value in settled.values}

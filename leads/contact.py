@@ -16,8 +16,8 @@ from identity.kinds import blocked
 from identity.normalise import doubtful, normalise
 from leads.lead import CONTACT_FIELDS
 
-MAX_VALUE = 200
-"""Characters of a contact value taken from an event."""
+MAX_VALUE = 5_000
+"""Characters taken from one property of an event."""
 
 IDENTIFYING = ("phone", "email")
 """Contact fields that are identifiers; a WeChat number typed into a form is no id that any SDK sends."""
@@ -114,13 +114,14 @@ def check_contact(typed: Mapping[str, str | None], *, region: str) -> Checked:
         if kind not in values:
             continue
         value = normalise(kind, values[kind], region=region)
+        values[kind] = value or values[kind]
+        # Two people who type 138 are not one person, so what cannot be a number joins nobody.
         if value is None or not can_be(kind, value):
             invalid.append(f"contact.{kind}")
-        elif doubtful(kind, value) or blocked(kind, value):
+            continue
+        identifiers.append(Identifier(kind, value))
+        if doubtful(kind, value) or blocked(kind, value):
             unsure.append(f"contact.{kind}")
-        if value is not None:
-            values[kind] = value
-            identifiers.append(Identifier(kind, value))
     return Checked(values, tuple(identifiers), tuple(invalid), tuple(unsure))
 
 

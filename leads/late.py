@@ -35,11 +35,14 @@ class OpenTrail:
 
 
 class Found:
-    """What one look found; `additions` is to be written, and the rest remembered once that is durable."""
+    """What one look found; `additions` is to be written, and the rest remembered once that is durable.
+
+    `joined` are the sets that each trail got, and how often it had been marked when it was looked at.
+    """
 
     def __init__(self) -> None:
         self.additions: list[Addition] = []
-        self.joined: dict[OpenTrail, frozenset[SetId]] = {}
+        self.joined: dict[OpenTrail, tuple[frozenset[SetId], int]] = {}
 
 
 class OpenTrails:
@@ -56,21 +59,25 @@ class OpenTrails:
         self._trails: dict[LeadId, OpenTrail] = {}
         self._by_set: dict[SetId, tuple[OpenTrail, ...]] = {}
         self._by_person: dict[PersonId, tuple[OpenTrail, ...]] = {}
-        self._unsettled: dict[LeadId, OpenTrail] = {}
+        self._unsettled: dict[OpenTrail, int] = {}
 
     def watch(self, lead: OpenLead, *, settled: bool = True) -> None:
         """Begin to watch a lead, or begin again with what is newly known of it.
 
-        `settled` is false where sets may have joined since they were read, as after a restart.
+        `settled` is false where sets may have joined since they were read, as after a restart. A lead of nobody
+        is not watched: the events that come without any identifier are not one person's.
         """
-        person = self._identity.person_of_set(lead.subject)
-        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, frozenset((*lead.sets, lead.subject)), person)
+        if not lead.subject:
+            return
+        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, frozenset((*lead.sets, lead.subject)))
         with self._lock:
+            # Asked under the lock, or a change that `find` is about to tell could be overwritten with the past.
+            trail.person = self._identity.person_of_set(lead.subject)
             self._drop(lead.id)
             self._trails[lead.id] = trail
             self._enter(trail, trail.sets)
             if not settled:
-                self._unsettled[lead.id] = trail
+                self._mark(trail)
 
     def know(self, lead_id: LeadId, sets: Iterable[SetId]) -> None:
         """Say that the lead's trail was read from these sets as well."""
@@ -95,20 +102,25 @@ class OpenTrails:
             found.additions += self._late(trail, rows, at)
         unknown = {row.set for row in stored if row.set not in self._by_set}
         self._mark_unsettled(unknown.union(changed))
-        for trail in list(self._unsettled.values()):
+        with self._lock:
+            unsettled = list(self._unsettled.items())
+        for trail, marks in unsettled:
             joined = self._sets_of(trail) - trail.sets
-            found.joined[trail] = joined
+            found.joined[trail] = (joined, marks)
             found.additions += self._recognised(trail, joined, fresh, at)
         return found
 
     def settle(self, found: Found) -> None:
         """Remember what was found, after the additions are durable."""
         with self._lock:
-            for trail, joined in found.joined.items():
+            for trail, (joined, marks) in found.joined.items():
+                # Marked once more means that another thread saw sets join after this look.
+                if self._unsettled.get(trail) == marks:
+                    del self._unsettled[trail]
                 if self._trails.get(trail.lead) is trail:
-                    self._unsettled.pop(trail.lead, None)
-                    trail.sets |= joined
-                    self._enter(trail, joined)
+                    fresh = joined - trail.sets
+                    trail.sets |= fresh
+                    self._enter(trail, fresh)
 
     def _arrived(self, stored: Sequence[StoredEvent]) -> dict[OpenTrail, list[StoredEvent]]:
         arrived: dict[OpenTrail, list[StoredEvent]] = defaultdict(list)
@@ -137,18 +149,21 @@ class OpenTrails:
         ]
 
     def _mark_unsettled(self, changed: Collection[SetId]) -> None:
+        persons = self._identity.persons_of_sets(changed)
         with self._lock:
             # Subjects first: which trails a set joins depends on the person that they are now.
-            for set_ in changed:
+            for set_, person in persons.items():
                 for trail in self._by_set.get(set_, ()):
                     if trail.subject == set_:
-                        self._move(trail, self._identity.person_of_set(set_))
-                        self._unsettled[trail.lead] = trail
-            for set_ in changed:
-                person = self._identity.person_of_set(set_)
+                        self._move(trail, person)
+                        self._mark(trail)
+            for set_, person in persons.items():
                 for trail in self._by_person.get(person, ()) if person else ():
                     if set_ not in trail.sets:
-                        self._unsettled[trail.lead] = trail
+                        self._mark(trail)
+
+    def _mark(self, trail: OpenTrail) -> None:
+        self._unsettled[trail] = self._unsettled.get(trail, 0) + 1
 
     def _sets_of(self, trail: OpenTrail) -> frozenset[SetId]:
         return frozenset(self._identity.sets_of(trail.person)) if trail.person else frozenset()
@@ -173,8 +188,8 @@ class OpenTrails:
 
     def _drop(self, lead_id: LeadId) -> None:
         trail = self._trails.pop(lead_id, None)
-        self._unsettled.pop(lead_id, None)
         if trail is not None:
+            self._unsettled.pop(trail, None)
             _remove(self._by_person, trail.person, trail)
             for set_ in trail.sets:
                 _remove(self._by_set, set_, trail)

@@ -21,6 +21,8 @@ from leads.store import StoredLead
 GONE = "****"
 """Stands for a value whose vault row was destroyed."""
 
+MARKER_START = "⟦"
+
 _TIMES = frozenset({"at", "occurred_at", "received_at", "since", "last_at", "added_at", "frozen_at", "created_at"})
 
 
@@ -43,8 +45,10 @@ class Shown:
 
     def document(self, value: Any) -> Any:
         """A stored JSON value with times, identifiers and markers as they are shown."""
-        text = fill_markers(msgspec.json.encode(value).decode(), self._inside_json)
-        return self._walk(msgspec.json.decode(text))
+        text = msgspec.json.encode(value).decode()
+        if MARKER_START in text:
+            value = msgspec.json.decode(fill_markers(text, self._inside_json))
+        return self._walk(value)
 
     def _inside_json(self, kind: str, token: str) -> str:
         return msgspec.json.encode(self.value(kind, token)).decode()[1:-1]
@@ -54,16 +58,25 @@ class Shown:
             return [self._walk(each) for each in value]
         if not isinstance(value, dict):
             return value
+        if _is_event(value):
+            return self._event(value)
         if value.keys() == {"kind", "value"}:
             return self._identifier(value)
         return {name: self._field(name, each) for name, each in value.items()}
 
     def _field(self, name: str, value: Any) -> Any:
-        if name == "properties":
-            return value
-        if name in _TIMES and isinstance(value, int):
-            return rfc3339(value)
-        return self._walk(value)
+        return rfc3339(value) if name in _TIMES and isinstance(value, int) else self._walk(value)
+
+    def _event(self, event: dict[str, Any]) -> dict[str, Any]:
+        identifiers = [self._identifier(each) for each in event["identifiers"]]
+        # Identifiers are stored strongest first.
+        return {
+            **event,
+            "occurred_at": rfc3339(event["occurred_at"]),
+            "received_at": rfc3339(event["received_at"]),
+            "subject": identifiers[0] if identifiers else None,
+            "identifiers": identifiers,
+        }
 
     def _identifier(self, identifier: dict[str, Any]) -> dict[str, Any]:
         kind, value = identifier["kind"], identifier["value"]
@@ -77,10 +90,16 @@ def masked(kind: str, clear: str) -> str:
     return f"{clear[:1]}**" if kind == "name" else mask(clear)
 
 
+def _is_event(value: dict[str, Any]) -> bool:
+    # Most of a lead is events, of which only four fields change: looking at all others takes ten times as long.
+    return "identifiers" in value and "occurred_at" in value
+
+
 def tokens_of(body: Mapping[str, Any]) -> set[str]:
     """All tokens in the body of a lead: its contact, identifiers of the personal kinds, and markers in texts."""
     text = msgspec.json.encode(body).decode()
-    return {*body["contact"].values(), *_identifier_tokens(body), *(token for _, token in markers_in(text))}
+    marked = {token for _, token in markers_in(text)} if MARKER_START in text else set()
+    return marked.union(body["contact"].values(), _identifier_tokens(body))
 
 
 def _identifier_tokens(value: Any) -> Iterable[str]:
@@ -88,10 +107,13 @@ def _identifier_tokens(value: Any) -> Iterable[str]:
         for each in value:
             yield from _identifier_tokens(each)
     elif isinstance(value, dict):
-        if value.keys() == {"kind", "value"} and value["kind"] in PERSONAL_KINDS:
-            yield value["value"]
-        for name, each in value.items():
-            if name != "properties":
+        if value.keys() == {"kind", "value"}:
+            if value["kind"] in PERSONAL_KINDS:
+                yield value["value"]
+        elif _is_event(value):
+            yield from _identifier_tokens(value["identifiers"])
+        else:
+            for each in value.values():
                 yield from _identifier_tokens(each)
 
 
@@ -101,10 +123,10 @@ def whole(stored: StoredLead, additions: Sequence[Addition]) -> dict[str, Any]:
     events = stored.behaviour.events if stored.behaviour else []
     known = {event["id"] for event in events}
     body["trail"] |= {
-        "events": [_with_subject(event) for event in events],
+        "events": events,
         "additions": [
             {
-                "event": _with_subject(addition.event),
+                "event": addition.event,
                 "added_at": addition.added_at,
                 "reason": {"code": addition.reason} | REASONS[addition.reason],
             }
@@ -113,12 +135,6 @@ def whole(stored: StoredLead, additions: Sequence[Addition]) -> dict[str, Any]:
         ],
     }
     return body
-
-
-def _with_subject(event: Mapping[str, Any]) -> dict[str, Any]:
-    # Identifiers are stored strongest first.
-    identifiers = event["identifiers"]
-    return {**event, "subject": identifiers[0] if identifiers else None}
 
 
 def card(stored: StoredLead) -> dict[str, Any]:
@@ -135,7 +151,7 @@ def card(stored: StoredLead) -> dict[str, Any]:
         "created_at": row.created_at,
         "contact": kept.contact,
         "doubtful": list(kept.doubtful),
-        "channel": row.channel,
+        "channel": kept.channel,
         "campaign": kept.campaign,
         "interest": kept.interest,
         "consent": kept.consent,

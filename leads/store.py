@@ -45,8 +45,8 @@ lead_rows = Table(
     "leads",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("source", String(600), nullable=False),
-    Column("external_id", String(600)),
+    Column("source", String(1_000), nullable=False),
+    Column("external_id", String(1_000)),
     Column("subject", BigInteger, nullable=False, index=True),
     Column("person_at_capture", String(64)),
     Column("stage", String(40), nullable=False),
@@ -57,7 +57,6 @@ lead_rows = Table(
     Column("complete", Boolean, nullable=False),
     Column("waited_ms", Integer, nullable=False),
     Column("total", BigInteger, nullable=False),
-    Column("channel", String(600)),
     Column("card", Text, nullable=False),
     Column("trail", LargeBinary, nullable=False),
     UniqueConstraint("source", "external_id"),
@@ -88,6 +87,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     contact: dict[str, str]
     doubtful: tuple[str, ...]
+    channel: str | None
     campaign: dict[str, Any]
     interest: dict[str, Any]
     consent: dict[str, Any] | None
@@ -150,7 +150,6 @@ def _row_of(lead: Lead) -> dict[str, Any]:
         "complete": trail.waited.complete,
         "waited_ms": trail.waited.waited_ms,
         "total": trail.total,
-        "channel": draft.channel,
         "card": msgspec.json.encode(_card_of(lead)).decode(),
         "trail": _packed(Behaviour(trail.events, trail.sets)),
     }
@@ -161,6 +160,7 @@ def _card_of(lead: Lead) -> Card:
     return Card(
         contact=dict(draft.contact),
         doubtful=draft.doubtful,
+        channel=draft.channel,
         campaign=dict(draft.campaign),
         interest=dict(draft.interest),
         consent=dict(draft.consent) if draft.consent else None,

@@ -13,6 +13,7 @@ from threading import Lock
 
 import msgspec
 
+from cdp.errors import StoreUnavailable
 from cdp.model import Millis, SetId
 from profiles.store import EventStore, SetSummary, TraitRow
 from profiles.traits import Trait, fold
@@ -20,7 +21,6 @@ from profiles.traits import Trait, fold
 CACHED_PROFILES = 50_000
 BATCH_SETS = 2_000
 """Sets asked for in one query."""
-FETCHERS = 2
 
 Key = tuple[SetId, ...]
 
@@ -49,8 +49,8 @@ class ProfileReader:
         self._cache: OrderedDict[Key, Profile] = OrderedDict()
         self._keys_of: dict[SetId, set[Key]] = {}
         self._waiting: dict[Key, Future[Profile]] = {}
-        self._in_flight: list[_Batch] = []
-        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="profiles")
+        self._in_flight: _Batch | None = None
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="profiles")
 
     def get(self, sets: Iterable[SetId]) -> Profile:
         """The profile of whom these sets belong to. Raises StoreUnavailable."""
@@ -61,7 +61,7 @@ class ProfileReader:
             future = self._waiting.get(key)
             if future is None:
                 future = self._waiting[key] = Future()
-                if len(self._in_flight) < FETCHERS:
+                if self._in_flight is None:
                     self._start()
         return future.result()
 
@@ -74,15 +74,15 @@ class ProfileReader:
         """Forget the profiles that have any of these sets."""
         with self._lock:
             touched = set(sets)
-            for batch in self._in_flight:
-                batch.touched |= touched
+            if self._in_flight is not None:
+                self._in_flight.touched |= touched
             for one in touched & self._keys_of.keys():
                 for key in list(self._keys_of.get(one, ())):
                     self._forget(key)
 
     def close(self) -> None:
-        """Waits for what is being read. The store stays open."""
-        self._fetchers.shutdown()
+        """Wait for what is being read; who asks later gets StoreUnavailable. The store stays open."""
+        self._threads.shutdown()
 
     def _known(self, key: Key) -> Profile | None:
         profile = self._cache.get(key)
@@ -91,15 +91,21 @@ class ProfileReader:
         return profile
 
     def _start(self) -> None:
-        """Hand what waits to a fetcher, as much as fits one query. The lock is held."""
+        """Hand what waits to a thread, as much as fits one query. The lock is held."""
         batch = _Batch()
         for key in list(self._waiting):
             if batch.waiting and batch.sets + len(key) > BATCH_SETS:
                 break
             batch.waiting[key] = self._waiting.pop(key)
             batch.sets += len(key)
-        self._in_flight.append(batch)
-        self._fetchers.submit(self._fetch, batch)
+        self._in_flight = batch
+        try:
+            self._threads.submit(self._fetch, batch)
+        except RuntimeError:
+            self._in_flight = None
+            for future in (*batch.waiting.values(), *self._waiting.values()):
+                future.set_exception(StoreUnavailable("profile", "it was closed"))
+            self._waiting.clear()
 
     def _fetch(self, batch: _Batch) -> None:
         try:
@@ -115,7 +121,7 @@ class ProfileReader:
 
     def _finish(self, batch: _Batch, profiles: dict[Key, Profile]) -> None:
         with self._lock:
-            self._in_flight.remove(batch)
+            self._in_flight = None
             for key, profile in profiles.items():
                 # What an event touched while it was read may lack that event: good for who asked before, not to keep.
                 if batch.touched.isdisjoint(key):
@@ -125,10 +131,12 @@ class ProfileReader:
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, Profile]:
         sets = sorted({one for key in keys for one in key})
+        # Two queries that each keep a core busy for some milliseconds run beside each other.
+        summarising = self._threads.submit(self._store.summaries, sets)
         rows: dict[SetId, list[TraitRow]] = {}
         for row in self._store.traits(sets):
             rows.setdefault(row.set, []).append(row)
-        summaries = {summary.set: summary for summary in self._store.summaries(sets)}
+        summaries = {summary.set: summary for summary in summarising.result()}
         return {
             key: profile_of(
                 [row for one in key for row in rows.get(one, ())],

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 import typer
 
-from cdp.cli import accounting, config, doctor, key, lead, log, person, serve, source
+from cdp.cli import config, key, lead, log, person, source
+from cdp.cli.accounting import accounting
+from cdp.cli.doctor import doctor
 from cdp.cli.output import complain
+from cdp.cli.serve import serve
 from cdp.errors import ConfigurationError, Rejected, XunjiError
 
 DONE, NO, WRONG_CALL, UNREACHABLE = 0, 1, 2, 3
@@ -28,15 +31,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serve.serve)
+app.command("serve")(serve)
 app.add_typer(source.app, name="source")
 app.add_typer(key.app, name="key")
 app.add_typer(person.app, name="person")
 app.add_typer(lead.app, name="lead")
-app.command("accounting")(accounting.accounting)
+app.command("accounting")(accounting)
 app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
-app.command("doctor")(doctor.doctor)
+app.command("doctor")(doctor)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from cdp.cli.output import Json, answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 
 def accounting(
@@ -65,7 +66,7 @@ def _rows(rows: list[dict[str, Any]]) -> RenderableType:
     return table
 
 
-def _numbers(title: str, columns: tuple[str, ...]) -> Any:
+def _numbers(title: str, columns: tuple[str, ...]) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")

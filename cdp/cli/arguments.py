@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import typer
 
@@ -29,6 +29,3 @@ def parse_identifier(text: str) -> KindAndValue:
     if not (kind and colon and value.strip()):
         raise typer.BadParameter("an identifier is KIND:VALUE, such as phone:+8613812345678")
     return KindAndValue(kind, value)
-
-
-Time = Annotated[str | None, typer.Option(parser=parse_time, metavar="TIME")]

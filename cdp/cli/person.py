@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cdp.cli.arguments import parse_identifier
+from cdp.cli.arguments import KindAndValue, parse_identifier
 from cdp.cli.output import Json, answer
 
 app = typer.Typer(help="Persons: profile and trail. 人：画像与行为轨迹。", no_args_is_help=True)
@@ -19,7 +19,10 @@ def _persons() -> None:
 
 @app.command()
 def show(
-    identifier: Annotated[str, typer.Argument(metavar="KIND:VALUE", help="Any identifier of hers. 任一标识。")],
+    identifier: Annotated[
+        KindAndValue,
+        typer.Argument(parser=parse_identifier, metavar="KIND:VALUE", help="Any identifier of hers. 任一标识。"),
+    ],
     limit: Annotated[int, typer.Option(min=0, max=1000, help="Newest events to show. 最近行为条数。")] = 20,
     json: Json = False,
 ) -> None:
@@ -31,10 +34,9 @@ def show(
     from cdp.client import connect
     from cdp.settings import load_settings
 
-    asked = parse_identifier(identifier)
     settings = load_settings()
     with connect(settings) as client:
         # The value travels in a body, where no log of a proxy keeps it.
-        person: dict[str, Any] = client.post("/persons/lookup", asked._asdict())
+        person: dict[str, Any] = client.post("/persons/lookup", identifier._asdict())
         trail = client.get(f"/persons/{person['id']}/trail", limit=limit)["events"] if limit else []
     answer({**person, "trail": trail}, lambda value: person_card(value, settings.zone), json=json)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cdp.cli.output import Json, answer
-from cdp.model import SourceKind, mask
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+class Kind(StrEnum):
+    """As `cdp.model.SourceKind`, which takes too long to import for a help text."""
+
+    SITE = "site"
+    MINI_PROGRAM = "mini_program"
+    APP = "app"
+    SERVER = "server"
+    FORM = "form"
+    FILE = "file"
+    ADS = "ads"
+
 
 app = typer.Typer(help="Senders and their write keys. 数据源及其写入密钥。", no_args_is_help=True)
 
@@ -18,7 +31,7 @@ app = typer.Typer(help="Senders and their write keys. 数据源及其写入密�
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Its unique name. 唯一的名称。")],
-    kind: Annotated[SourceKind, typer.Option(help="What it is. 类型。")],
+    kind: Annotated[Kind, typer.Option(help="What it is. 类型。")],
     key: Annotated[
         str | None, typer.Option(help="Its write key; made when left out. 写入密钥，省略则自动生成。")
     ] = None,
@@ -86,6 +99,8 @@ def _created(source: dict[str, Any]) -> RenderableType:
 def _table(sources: list[dict[str, Any]], *, keys: bool) -> RenderableType:
     from rich.markup import escape
     from rich.table import Table
+
+    from cdp.model import mask
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name 名称", "kind 类型", "trust 信任", "state 状态", "write keys 写入密钥"):

@@ -268,7 +268,7 @@ def test_a_key_over_its_rate_is_told_when_to_come_again_and_others_are_not() -> 
     desk = Desk()
     statuses = [desk.ask(make_request(key="slow-key"))[0].status for _ in range(4)]
     assert statuses == [200, 200, 429, 429]
-    answer, headers = desk.ask(make_request(key="slow-key", origin=SHOP))
+    _, headers = desk.ask(make_request(key="slow-key", origin=SHOP))
     assert headers["retry-after"] == "1"
     assert "Retry-After" in headers["access-control-expose-headers"]
     assert desk.ask(make_request())[0].status == 200
@@ -364,7 +364,7 @@ def test_metrics_count_hits_by_source_and_refusals_by_reason_and_name_no_key() -
     for request in (make_request(), make_request(body=b"{"), make_request(key="nobodys-key")):
         desk.ask(request)
     text = desk.ask(make_request("/metrics", b"", method="GET"))[0].body.decode()
-    labels = 'partition="3",source="web",dialect="segment"'.split(",")
+    labels = ['partition="3"', 'source="web"', 'dialect="segment"']
     lines = [line for line in text.splitlines() if all(label in line for label in labels)]
     assert sorted(line.rpartition(" ")[2] for line in lines if "_total" in line) == ["1.0", "1.0"]
     assert 'code="unknown_source"' in text

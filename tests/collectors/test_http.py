@@ -118,8 +118,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent() -> No
         (make_request("/", "X: " + "a" * 65_600), 431),
         (make_request("/", *(["a:"] * 2000)), 431),
         (
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-            + b"3e8\r\n"
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n"
             + b"x" * 1000
             + b"\r\n1\r\ny\r\n",
             413,

@@ -117,6 +117,11 @@ def test_a_pixel_is_answered_with_an_image_whatever_becomes_of_it() -> None:
     assert refusal.content_type == "image/gif"
 
 
+def test_a_head_request_is_asked_as_get() -> None:
+    assert route("HEAD", "/pixel/v1/page") is SEGMENT
+    assert route("HEAD", "/v1/track") is None
+
+
 # Keys.
 
 
@@ -353,6 +358,10 @@ def test_context_of_the_batch_fills_what_the_event_leaves_out() -> None:
     assert second.locale == "zh-CN"
 
 
+def test_a_batch_context_of_an_unexpected_shape_is_left_out() -> None:
+    assert event_of({"batch": [make_call()], "context": [1]}, target="/v1/batch").locale == ""
+
+
 # Identity.
 
 
@@ -535,7 +544,14 @@ _TYPES = st.sampled_from(["track", "page", "screen", "identify", "group", "alias
 _CALL = st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=6).flatmap(
     lambda call: st.builds(lambda type_, context: {**call, "type": type_, "context": context}, _TYPES, _CONTEXT | _JSON)
 )
-_BODY = _CALL | _JSON | st.lists(_CALL | _JSON, max_size=3).map(lambda batch: {"batch": batch, "sentAt": None})
+_BATCH = st.builds(
+    lambda batch, key, context, sent: {"batch": batch, "writeKey": key, "context": context, "sentAt": sent},
+    st.lists(_CALL | _JSON, max_size=3),
+    _JSON,
+    _CONTEXT | _JSON,
+    _JSON,
+)
+_BODY = _CALL | _JSON | _BATCH
 
 
 def _assert_sane(request: Request) -> None:

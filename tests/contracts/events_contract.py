@@ -124,11 +124,6 @@ class EventStoreContract:
         assert store.count() == 20
         assert len(store.traits([SetId(7)])) == 20
 
-    def test_the_same_rows_with_another_token_are_other_facts(self, store: EventStore) -> None:
-        store.write([make_stored(1)], token="one")
-        store.write([make_stored(1)], token="two")
-        assert store.count() == 2
-
     def test_a_large_batch_is_one_block_under_its_token(self, store: EventStore) -> None:
         batch = [make_stored(n, set_=n % 1000 + 1, properties=b'{"note":"%s"}' % (b"x" * 300)) for n in range(20_000)]
         store.write(batch, token="large")

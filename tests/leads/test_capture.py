@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from cdp.audit import audit_rows
 from cdp.errors import NotFound, Refused
-from cdp.model import Identifier
+from cdp.model import Identifier, mask
 from cdp.records import reading
 from leads.store import addition_rows, lead_rows
 from tests.leads.conftest import DAY, HOUR, MINUTE, NOON, Person, World, identifier
@@ -223,7 +223,7 @@ def test_a_contact_is_masked_unless_it_may_be_seen_and_then_that_is_noted(world:
         "name": "李**",
         "phone": masked_phone,
         "email": "l****@example.com",
-        "wechat": "lix****i88",
+        "wechat": mask("lixiaomei88"),
     }
     assert lead["interest"]["note"] == f"先打 {masked_phone} 找我先生"
     assert person.phone not in repr(lead)
@@ -365,8 +365,10 @@ def test_a_tracked_event_with_an_odd_contact_captures_a_lead_all_the_same(
 
 def test_a_tracked_event_without_identifiers_captures_a_lead_of_nobody(world: World, person: Person) -> None:
     [lead_id] = world.capture_event(world.event(at=NOON, name="lead_submitted", wechat=f"wx{person.number}"))
+    world.visit(at=NOON - MINUTE, name="something_of_anybody")
     lead = world.desk.lead(lead_id)
     assert (lead["person"], lead["trail"]["events"], lead["why"]) == (None, [], [])
+    assert lead["trail"]["additions"] == []
 
 
 def test_the_newest_200_of_all_events_are_frozen(world: World, person: Person) -> None:

@@ -50,6 +50,11 @@ def test_an_invalid_phone_is_kept_as_typed_and_marked() -> None:
     assert [each.kind for each in checked.identifiers] == ["email"]
 
 
+def test_a_number_that_is_too_short_identifies_nobody() -> None:
+    checked = check_contact({"phone": "138"}, region="CN")
+    assert (checked.identifiers, checked.doubtful) == ((), ("contact.phone",))
+
+
 def test_a_consent_of_another_shape_is_no_consent() -> None:
     told = {"purposes": ["call"], "text_version": "v1", "at": "2026-11-22T03:10:39Z"}
     assert consent_of({"consent": told}) == told

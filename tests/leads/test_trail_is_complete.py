@@ -46,7 +46,7 @@ def happens(world: World, person: Person, visit: Visit) -> None:
 
 
 @given(before=BEFORE, after=AFTER)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_trail_and_additions_are_all_that_the_person_did_before(
     world: World, before: list[Visit], after: list[Visit]
 ) -> None:

@@ -126,6 +126,15 @@ def test_a_redo_after_sigkill_heals_the_batch_and_repeats_nothing(tmp_path: Path
     assert run(tmp_path) == "3000 3000"
 
 
+def test_a_redo_repeats_nothing_though_the_power_cut_took_the_list_of_tokens(tmp_path: Path) -> None:
+    run(tmp_path, kill="after events")
+    lists = list(tmp_path.rglob("deduplication_logs/*"))
+    assert lists
+    for file in lists:
+        file.unlink()
+    assert run(tmp_path) == "3000 3000"
+
+
 def test_an_event_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
     run(tmp_path, kill="after events")
     store = ClickHouseEvents(f"chdb://{tmp_path}")

@@ -1,0 +1,215 @@
+"""`cdp serve`: run the product."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cdp.cli.output import Json, complain, console, line
+from cdp.errors import ConfigurationError, XunjiError
+
+if TYPE_CHECKING:
+    from cdp.client import Client
+    from cdp.settings import Settings
+    from cdp.supervisor import Child
+
+POLL_S = 0.1
+
+
+class Role(StrEnum):
+    COLLECTOR = "collector"
+    WORKER = "worker"
+    IDENTITY = "identity"
+    API = "api"
+    SCHEDULER = "scheduler"
+
+
+APP = frozenset(Role) - {Role.COLLECTOR}
+"""The roles of the app process, which alone opens the embedded stores."""
+
+
+def serve(
+    role: Annotated[
+        list[Role] | None, typer.Option(help="Run only this; may be repeated. 只运行该角色，可重复。")
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Play a demo into an empty system. 向空系统播放演示旅程。")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run the product until SIGTERM or Ctrl-C. 运行整个系统，直到收到停止信号。
+
+    Example: cdp serve --demo
+    """
+    from cdp.logs import configure_logs
+    from cdp.settings import load_settings
+
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    if role:
+        _run_roles(settings, frozenset(role))
+    else:
+        raise typer.Exit(_run_all(settings, demo=demo, json=json))
+
+
+def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
+    from cdp.serve import run_app, run_collector
+
+    if roles == {Role.COLLECTOR}:
+        run_collector(settings)
+    elif roles == APP:
+        run_app(settings)
+    else:
+        raise ConfigurationError(
+            "--role",
+            came=", ".join(sorted(roles)),
+            allowed="collector alone, or worker, identity, api and scheduler together, "
+            "which share the stores that are embedded in their process",
+        )
+
+
+def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:
+    from cdp.supervisor import Supervisor
+    from cdp.wiring import open_records
+
+    _check_alone(settings)
+    os.environ.update(usable_ports(settings))
+    settings = type(settings)(**settings.model_dump())
+    # Keys and schema are made here, once, before several processes want them.
+    _ = settings.admin, settings.secret_bytes
+    open_records(settings).dispose()
+    return Supervisor(_children(settings)).run(lambda: _announce(settings, demo=demo, json=json))
+
+
+def _children(settings: Settings) -> list[Child]:
+    from cdp.supervisor import Child
+
+    collectors = [
+        Child(f"collector-{number}", ["serve", "--role", "collector"]) for number in range(settings.collector_processes)
+    ]
+    app = [argument for role in Role if role in APP for argument in ("--role", role.value)]
+    return [*collectors, Child("app", ["serve", *app])]
+
+
+def _check_alone(settings: Settings) -> None:
+    """Raises ConfigurationError where another server has this data folder open."""
+    from cdp.client import note_of, running_server
+
+    note = note_of(settings)
+    if note is not None and running_server(settings):
+        raise ConfigurationError(
+            "XUNJI_DATA_DIR",
+            came=f"{settings.data}, which the server at {note.url} (process {note.pid}) uses",
+            allowed="a folder that no other server uses",
+        )
+
+
+def usable_ports(settings: Settings) -> Mapping[str, str]:
+    """The two ports as environment variables, 0 replaced by a free one. Raises ConfigurationError for a taken one."""
+    wanted = {"XUNJI_PORT": settings.port, "XUNJI_COLLECTOR_PORT": settings.collector_port}
+    held = []
+    try:
+        found = {}
+        for setting, port in wanted.items():
+            held.append(_bound(setting, settings.host, port))
+            found[setting] = str(held[-1].getsockname()[1])
+        return found
+    finally:
+        for listener in held:
+            listener.close()
+
+
+def _bound(setting: str, host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigurationError(
+            "XUNJI_HOST", came=f"{host!r} ({error})", allowed="an address of this machine"
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        came = f"{port}, which cannot be had on {host} ({error.strerror})"
+        raise ConfigurationError(setting, came=came, allowed="a free port, or 0 for any") from None
+    return listener
+
+
+def _announce(settings: Settings, *, demo: bool, json: bool) -> None:
+    """Say where everything is once it works; then play the demo, if it was asked for."""
+    from cdp.client import client_of
+
+    api, collectors = _url(settings.host, settings.port), _url(settings.host, settings.collector_port)
+    with client_of(api, settings.admin) as client:
+        _wait_until_ready(client, collectors)
+        _say_where(settings, api, collectors, json=json)
+        if demo:
+            try:
+                _show_demo(client, settings, collectors, json=json)
+            except XunjiError as error:
+                complain(str(error))
+
+
+def _url(host: str, port: int) -> str:
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
+
+
+def _wait_until_ready(client: Client, collectors: str) -> None:
+    import httpx
+
+    from cdp.client import ServerUnavailable
+
+    while True:
+        try:
+            if client.health("/readyz")[0] == 200 and httpx.get(f"{collectors}/healthz").is_success:
+                return
+        except (ServerUnavailable, httpx.TransportError):
+            pass
+        time.sleep(POLL_S)
+
+
+def _say_where(settings: Settings, api: str, collectors: str, *, json: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    key = "XUNJI_ADMIN_KEY" if settings.admin_key else str(settings.data / "admin.key")
+    if json:
+        line({"api": api, "collectors": collectors, "docs": f"{api}/docs", "admin_key_in": key})
+        return
+    table = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("API 管理接口", f"{api}/api/v1"),
+        ("docs 接口文档", f"{api}/docs"),
+        ("collectors 采集地址", collectors),
+        ("admin key in 管理密钥位置", key),
+    ):
+        table.add_row(f"[dim]{label}[/]", escape(value))
+    console().print("[bold]Xunji is ready. 寻迹已就绪。[/]", table, sep="\n")
+
+
+def _show_demo(client: Client, settings: Settings, collectors: str, *, json: bool) -> None:
+    from cdp.card import lead_card
+    from cdp.demo import is_empty, newest_lead, play
+
+    fresh = is_empty(client)
+    lead = play(client, collectors, zone=settings.zone) if fresh else newest_lead(client)
+    if json:
+        line({"demo": "played" if fresh else "found", "lead": lead})
+    elif fresh and lead:
+        screen = console()
+        screen.print()
+        screen.print(lead_card(lead, settings.zone))
+        screen.print(f"Look again with 再次查看: cdp lead show {lead['id']}")
+    else:
+        newest = f" The newest lead 最新线索: cdp lead show {lead['id']}" if lead else ""
+        console().print(f"There is data already; the demo plays nothing. 已有数据，不再播放演示。{newest}")
