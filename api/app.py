@@ -69,7 +69,7 @@ def create_app(system: System) -> FastAPI:
 
 def _methods_of(path: str) -> list[str]:
     routes = (route for part in ROUTERS for route in part.router.routes if isinstance(route, APIRoute))
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods})
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 
 @asynccontextmanager

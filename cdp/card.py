@@ -148,9 +148,9 @@ def _events(events: Iterable[Mapping[str, Any]], zone: tzinfo) -> RenderableType
 
 
 def _what(event: Mapping[str, Any]) -> str:
-    """What an event was about: a title, else the path."""
+    """What an event was about: a title, else the scene of a launch, else the path."""
     properties, page = event.get("properties") or {}, event.get("page") or {}
-    named = (properties.get("title"), page.get("title"), page.get("path"))
+    named = (properties.get("title"), page.get("title"), properties.get("$scene"), page.get("path"))
     return next((value for value in named if isinstance(value, str) and value), "")
 
 

@@ -19,7 +19,7 @@ from cdp.vault import Vault
 from identity.kinds import Policy
 from identity.normalise import normalise
 from identity.observation import set_id, strongest
-from leads.contact import IDENTIFYING, contact_of
+from leads.contact import check_contact, contact_of
 
 REMEMBERED_SETS = 50_000
 """Identifier tuples whose tokens are kept; most events come with a tuple seen a moment ago."""
@@ -52,12 +52,10 @@ class Personal:
         item.evidence = [(event.fact, prepared.usable)]
         if event.name in self._capture_events:
             item.contact = contact_of(msgspec.json.decode(event.properties)) or None
-            contact = tuple(
-                Identifier(kind, (item.contact or {})[kind]) for kind in IDENTIFYING if kind in (item.contact or {})
-            )
-            if contact:
+            given = check_contact(item.contact or {}, region=self._region).identifiers
+            if given:
                 # What was typed into the form is weaker evidence than what the SDK says of the session.
-                prepared = self._prepare(event.identifiers + contact)
+                prepared = self._prepare(event.identifiers + given)
                 item.evidence.append((Fact.FORM, prepared.usable))
         event.identifiers, item.set, item.blocked = prepared.identifiers, prepared.set, prepared.blocked
         item.clear = dict(prepared.clear)

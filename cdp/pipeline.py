@@ -155,10 +155,11 @@ def store_events(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
 
 def capture_lead(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """A form in a tracked event captures a lead with its trail; events that came late join recent leads."""
+    rows = [StoredEvent(item.event, item.set) for item in items]
+    # Late events first: what a trail that is frozen now holds need not be added to it.
+    late = tools.leads.additions_for(rows, batch.changed_sets, at=batch.now)
     drafts = [tools.leads.from_event(item.event, item.contact, item.set) for item in items if item.contact]
     leads = tools.leads.freeze(drafts, at=batch.now)
-    rows = [StoredEvent(item.event, item.set) for item in items]
-    late = tools.leads.additions_for(rows, batch.changed_sets, at=batch.now)
     batch.leads.append((leads, late))
     return items
 

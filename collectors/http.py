@@ -157,8 +157,8 @@ class Connection(Protocol):
             self._since = self._shared.now
         if self._shared.held_bytes > self._limits.held_bytes:
             self._refuse(_BUSY)
-        elif self._reader.expects_continue:
-            self.advance()
+        elif self._reader.expects_continue and not self._exchanges:
+            self._write_ready()
 
     def eof_received(self) -> bool:
         """A client may close its side and wait for its answers: True keeps ours open for them."""
@@ -196,14 +196,17 @@ class Connection(Protocol):
         if self._advancing or self._transport is None:
             return
         self._advancing = True
+        exchanges = self._exchanges
         try:
-            self._write_ready()
-            while self._started < len(self._exchanges) and self._may_start():
+            while True:
+                if exchanges and exchanges[0].answer is not None:
+                    self._write_ready()
+                if self._started == len(exchanges) or not self._may_start():
+                    break
                 self._start_next()
-                self._write_ready()
         finally:
             self._advancing = False
-        if self._paused or self._crowded():
+        if self._paused or (exchanges and self._crowded()):
             self._throttle()
 
     def _write_ready(self) -> None:
