@@ -22,6 +22,8 @@ NEWEST = 12
 MOST = 6
 """Interests on a card."""
 REASONS = 8
+LONG = 30
+"""Characters of an identifier on a lead's card; of longer ones the two ends are shown."""
 BAR = 16
 """Columns of the longest bar."""
 ACCENT = "cyan"
@@ -69,7 +71,7 @@ def lead_card(lead: Mapping[str, Any], zone: tzinfo) -> RenderableType:
             _events([each["event"] for each in trail["additions"]], zone),
         ]
     if lead["why"]:
-        parts += ["", _heading("为什么是同一个人", "why we believe these visits were hers"), _why(lead["why"], zone)]
+        parts += ["", _heading("为什么是同一个人", "why we believe these visits were hers"), _why(lead["why"])]
     return _panel(Group(*parts), title=f"线索 Lead {lead['id']}", foot=_completeness(trail))
 
 
@@ -154,7 +156,8 @@ def _what(event: Mapping[str, Any]) -> str:
     return next((value for value in named if isinstance(value, str) and value), "")
 
 
-def _why(reasons: Sequence[Mapping[str, Any]], zone: tzinfo) -> RenderableType:
+def _why(reasons: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Links are known by the day, in UTC."""
     table = _table("identifier 标识", "tied to 关联到", "by 依据", "strength 强度", "since 自", right=(3,))
     for reason in reasons[:REASONS]:
         table.add_row(
@@ -162,7 +165,7 @@ def _why(reasons: Sequence[Mapping[str, Any]], zone: tzinfo) -> RenderableType:
             _identifier(reason["with"]) if reason.get("with") else Text(""),
             PROOFS.get(reason["linked_by"], escape(str(reason["linked_by"]))),
             str(reason["strength"]),
-            _time(reason["since"], zone),
+            reason["since"][:10],
         )
     if len(reasons) > REASONS:
         table.add_row(Text(f"… {len(reasons) - REASONS} more 更多", style="dim"))
@@ -170,7 +173,9 @@ def _why(reasons: Sequence[Mapping[str, Any]], zone: tzinfo) -> RenderableType:
 
 
 def _identifier(identifier: Mapping[str, str]) -> Text:
-    return Text.assemble((f"{identifier['kind']} ", "dim"), identifier["value"])
+    value = identifier["value"]
+    shown = value if len(value) <= LONG else f"{value[: LONG - 10]}…{value[-9:]}"
+    return Text.assemble((f"{identifier['kind']} ", "dim"), shown)
 
 
 def _identifiers(person: Mapping[str, Any], zone: tzinfo) -> RenderableType:

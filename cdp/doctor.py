@@ -83,7 +83,7 @@ def _try_records(settings: Settings) -> None:
 
 
 def _try_log(settings: Settings) -> None:
-    from cdp.log_sqlite import open_free_partition
+    from cdp.serve import open_free_partition
     from cdp.wiring import log_folder, open_log_reader
 
     async def write() -> None:

@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from cdp.model import mask
 from cdp.scrub import looks_personal, scrub_json
 
-QUIET = ("httpx", "httpcore", "alembic", "clickhouse_connect", "asyncio")
+QUIET = ("httpx", "httpcore", "alembic", "clickhouse_connect", "asyncio", "uvicorn")
 """Libraries whose everyday news nobody needs."""
 
 

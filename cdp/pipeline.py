@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from identity.engine import IdentityEngine
-from profiles.profile import ProfileReader
 from sqlalchemy import Engine
 
 from cdp.accounting import begun_rows, forget_refusals, move_positions, note_refusals
@@ -30,9 +28,11 @@ from cdp.seen import Place, SeenIds
 from cdp.vault import Vault
 from collectors.dialect import Dialect
 from collectors.sources import LiveSources
+from identity.engine import IdentityEngine
 from identity.kinds import Policy
 from identity.observation import DAY_MS, assertion, strength_of
 from leads.capture import LeadDesk
+from profiles.profile import ProfileReader
 from profiles.store import EventStore, StoredEvent
 
 log = structlog.get_logger()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+
 from api.app import create_app
 from api.server import serve_api
-
 from cdp.errors import ConfigurationError
 from cdp.log_sqlite import SqliteLogWriter
 from cdp.moments import now_ms
@@ -45,7 +45,7 @@ async def _collect(settings: Settings) -> None:
     _stop_on_signal(stop)
     records = open_records(settings)
     sources = LiveSources(SourceBook(records, settings.secret_bytes))
-    writer = _open_free_partition(log_folder(settings))
+    writer = open_free_partition(log_folder(settings))
     accept = Accept(
         dialects=DIALECTS,
         sources=sources,
@@ -68,7 +68,7 @@ async def _collect(settings: Settings) -> None:
         await writer.close()
 
 
-def _open_free_partition(folder: Path) -> SqliteLogWriter:
+def open_free_partition(folder: Path) -> SqliteLogWriter:
     """The lowest partition that no other process holds; so collectors need no numbers of their own."""
     for partition in range(MAX_COLLECTORS):
         try:

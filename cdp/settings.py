@@ -160,7 +160,7 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         came = "a secret that cannot be used" if name in SECRET_FIELDS else repr(first["input"])
-        allowed = first["msg"].removeprefix("Value error, ")
+        allowed = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise ConfigurationError(PREFIX + name.upper(), came=came, allowed=allowed) from None
 
 

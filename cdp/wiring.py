@@ -6,9 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from identity.engine import IdentityEngine
-from profiles.interests import load_topics
-from profiles.profile import ProfileReader
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
@@ -27,11 +24,14 @@ from cdp.vault import Vault
 from cdp.worker import Worker
 from collectors.registry import DIALECTS
 from collectors.sources import LiveSources, SourceBook
+from identity.engine import IdentityEngine
 from identity.graph import Graph
 from identity.graph_sql import SqlGraph
 from identity.kinds import BUILT_IN
 from leads.capture import LeadDesk
 from profiles.events_clickhouse import ClickHouseEvents
+from profiles.interests import load_topics
+from profiles.profile import ProfileReader
 from profiles.store import EventStore
 
 

@@ -77,7 +77,8 @@ def consent_of(properties: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _plain(key: str) -> str:
-    return key.lower().lstrip("$").replace("_", "").replace("-", "").replace(" ", "")
+    # What begins with $ is of the SDK: $model is the handset.
+    return key.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def _text(value: Any) -> str:

@@ -24,7 +24,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))
 PRIMARY KEY (set, occurred_at)
 ORDER BY (set, occurred_at, id)
-SETTINGS index_granularity = 128, {durable};
+SETTINGS index_granularity = 128, {settings};
 
 CREATE TABLE IF NOT EXISTS traits
 (
@@ -43,7 +43,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))
 PRIMARY KEY (set, occurred_at)
 ORDER BY (set, occurred_at, event, `order`)
-SETTINGS index_granularity = 128, {durable};
+SETTINGS index_granularity = 128, {settings};
 
 -- One row, written and read to see that the engine lives.
 CREATE TABLE IF NOT EXISTS probes (at Int64)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -48,30 +48,29 @@ ENGINE_OPTIONS = {
 }
 """Caps of the embedded engine, in bytes but for the last, which is threads."""
 
-DURABLE = ", ".join(
-    f"{name} = {value}"
-    for name, value in {
-        "non_replicated_deduplication_window": TOKENS_KEPT,
-        "fsync_after_insert": 1,
-        "fsync_part_directory": 1,
-        # Merged parts replace synced ones at once, so they are synced too.
-        "min_rows_to_fsync_after_merge": 1,
-        "min_compressed_bytes_to_fsync_after_merge": 1,
-        # Small batches make many parts; rather slow than refused.
-        "parts_to_delay_insert": 3_000,
-        "parts_to_throw_insert": 100_000,
-        "merge_selecting_sleep_ms": 500,
-        "max_merge_selecting_sleep_ms": 5_000,
-        # What a part costs beside its rows: a batch of 20 takes a third less without these.
-        "auto_statistics_types": "''",
-        "string_serialization_version": "'single_stream'",
-        "compress_per_column_in_compact_parts": 0,
-        "write_marks_for_substreams_in_compact_parts": 0,
-        "compress_marks": 0,
-        "compress_primary_key": 0,
-        "ratio_of_defaults_for_sparse_serialization": 1,
-    }.items()
-)
+DURABLE = {
+    "non_replicated_deduplication_window": TOKENS_KEPT,
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    # Merged parts replace synced ones at once, so they are synced too.
+    "min_rows_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_merge": 1,
+    # Small batches make many parts; rather slow than refused.
+    "parts_to_delay_insert": 3_000,
+    "parts_to_throw_insert": 100_000,
+    "merge_selecting_sleep_ms": 500,
+    "max_merge_selecting_sleep_ms": 5_000,
+}
+LEAN = {
+    "auto_statistics_types": "''",
+    "string_serialization_version": "'single_stream'",
+    "compress_per_column_in_compact_parts": 0,
+    "write_marks_for_substreams_in_compact_parts": 0,
+    "compress_marks": 0,
+    "compress_primary_key": 0,
+    "ratio_of_defaults_for_sparse_serialization": 1,
+}
+"""What a part costs beside its rows: a batch of 20 takes a third less with these. Older servers lack some of them."""
 
 _COMMON = {"log_queries": 0, "query_profiler_real_time_period_ns": 0, "query_profiler_cpu_time_period_ns": 0}
 _READING = {
@@ -100,7 +99,10 @@ READER = {
     "max_memory_usage": 256 * MIB,
     "max_execution_time": 10,
     "use_uncompressed_cache": 1,
-    # The primary key leaves a granule or two of each part; looking them up while reading costs more than it saves.
+}
+EMBEDDED_READER = {
+    **READER,
+    # The primary key leaves a granule or two of each part; asking the index while reading costs more than before.
     "use_skip_indexes_on_data_read": 0,
 }
 BACKGROUND = {**_READING, "max_threads": 1, "max_memory_usage": 512 * MIB, "mutations_sync": 1}
@@ -109,7 +111,6 @@ FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
 SCAN_PAGE = 5_000
 
-_T = TypeVar("_T")
 _row = msgspec.json.Decoder(list[Any])
 
 
@@ -119,12 +120,13 @@ class ClickHouseEvents:
     def __init__(self, url: str) -> None:
         self._closed = False
         self._unchecked = WRITES_CHECKED
+        embedded = url.startswith("chdb:")
         with _unavailable():
             self._background = _open(url, BACKGROUND)
-            for statement in _schema():
+            for statement in _schema(DURABLE | LEAN if embedded else DURABLE):
                 self._background.command(statement)
             self._writer = _open(url, WRITER)
-            self._reading = [_open(url, READER) for _ in range(READERS)]
+            self._reading = [_open(url, EMBEDDED_READER if embedded else READER) for _ in range(READERS)]
         self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for client in self._reading:
             self._readers.put(client)
@@ -333,8 +335,9 @@ def _open(url: str, settings: dict[str, int]) -> Client:
     return clickhouse_connect.get_client(dsn=url, settings=settings, autogenerate_session_id=False)
 
 
-def _schema() -> list[str]:
-    text = (Path(__file__).parent / "events.sql").read_text(encoding="utf-8").replace("{durable}", DURABLE)
+def _schema(settings: Mapping[str, object]) -> list[str]:
+    listed = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    text = (Path(__file__).parent / "events.sql").read_text(encoding="utf-8").replace("{settings}", listed)
     return [part for part in text.split(";\n") if part.strip()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,42 +28,56 @@ def accounting(
     from cdp.client import connect
     from cdp.settings import load_settings
 
-    with connect(load_settings()) as client:
+    settings = load_settings()
+    with connect(settings) as client:
         account = client.get("/accounting", **{"from": start, "to": end, "source": source})
-    answer(account, _tables, json=json)
+    answer(account, lambda value: _tables(value, settings.zone), json=json)
     raise typer.Exit(0 if account["balanced"] else 1)
 
 
-def _tables(account: dict[str, Any]) -> RenderableType:
+def _tables(account: dict[str, Any], zone: tzinfo) -> RenderableType:
     from rich.console import Group
 
     balanced = account["balanced"]
     verdict = "[green]It adds up. 账平。[/]" if balanced else "[bold red]It does not add up. 账不平。[/]"
-    return Group(_partitions(account["partitions"]), "", _rows(account["rows"]), "", verdict)
+    return Group(_partitions(account["partitions"]), "", _rows(account["rows"], zone), "", verdict)
 
 
 def _partitions(partitions: list[dict[str, int]]) -> RenderableType:
     names = ("partition", "accepted", "processed", "pending")
     table = _numbers(
         "Hits per log partition 各日志分区的请求",
-        ("partition 分区", "accepted 接收", "processed 已处理", "pending 待处理"),
+        ("partition\n分区", "accepted\n接收", "processed\n已处理", "pending\n待处理"),
     )
     for partition in partitions:
         table.add_row(*(f"{partition[name]:,}" for name in names))
     return table
 
 
-def _rows(rows: list[dict[str, Any]]) -> RenderableType:
+def _rows(rows: list[dict[str, Any]], zone: tzinfo) -> RenderableType:
     names = ("found", "stored", "duplicate", "quarantined")
-    headers = ("found 事件", "stored 入库", "duplicate 重复", "quarantined 隔离", "dropped 丢弃", "unreadable 不可读")
+    headers = (
+        "found\n事件",
+        "stored\n入库",
+        "duplicate\n重复",
+        "quarantined\n隔离",
+        "dropped\n丢弃",
+        "unreadable\n不可读",
+    )
     table = _numbers(
-        "Events per source and hour of receipt 各数据源每小时的事件", ("source 数据源", "hour 小时", *headers)
+        "Events per source and hour of receipt 各数据源每小时的事件", ("source\n数据源", "hour\n小时", *headers)
     )
     for row in rows:
         events = row["events"]
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in events["dropped"].items()) or "0"
         counts = [f"{events[name]:,}" for name in names]
-        table.add_row(row["source"] or "-", row["hour"], *counts, dropped, f"{row['hits']['unreadable']:,}")
+        table.add_row(
+            row["source"] or "-",
+            f"{datetime.fromisoformat(row['hour']).astimezone(zone):%Y-%m-%d %H:00}",
+            *counts,
+            dropped,
+            f"{row['hits']['unreadable']:,}",
+        )
     return table
 
 
@@ -71,5 +86,5 @@ def _numbers(title: str, columns: tuple[str, ...]) -> Table:
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column.startswith(("source", "hour")) else "right")
+        table.add_column(column, justify="left" if column.startswith(("source", "hour")) else "right", overflow="fold")
     return table

@@ -1,7 +1,5 @@
 """The first tables of the records store."""
 
-import api.keys
-import api.kept  # noqa: F401
 from alembic import op
 
 import cdp.audit
