@@ -83,8 +83,7 @@ def _try_records(settings: Settings) -> None:
 
 
 def _try_log(settings: Settings) -> None:
-    from cdp.serve import open_free_partition
-    from cdp.wiring import log_folder, open_log_reader
+    from cdp.wiring import log_folder, open_free_partition, open_log_reader
 
     async def write() -> None:
         # Opening a partition writes its file and locks it; a hit of ours would be one that nobody sent.

@@ -6,6 +6,7 @@ supervisor has: when the supervisor dies, however that happens, the pipe closes 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -124,6 +125,18 @@ class Supervisor:
             log.error("child_killed", child=child.name, waited_s=STOP_S)
             child.process.kill()
             child.process.wait()
+
+
+def stop_on_signal(stop: asyncio.Event) -> None:
+    """In a child's event loop: set `stop` at SIGTERM, at SIGINT, and when the supervisor is gone."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+
+    def stop_soon() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    end_with_supervisor(stop_soon)
 
 
 def end_with_supervisor(stop: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from cdp.errors import ConfigurationError
 from cdp.live import LiveFeed
 from cdp.log import LogReader
-from cdp.log_sqlite import SqliteLogReader
+from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
 from cdp.moments import now_ms
 from cdp.personal import Personal
@@ -29,10 +29,11 @@ from identity.graph import Graph
 from identity.graph_sql import SqlGraph
 from identity.kinds import BUILT_IN
 from leads.capture import LeadDesk
-from profiles.events_clickhouse import ClickHouseEvents
 from profiles.interests import load_topics
 from profiles.profile import ProfileReader
 from profiles.store import EventStore
+
+MAX_COLLECTORS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,16 @@ def log_folder(settings: Settings) -> Path:
     return Path(url.database)
 
 
+def open_free_partition(folder: Path) -> SqliteLogWriter:
+    """The lowest partition that no other process holds; so collectors need no numbers of their own."""
+    for partition in range(MAX_COLLECTORS):
+        try:
+            return SqliteLogWriter(folder, partition)
+        except ConfigurationError:
+            continue
+    raise ConfigurationError("XUNJI_COLLECTOR_PROCESSES", came="more", allowed=f"{MAX_COLLECTORS} in one folder")
+
+
 def open_graph(settings: Settings) -> Graph:
     engine = open_engine(_sql_url("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)))
     migrate(engine, "graph")
@@ -132,6 +143,9 @@ def open_events(settings: Settings) -> EventStore:
     url = settings.resolved(settings.events_url)
     if not url.startswith(("chdb://", "clickhouse://")):
         raise ConfigurationError("XUNJI_EVENTS_URL", came=url.partition(":")[0], allowed="chdb:// or clickhouse://")
+    # The engine takes a second to load and 100 MB; a collector, which opens no events, does without.
+    from profiles.events_clickhouse import ClickHouseEvents
+
     return ClickHouseEvents(url)
 
 

@@ -82,7 +82,7 @@ class RequestReader:
         self.phase = HEAD
         self.number += 1
         self._target = b""
-        self._raw: list[bytes] = []
+        self._raw: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._fed = 0
@@ -93,7 +93,7 @@ class RequestReader:
             self._stop(_TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw += (name, value)
+        self._raw.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.phase = BODY
@@ -112,17 +112,15 @@ class RequestReader:
             self._stop(_OTHER_ENCODING)  # llhttp lets gzip, chunked through and leaves the gzip to us.
         self._last = not parser.should_keep_alive() or parser.should_upgrade()
 
-    def _decoded(self, raw: list[bytes]) -> dict[str, str]:
-        # All at once, since seven headers one by one cost as much as the parser. llhttp lets no line feed through.
-        text = b"\n".join(raw).decode("latin-1")
-        if len(text) + len(raw) // 2 * HEADER_OVERHEAD_BYTES > self._limits.header_bytes:
+    def _decoded(self, raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+        headers = {}
+        size = len(raw) * HEADER_OVERHEAD_BYTES
+        for name, value in raw:
+            size += len(name) + len(value)
+            headers[name.lower().decode("ascii")] = value.strip().decode("latin-1")
+        if size > self._limits.header_bytes:
             self._stop(_HEADERS_TOO_LARGE)
-        parts = text.split("\n")
-        values = parts[1::2]
-        if " \n" in text or "\t\n" in text or text[-1:] in " \t":
-            values = [value.strip(" \t") for value in values]
-        headers = dict(zip(map(str.lower, parts[::2]), values, strict=False))
-        if len(headers) * 2 != len(raw) and [name.lower() for name in parts[::2]].count("host") > 1:
+        if len(headers) != len(raw) and sum(name.lower() == b"host" for name, _ in raw) > 1:
             self._stop(malformed("there are two Host headers"))
         return headers
 

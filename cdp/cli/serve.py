@@ -59,11 +59,14 @@ def serve(
 
 
 def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
-    from cdp.serve import run_app, run_collector
-
+    # Each kind of process loads only what it runs.
     if roles == {Role.COLLECTOR}:
+        from cdp.collector import run_collector
+
         run_collector(settings)
     elif roles == APP:
+        from cdp.app import run_app
+
         run_app(settings)
     else:
         raise ConfigurationError(

@@ -163,9 +163,8 @@ def test_paths_and_methods_of_nobody_are_problems_too(admin: httpx.Client) -> No
 def test_an_unreadable_body_is_400_and_a_wrong_one_422(admin: httpx.Client) -> None:
     json = {"Content-Type": "application/json"}
     for path in ("/api/v1/sources", "/api/v1/persons/lookup", "/api/v1/leads"):
-        print(admin.post(path, content=b'{"name": ', headers=json).text)
-        problem(admin.post(path, content=b'{"name": ', headers=json), 400)
-        problem(admin.post(path, content=b'{"name": "\xff"}', headers=json), 400)
+        problem(admin.post(path, content=b"{", headers=json), 400)
+        problem(admin.post(path, content=b"\xff", headers=json), 400)
         problem(admin.post(path, content=b"[]", headers=json), 422)
         problem(admin.post(path, content=b"{}", headers=json), 422)
 

@@ -184,6 +184,14 @@ def test_another_protocol_is_not_taken_up() -> None:
     assert client.wire.closed
 
 
+def test_names_of_headers_are_lower_case_values_have_no_space_around_and_the_last_counts() -> None:
+    seen: list[Request] = []
+    client = Client(make_connections(lambda request, reply: seen.append(request)))
+    client.send(make_request("/", "X-A:   one\t ", "x-a: b c ", "X-Empty:", "X-Latin: \u00e9"))
+    expected = {"host": "xunji.test", "x-a": "b c", "x-empty": "", "x-latin": "\u00c3\u00a9"}
+    assert (seen[0].headers, seen[0].client_ip) == (expected, "192.0.2.7")
+
+
 def test_an_absolute_target_is_read_as_its_path() -> None:
     client = Client(make_connections()).send(make_request("http://proxy.test/v1/t?a=%20b", method="GET"))
     assert responses(client.wire.sent)[0].body == b"GET /v1/t a=%20b 0 "

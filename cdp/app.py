@@ -1,0 +1,81 @@
+"""The app process: worker, identity, upkeep and API, on one set of open stores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from api.app import create_app
+from api.server import serve_api
+from cdp.moments import now_ms
+from cdp.settings import Settings
+from cdp.supervisor import stop_on_signal
+from cdp.wiring import System, open_system, start_worker
+
+log = structlog.get_logger()
+
+UPKEEP_S = 3_600.0
+
+
+def run_app(settings: Settings) -> None:
+    """Process hits and serve the API until SIGTERM; then end the present batch, and end."""
+    system = open_system(settings)
+    worker = start_worker(system)
+    upkeep = _start_upkeep(system)
+    try:
+        asyncio.run(_serve(system))
+    finally:
+        upkeep.set()
+        system.worker.stop()
+        worker.join()
+        system.close()
+
+
+async def _serve(system: System) -> None:
+    stop = asyncio.Event()
+    stop_on_signal(stop)
+    settings = system.settings
+    await serve_api(create_app(system), settings.host, settings.port, stop, lambda port: _announce_api(system, port))
+
+
+def _announce_api(system: System, port: int) -> None:
+    """Leave a note in the data folder, by which the commands find the running server."""
+    system.run_folder.mkdir(parents=True, exist_ok=True)
+    note = system.run_folder / "app.json"
+    fresh = note.with_suffix(".new")
+    fresh.write_text(json.dumps({"pid": os.getpid(), "url": f"http://{system.settings.host}:{port}"}))
+    fresh.replace(note)
+    log.info("api_listening", port=port)
+
+
+def _start_upkeep(system: System) -> threading.Event:
+    """Delete what is past its retention, now and every hour, until the event is set."""
+    done = threading.Event()
+    threading.Thread(target=_upkeep, args=(system, done), name="upkeep", daemon=True).start()
+    return done
+
+
+def _upkeep(system: System, done: threading.Event) -> None:
+    settings = system.settings
+    tasks: list[tuple[str, Callable[[], object]]] = [
+        ("log", lambda: system.log.trim(now_ms() - _ms(settings.log_retention.total_seconds())))
+    ]
+    if settings.events_retention is not None:
+        kept_ms = _ms(settings.events_retention.total_seconds())
+        tasks.append(("events", lambda: system.events.trim(now_ms() - kept_ms)))
+    while not done.wait(UPKEEP_S):
+        for store, trim in tasks:
+            try:
+                trim()
+            except Exception:
+                # What is too old now is still too old in an hour.
+                log.exception("trim_failed", store=store)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,69 @@
+"""A collector process: takes hits, answers when they are durable, and knows nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from cdp.settings import Settings
+from cdp.supervisor import stop_on_signal
+from cdp.vault import Cipher
+from cdp.wiring import log_folder, open_free_partition, open_records
+from collectors.accept import Accept
+from collectors.proxies import Proxies
+from collectors.registry import DIALECTS
+from collectors.server import run, serve_collector
+from collectors.sources import LiveSources, SourceBook, announce
+
+log = structlog.get_logger()
+
+REFRESH_S = 0.2
+"""How often a collector looks for new sources: a new key must work within a second."""
+
+
+def run_collector(settings: Settings) -> None:
+    """Accept hits until SIGTERM; then answer what has come, and end."""
+    run(_collect(settings))
+
+
+async def _collect(settings: Settings) -> None:
+    stop = asyncio.Event()
+    stop_on_signal(stop)
+    records = open_records(settings)
+    sources = LiveSources(SourceBook(records, settings.secret_bytes))
+    writer = open_free_partition(log_folder(settings))
+    accept = Accept(
+        dialects=DIALECTS,
+        sources=sources,
+        log=writer,
+        cipher=Cipher(settings.secret_bytes, "log"),
+        proxies=Proxies(settings.proxies),
+    )
+    folder = settings.data / "run"
+    refreshing = asyncio.create_task(_keep_fresh(sources, folder, writer.partition))
+    try:
+        await serve_collector(
+            host=settings.host,
+            port=settings.collector_port,
+            accept=accept,
+            stop=stop,
+            listening=lambda port: log.info("collector_listening", port=port, partition=writer.partition),
+        )
+    finally:
+        refreshing.cancel()
+        await writer.close()
+
+
+async def _keep_fresh(sources: LiveSources, folder: Path, partition: int) -> None:
+    loop = asyncio.get_running_loop()
+    announce(folder, partition, sources.version)
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            if await loop.run_in_executor(None, sources.refresh):
+                announce(folder, partition, sources.version)
+        except Exception as error:
+            # The keys of a moment ago are better than none; the next round tries again.
+            log.warning("sources_not_refreshed", reason=str(error))

@@ -1,0 +1,115 @@
+"""Leads: captured with the trail, found again, and seen as the key may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from api import shapes
+from api.permissions import Role
+from cdp.model import Source
+from tests.api.conftest import ClientOf, problem, shaped
+from tests.cdp.intake import Intake, make_event
+
+
+@pytest.fixture
+def sales(client_of: ClientOf) -> httpx.Client:
+    return client_of(Role.SALES)
+
+
+@pytest.fixture
+def developer(client_of: ClientOf) -> httpx.Client:
+    """Sends leads and reads none."""
+    return client_of(Role.DEVELOPER)
+
+
+def enquiry(phone: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "source": "motor show",
+        "contact": {"name": "李女士", "phone": phone},
+        "consent": {"purposes": ["contact"], "text_version": "v3", "at": "2026-11-22T03:00:00Z"},
+    } | fields
+
+
+def masked(phone: str) -> str:
+    return f"{phone[:6]}****{phone[-4:]}"
+
+
+def test_a_lead_carries_the_trail_of_its_person(
+    sales: httpx.Client, intake: Intake, source: Source, visitor: str, phone: str
+) -> None:
+    intake.take(source.id, make_event(anonymousId=visitor), make_event(anonymousId=visitor))
+    visitor_of_form = [{"kind": "anonymous_id", "value": visitor}]
+    made = sales.post("/api/v1/leads", json=enquiry(phone, identifiers=visitor_of_form))
+    assert made.status_code == 201
+    lead = shaped(made.json(), shapes.Lead)
+    assert lead["contact"] == {"name": "李女士", "phone": phone}
+    assert (lead["trail"]["total"], lead["trail"]["complete"], len(lead["trail"]["events"])) == (2, True, 2)
+    assert lead["person"] == lead["person_at_capture"]
+    assert sales.get(f"/api/v1/leads/{lead['id']}").json() == lead
+    person = sales.post("/api/v1/persons/lookup", json={"kind": "phone", "value": phone}).json()
+    assert person["id"] == lead["person"]
+    of_person = shaped(sales.get(f"/api/v1/persons/{person['id']}/leads").json(), shapes.Leads)
+    assert [each["id"] for each in of_person["leads"]] == [lead["id"]]
+
+
+def test_the_same_lead_again_answers_200_with_the_lead_that_is_there(sales: httpx.Client, phone: str) -> None:
+    body = enquiry(phone, external_id=f"crm-{phone}")
+    first, again = sales.post("/api/v1/leads", json=body), sales.post("/api/v1/leads", json=body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+
+
+def test_contact_is_masked_for_those_who_may_not_see_it(
+    sales: httpx.Client, developer: httpx.Client, data: httpx.Client, phone: str
+) -> None:
+    made = developer.post("/api/v1/leads", json=enquiry(phone))
+    assert made.json()["contact"] == {"name": "李**", "phone": masked(phone)}
+    path = f"/api/v1/leads/{made.json()['id']}"
+    problem(developer.get(path), 403)
+    assert data.get(path).json()["contact"]["phone"] == masked(phone)
+    assert sales.get(path).json()["contact"]["phone"] == phone
+
+
+def test_leads_are_found_by_contact(sales: httpx.Client, phone: str) -> None:
+    made = sales.post("/api/v1/leads", json=enquiry(phone)).json()
+    found = sales.post("/api/v1/leads/lookup", json={"kind": "phone", "value": phone.removeprefix("+86")})
+    [lead] = shaped(found.json(), shapes.Leads)["leads"]
+    assert lead["id"] == made["id"]
+    assert sales.post("/api/v1/leads/lookup", json={"kind": "phone", "value": "13800001111"}).json()["leads"] == []
+    problem(sales.post("/api/v1/leads/lookup", json={"kind": "shoe_size", "value": "42"}), 422)
+
+
+def test_pages_of_leads_neither_skip_nor_repeat(sales: httpx.Client, phone: str) -> None:
+    made = [sales.post("/api/v1/leads", json=enquiry(phone)).json()["id"] for _ in range(5)]
+    found, cursor = [], None
+    while True:
+        query = {"limit": "2", "stage": "new"} | ({"cursor": cursor} if cursor else {})
+        page = shaped(sales.get("/api/v1/leads", params=query).json(), shapes.Leads)
+        found += [each["id"] for each in page["leads"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(set(found)) == len(found)
+    assert set(made) <= set(found)
+    assert sales.get("/api/v1/leads", params={"owner": "nobody"}).json() == {"leads": [], "next": None}
+
+
+def test_what_is_wrong_in_a_lead_is_named(sales: httpx.Client, phone: str) -> None:
+    found = problem(sales.post("/api/v1/leads", json=enquiry("12")), 422)["errors"]
+    assert [each["path"] for each in found] == ["contact.phone"]
+    [wrong] = problem(sales.post("/api/v1/leads", json=enquiry(phone, colour="red")), 422)["errors"]
+    assert wrong["path"] == "colour"
+    problem(sales.get("/api/v1/leads/none"), 404)
+
+
+def test_a_lead_does_not_wait_for_ever_for_events_that_come_late(
+    sales: httpx.Client, intake: Intake, source: Source, visitor: str, phone: str
+) -> None:
+    intake.append(source.id, make_event(anonymousId=visitor))
+    lead = sales.post("/api/v1/leads", json=enquiry(phone)).json()
+    assert lead["trail"]["complete"] is False
+    assert lead["trail"]["waited_ms"] > 0
+    intake.take(source.id)
