@@ -29,11 +29,11 @@ class NewKey(pydantic.BaseModel, extra="forbid"):
     role: Role
 
 
-@router.post("", status_code=201, summary="新建密钥 · Make an API key", responses=ok(shapes.NewKey, 201))
+@router.post("", status_code=201, summary="新建密钥 · Make an API key", responses=ok(shapes.MadeKey, 201))
 async def create(body: NewKey, use: Use, caller: ManagesKeys) -> Response:
     key, secret = await run_sync(use.keybook.create, body.name, body.role)
     await run_sync(use.keys.refresh)
-    return answer(shapes.NewKey(**_fields(key), key=secret), 201)
+    return answer(shapes.MadeKey(**_fields(key), key=secret), 201)
 
 
 @router.get("", summary="密钥列表 · All keys, newest first", responses=ok(shapes.Keys))

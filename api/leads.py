@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-import pydantic
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from api.documented import LEAD_BODY, ok
 from api.gate import PREFIX, ReadsLeads, WritesLeads
 from api.keys import ApiKey
 from api.permissions import Permission
+from api.persons import Lookup
 from api.services import Services, Use
 from identity.kinds import BUILT_IN
 from leads.lead import CONTACT_FIELDS, Waited
@@ -25,13 +25,6 @@ KINDS = frozenset({*BUILT_IN.kinds, *CONTACT_FIELDS})
 """By which a lead is found: identifiers, and the fields of a contact."""
 
 router = APIRouter(prefix=f"{PREFIX}/leads", tags=["leads"])
-
-
-class Lookup(pydantic.BaseModel, extra="forbid"):
-    """A contact value as it was left, or an identifier of the person."""
-
-    kind: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
-    value: Annotated[str, pydantic.Field(min_length=1, max_length=1_000)]
 
 
 @router.post(
@@ -69,6 +62,7 @@ async def list_all(
 
 @router.post("/lookup", summary="按联系方式查找线索 · Find leads by a contact", responses=ok(shapes.Leads))
 async def lookup(body: Lookup, use: Use, caller: ReadsLeads) -> Response:
+    """By a contact value as it was left, or by an identifier of the person."""
     if body.kind not in KINDS:
         raise wrong("kind", "one of " + ", ".join(sorted(KINDS)), body.kind, "Name the kind it is.")
     found = await run_sync(lambda: use.system.leads.lookup(body.kind, body.value, **_sight(caller)))

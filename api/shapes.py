@@ -44,7 +44,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     appid: str
 
 
-class NewSource(Source, frozen=True, kw_only=True):
+class MadeSource(Source, frozen=True, kw_only=True):
     """`secret` signs `context.proof`; it is shown here only."""
 
     secret: str
@@ -62,7 +62,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: str | None
 
 
-class NewKey(Key, frozen=True, kw_only=True):
+class MadeKey(Key, frozen=True, kw_only=True):
     """`key` is the secret; it is shown here only."""
 
     key: str
@@ -281,7 +281,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
+class LeadContact(msgspec.Struct, frozen=True, omit_defaults=True):
     """As it was left, masked unless the key may see it; what was not left is absent."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -329,7 +329,7 @@ class _Lead(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     owner: str | None
     created_at: str
-    contact: Contact
+    contact: LeadContact
     doubtful: list[str]
     channel: str | None
     campaign: dict[str, Any]

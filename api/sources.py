@@ -55,12 +55,12 @@ class Changes(pydantic.BaseModel, extra="forbid"):
     appid: Appid | None = None
 
 
-@router.post("", status_code=201, summary="新建来源 · Register a sender", responses=ok(shapes.NewSource, 201))
+@router.post("", status_code=201, summary="新建来源 · Register a sender", responses=ok(shapes.MadeSource, 201))
 async def create(body: NewSource, use: Use, caller: ManagesSources) -> Response:
     """Answers once every running collector of this machine accepts the key."""
     source, version = await run_sync(_create, use, body)
     await _served(use, version)
-    return answer(shapes.NewSource(**_fields(source), secret=source.secret), 201)
+    return answer(shapes.MadeSource(**_fields(source), secret=source.secret), 201)
 
 
 @router.get("", summary="来源列表 · All senders, by name", responses=ok(shapes.Sources))

@@ -22,9 +22,9 @@ NEWEST = 12
 MOST = 6
 """Interests on a card."""
 REASONS = 8
-LONG = 30
+LONG = 16
 """Characters of an identifier on a lead's card; of longer ones the two ends are shown."""
-BAR = 16
+BAR = 12
 """Columns of the longest bar."""
 ACCENT = "cyan"
 
@@ -130,7 +130,7 @@ def _interests(interests: Sequence[Mapping[str, Any]], zone: tzinfo) -> Renderab
         table.add_row(
             Text.assemble(label["zh"], "  ", (label["en"], "dim")),
             f"{each['score']:.2f}",
-            Text(bar, style=ACCENT),
+            Text(bar, style=ACCENT, no_wrap=True),
             str(each["events"]),
             _time(each["last_at"], zone),
         )
@@ -214,5 +214,10 @@ def _grid() -> Table:
 def _table(*headers: str, right: Sequence[int] = ()) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index in right else "left", overflow="fold")
+        table.add_column(
+            header,
+            justify="right" if index in right else "left",
+            overflow="fold",
+            min_width=BAR if not header else None,
+        )
     return table

@@ -1,8 +1,8 @@
 -- The tables of the event store. Times are milliseconds since 1970 in UTC.
 --
 -- What is filtered on has a column; the rest of an event is one JSON text, `envelope`. A trail reads a few rows out of
--- every part, and pays for each column of each part: with a column for each field it took four times as long, and a
--- write of a few events twice as long. Strings are plain where they vary: building dictionaries doubles an insert.
+-- every part, and pays for each column of each part: with a column for each field it took twice as long. A write pays
+-- so too. Strings are plain where they vary: dictionaries for all of them double what an insert costs.
 --
 -- Hence also the order by set, small granules, blocks that hold one granule of the long texts, and a Bloom filter on
 -- the set, which tells for the price of one small read that a fresh part does not hold it.

@@ -18,7 +18,7 @@ from tests.api.conftest import problem, shaped
 def test_a_new_source_answers_with_its_key_and_once_with_its_secret(admin: httpx.Client) -> None:
     made = admin.post("/api/v1/sources", json={"name": "new shop", "kind": "site", "key": "wk-new"})
     assert made.status_code == 201
-    body = shaped(made.json(), shapes.NewSource)
+    body = shaped(made.json(), shapes.MadeSource)
     secret = body.pop("secret")
     assert len(secret) == 64
     assert body == {
