@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +21,7 @@ from cdp.moments import rfc3339
 from cdp.scrub import scrub_text
 from cdp.vault import Vault
 from cdp.wiring import System
-from identity.engine import IdentityEngine, Known
+from identity.graph import Whole
 from identity.normalise import normalise
 from identity.recent import Recent
 from profiles.profile import Profile
@@ -31,14 +30,6 @@ from profiles.traits import fold
 
 REMEMBERED = 20_000
 """Answers kept; a usual one has 1 to 2 KB."""
-
-
-class Who(NamedTuple):
-    """A person as the graph has it: `seen` are the sets, `members` the identifiers of each."""
-
-    id: PersonId
-    identifiers: Sequence[Known]
-    members: Mapping[SetId, tuple[Identifier, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +58,14 @@ class People:
         found = self._found.get(identifier)
         return found[1] if found and found[0] == self._system.identity.version else None
 
-    def person_of(self, identifier: Identifier) -> PersonId | None:
-        """Whose it is."""
+    def find(self, caller: ApiKey, identifier: Identifier) -> bytes | None:
+        """The person whose it is, as JSON; None where it is nobody's."""
         version = self._system.identity.version
-        person = self._system.identity.person_of(identifier)
-        if person is not None:
-            self._found.put(identifier, (version, person))
-        return person
+        who = self._system.identity.whole_of(identifier)
+        if who is None:
+            return None
+        self._found.put(identifier, (version, who.person))
+        return self._read(caller, who.person, who, version)
 
     def remembered(self, caller: ApiKey, person: str) -> bytes | None:
         """The answer of `read`, where nothing needs to be asked for it. Never blocks."""
@@ -85,34 +77,38 @@ class People:
     def read(self, caller: ApiKey, person: str) -> bytes:
         """The person that this id means now, as JSON. Raises NotFound."""
         version = self._system.identity.version
-        who = self.who(person)
-        sets = tuple(who.members)
+        return self._read(caller, person, self.who(person), version)
+
+    def _read(self, caller: ApiKey, asked: str, who: Whole, version: int) -> bytes:
+        sets = tuple(who.sets)
         profile = self._system.profiles.get(sets)
         body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))
         if not caller.may(Permission.SEE_CLEAR):
-            self._bodies.put(person, _Remembered(version, sets, profile, body))
+            # With the version from before the look: what changed meanwhile makes it old at once.
+            self._bodies.put(asked, _Remembered(version, sets, profile, body))
         return body
 
     def read_as_of(self, caller: ApiKey, person: str, at: Millis) -> bytes:
         """As `read`, from events that had occurred by then alone; identifiers seen only later are left out."""
         who = self.who(person)
-        seen = _summaries(self._system.events.events_between(tuple(who.members), after=-1, until=at))
-        traits = fold(self._system.events.traits(tuple(who.members), until=at), until=at)
+        seen = _summaries(self._system.events.events_between(tuple(who.sets), after=-1, until=at))
+        traits = fold(self._system.events.traits(tuple(who.sets), until=at), until=at)
         times = _times(who, seen)
-        known = [each for each in who.identifiers if each.identifier in times and times[each.identifier][0] <= at]
+        known = [each for each in who.values if each.identifier in times and times[each.identifier][0] <= at]
         profile = Profile(
             traits=traits,
             first_seen=min((one.first_seen for one in seen), default=None),
             last_seen=max((one.last_seen for one in seen), default=None),
             events=sum(one.events for one in seen),
         )
-        return msgspec.json.encode(self._shown(caller, who._replace(identifiers=known), profile, seen))
+        return msgspec.json.encode(self._shown(caller, who._replace(values=known), profile, seen))
 
-    def who(self, person: str) -> Who:
+    def who(self, person: str) -> Whole:
         """Raises NotFound for an id that never was a person's."""
-        identity = self._system.identity
-        current = self.current(person)
-        return Who(current, identity.identifiers_of(current), _members(identity, current))
+        who = self._system.identity.whole(PersonId(person))
+        if who is None:
+            raise NotFound("person", person)
+        return who
 
     def current(self, person: str) -> PersonId:
         """The person that this id means now. Raises NotFound for an id that never was one."""
@@ -125,10 +121,10 @@ class People:
         """Raises NotFound for an id that never was a person's."""
         return self._system.identity.sets_of(self.current(person))
 
-    def _shown(self, caller: ApiKey, who: Who, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
+    def _shown(self, caller: ApiKey, who: Whole, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
         reveal = caller.may(Permission.SEE_CLEAR)
-        tokens = tokens_of(each.identifier for each in who.identifiers)
-        shown = self._showing.values(caller, tokens, subject=who.id)
+        tokens = tokens_of(each.identifier for each in who.values)
+        shown = self._showing.values(caller, tokens, subject=who.person)
         times = _times(who, seen)
         identifiers = [
             shapes.PersonIdentifier(
@@ -137,16 +133,16 @@ class People:
                 first_seen=_time(times[each.identifier][0]) if each.identifier in times else None,
                 last_seen=_time(times[each.identifier][1]) if each.identifier in times else None,
             )
-            for each in who.identifiers
+            for each in who.values
         ]
         traits = {
             name: {"value": trait.value, "source": trait.source, "at": rfc3339(trait.at)}
             for name, trait in profile.traits.items()
         }
         if tokens_in(traits):
-            traits = self._showing.document(caller, traits, subject=who.id)
+            traits = self._showing.document(caller, traits, subject=who.person)
         return shapes.Person(
-            id=who.id,
+            id=who.person,
             identifiers=sorted(identifiers, key=lambda each: (each.kind, each.first_seen or "", each.value)),
             traits=msgspec.convert(traits, dict[str, shapes.Trait]),
             first_seen=_time(profile.first_seen),
@@ -172,18 +168,14 @@ def stored_identifier(vault: Vault, kind: str, value: str, *, region: str) -> Id
     return Identifier(kind, scrub_text(normal, tokenise))
 
 
-def _members(identity: IdentityEngine, person: PersonId) -> dict[SetId, tuple[Identifier, ...]]:
-    return identity.set_members(identity.sets_of(person))
-
-
-def _times(who: Who, seen: Iterable[SetSummary]) -> dict[Identifier, tuple[Millis, Millis]]:
+def _times(who: Whole, seen: Iterable[SetSummary]) -> dict[Identifier, tuple[Millis, Millis]]:
     """First and last time of each identifier: of the events that carried it, else of the evidence, such as a form."""
     times: dict[Identifier, tuple[Millis, Millis]] = {}
     for one in seen:
-        for identifier in who.members.get(one.set, ()):
+        for identifier in who.sets.get(one.set, ()):
             first, last = times.get(identifier, (one.first_seen, one.last_seen))
             times[identifier] = (min(first, one.first_seen), max(last, one.last_seen))
-    for each in who.identifiers:
+    for each in who.values:
         if each.identifier not in times and each.first_seen is not None and each.last_seen is not None:
             times[each.identifier] = (each.first_seen, each.last_seen)
     return times

@@ -36,12 +36,15 @@ class Lookup(pydantic.BaseModel, extra="forbid"):
 async def lookup(body: Lookup, use: Use, caller: ReadsPersons) -> Response:
     check_kind(body.kind)
     identifier = use.people.identifier(body.kind, body.value)
-    person = None
+    found = None
     if identifier is not None:
-        person = use.people.remembered_person(identifier) or await run_sync(use.people.person_of, identifier)
-    if person is None:
+        person = use.people.remembered_person(identifier)
+        found = use.people.remembered(caller, person) if person else None
+        if found is None:
+            found = await run_sync(use.people.find, caller, identifier)
+    if found is None:
         raise NotFound("person", f"with this {body.kind}")
-    return await _person(use, caller, person)
+    return _json(found)
 
 
 @router.get("/{person}", summary="客户档案 · A person with traits", responses=ok(shapes.Person))

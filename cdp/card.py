@@ -1,6 +1,7 @@
 """A lead and a person as cards: what an adviser reads before the call, in Chinese and English, on any terminal.
 
-In a pipe the same card is plain text. Everything that came from outside is escaped, so a page title cannot paint.
+In a pipe the same card is plain text. What came from outside is escaped and loses its control characters, so that
+no page title paints the card or steers the terminal.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ NAMES = {
 
 def lead_card(lead: Mapping[str, Any], zone: tzinfo) -> RenderableType:
     """A lead of the API; times in `zone`."""
+    lead = printable(lead)
     trail = lead["trail"]
     events = trail.get("events") or []
     parts: list[RenderableType] = [_contact(lead, zone), "", _summary(lead["summary"])]
@@ -77,6 +79,7 @@ def lead_card(lead: Mapping[str, Any], zone: tzinfo) -> RenderableType:
 
 def person_card(person: Mapping[str, Any], zone: tzinfo) -> RenderableType:
     """A person of the API with `trail`, the newest events, besides."""
+    person = printable(person)
     seen = (
         f"{person['events']:,} 条行为 events · {_time(person['first_seen'], zone)} – {_time(person['last_seen'], zone)}"
     )
@@ -86,6 +89,15 @@ def person_card(person: Mapping[str, Any], zone: tzinfo) -> RenderableType:
     if person["trail"]:
         parts += ["", _heading("最近的行为", "trail"), _events(person["trail"], zone)]
     return _panel(Group(*parts), title=f"人 Person {person['id']}")
+
+
+def printable(value: Any) -> Any:
+    """A JSON value without control characters in its texts."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(sign if sign.isprintable() else " " for sign in value)
+    if isinstance(value, Mapping):
+        return {name: printable(each) for name, each in value.items()}
+    return [printable(each) for each in value] if isinstance(value, list) else value
 
 
 def _panel(body: RenderableType, *, title: str, foot: str | None = None) -> Panel:

@@ -125,8 +125,11 @@ def connect(settings: Settings, *, processing: bool = False) -> Iterator[Client]
                 raise ServerUnavailable(url, f"/healthz answers {status}")
             yield client
         return
+    from cdp.logs import configure_logs
     from cdp.wiring import open_system, start_worker
 
+    # What a server tells of its everyday work is not what somebody asks for who gives one command.
+    configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
     worker = start_worker(system) if processing else None
     try:

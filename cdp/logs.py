@@ -38,7 +38,7 @@ def configure_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=_to_stderr,
     )
-    handler = logging.StreamHandler()
+    handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -60,6 +60,13 @@ def mask_personal(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
         return event
     event.update(msgspec.json.decode(scrub_json(document, _masked)))
     return event
+
+
+class _Stderr(logging.Handler):
+    """Writes to what stderr is now, not to what it was at the start."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def _document(event: dict[str, Any]) -> bytes:

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import BigInteger, Column, Connection, Engine, LargeBinary, String, Table, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, LargeBinary, String, Table, bindparam, select
 
+from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis
-from cdp.records import chunks, insert_ignoring, metadata, reading
+from cdp.records import chunks, insert_ignoring, metadata
 
 NONCE_BYTES = 12
 TOKEN_BYTES = 15
@@ -68,6 +69,8 @@ vault_rows = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+_SEALED = HotQuery(select(vault_rows.c.sealed).where(vault_rows.c.token == bindparam("token")))
+
 
 class Vault:
     """The one table that holds clear personal values, sealed. Safe to use from several threads."""
@@ -115,10 +118,8 @@ class Vault:
 
         Whoever shows one to a person writes an audit row (`cdp.audit`).
         """
-        clear: dict[str, str] = {}
-        with reading(self._engine) as connection:
-            for chunk in chunks(tokens):
-                query = select(vault_rows.c.token, vault_rows.c.sealed).where(vault_rows.c.token.in_(chunk))
-                for token, sealed in connection.execute(query):
-                    clear[token] = self._cipher.open(sealed).decode()
-        return clear
+        if not tokens:
+            return {}
+        with hot_reading(self._engine) as reader:
+            found = [(token, row) for token in tokens for row in _SEALED.rows(reader, token=token)]
+        return {token: self._cipher.open(sealed).decode() for token, (sealed,) in found}

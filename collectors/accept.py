@@ -45,7 +45,7 @@ KEPT_HEADERS = frozenset(
 )
 """What a translation may need. Never one that carries a key."""
 
-REMEMBERED_ROUTES = 1024
+REMEMBERED_ROUTES = 256
 _METHODS = ("GET", "POST")
 
 _encode = msgspec.msgpack.Encoder().encode

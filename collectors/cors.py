@@ -17,6 +17,9 @@ METHODS = "GET, POST, OPTIONS"
 MAX_AGE_S = 86_400
 """Browsers cut it to what they allow: 2 hours in Chromium, 24 in Firefox."""
 
+MAX_ORIGIN_CHARACTERS = 300
+"""A host name has 253 at most. What is longer is no page, and would only fill the memory of lines."""
+
 
 class OriginRefused(Rejected):
     status = 403
@@ -32,11 +35,15 @@ def check_origin(origin: str | None, allowed: Sequence[str]) -> None:
         raise OriginRefused
 
 
-@lru_cache(maxsize=1024)
 def cors_lines(origin: str | None) -> bytes:
     """The header lines of every answer to a page of this origin; empty where the sender is no page."""
-    if origin is None:
+    if origin is None or len(origin) > MAX_ORIGIN_CHARACTERS:
         return b""
+    return _lines(origin)
+
+
+@lru_cache(maxsize=1024)
+def _lines(origin: str) -> bytes:
     return (
         f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n"
         "Access-Control-Expose-Headers: Retry-After, X-Xunji-Hit\r\nVary: Origin\r\n"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import Change, Changes
-from identity.graph import Graph, StoredTurn, Value
+from identity.graph import Graph, StoredTurn, Value, Whole
 from identity.kinds import Policy
 from identity.observation import Link, Observation, ObservationId, pid, set_id
 from identity.recent import Recent
@@ -184,6 +184,15 @@ class IdentityEngine:
         """The person that an id, ever given out, means now: another where it was merged; None for an unknown id."""
         found = self._graph.value(person)
         return found[1] if found else None
+
+    def whole(self, person: PersonId) -> Whole | None:
+        """Everything that the graph has of the person that an id means now, in one fast look: what `current`,
+        `identifiers_of`, `sets_of` and `set_members` say."""
+        return self._graph.whole(person)
+
+    def whole_of(self, identifier: Identifier) -> Whole | None:
+        """`whole` of the person whose this identifier is."""
+        return self._graph.whole(pid(identifier))
 
     def standing_of(self, identifier: Identifier) -> Known | None:
         """What an identifier may do and since when it is known; None where it never came."""

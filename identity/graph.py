@@ -83,6 +83,22 @@ class StoredRefusal(NamedTuple):
     rule: str
 
 
+class Whole(NamedTuple):
+    """A person in one look: the id it has now, its values, and its sets with their members, sorted."""
+
+    person: PersonId
+    values: list[SeenValue]
+    sets: dict[SetId, tuple[Identifier, ...]]
+
+
+class SeenValue(NamedTuple):
+    """`first_seen` and `last_seen` are of observations, None where there was none."""
+
+    identifier: Identifier
+    first_seen: Millis | None
+    last_seen: Millis | None
+
+
 class StoredTurn(NamedTuple):
     turn: Turn
     cause: ObservationId | None
@@ -157,6 +173,9 @@ class Persons(Protocol):
 
     def value(self, pid: PersonId) -> tuple[Value, PersonId | None] | None:
         """The value with this pid, and the person it belongs to now."""
+
+    def whole(self, pid: PersonId) -> Whole | None:
+        """The person that owns the value with this pid, in microseconds; None where there is none."""
 
     def identifiers(self, person: int) -> list[Value]:
         """Its values, oldest-born first."""

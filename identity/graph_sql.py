@@ -12,10 +12,11 @@ from sqlalchemy import Column, Connection, Engine, Row, Select, bindparam, delet
 from sqlalchemy.exc import IntegrityError
 
 from cdp.errors import GraphConflict
+from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from identity.changes import ChangeKind, Turn
-from identity.graph import Commit, Head, Neighbourhood, PairKey, StoredTurn, Value
+from identity.graph import Commit, Head, Neighbourhood, PairKey, SeenValue, StoredTurn, Value, Whole
 from identity.graph_tables import (
     identifier_set,
     membership,
@@ -119,6 +120,23 @@ class SqlGraph:
             row = db.execute(wanted.where(value.c.pid == pid)).one_or_none()
         return None if row is None else (_value(row), row.person_pid)
 
+    def whole(self, pid: PersonId) -> Whole | None:
+        with hot_reading(self._engine, STORE) as reader:
+            owner = _OWNER.rows(reader, pid=pid)
+            if not owner:
+                return None
+            [(number, person)] = owner
+            values = _OWNED_VALUES.rows(reader, person=number)
+            members = _OWNED_SETS.rows(reader, person=number)
+        sets: dict[SetId, list[Identifier]] = {}
+        for each, kind, its_value in members:
+            sets.setdefault(SetId(each), []).append(Identifier(kind, its_value))
+        return Whole(
+            PersonId(person),
+            [SeenValue(Identifier(kind, its_value), first, last) for kind, its_value, first, last in values],
+            {each: tuple(sorted(identifiers)) for each, identifiers in sets.items()},
+        )
+
     def identifiers(self, person: int) -> list[Value]:
         with reading(self._engine, STORE) as db:
             rows = db.execute(select(value).where(value.c.person == person).order_by(value.c.number))
@@ -207,6 +225,25 @@ _PAIRS = select(
     seen_together.c.at,
     seen_together.c.since,
     seen_together.c.observation,
+)
+
+
+_OWNER = HotQuery(
+    select(_person.c.number, _person.c.pid)
+    .join(value, value.c.person == _person.c.number)
+    .where(value.c.pid == bindparam("pid"))
+)
+_OWNED_VALUES = HotQuery(
+    select(value.c.kind, value.c.value, value.c.first_seen, value.c.last_seen)
+    .where(value.c.person == bindparam("person"))
+    .order_by(value.c.number)
+)
+_OWNED_SETS = HotQuery(
+    select(identifier_set.c.id, value.c.kind, value.c.value)
+    .join(_person, _person.c.number == identifier_set.c.owner)
+    .join(set_member, set_member.c.set_id == identifier_set.c.id)
+    .join(value, value.c.number == set_member.c.value)
+    .where(_person.c.person == bindparam("person"))
 )
 
 

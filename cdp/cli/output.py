@@ -24,7 +24,9 @@ def answer(value: Any, show: Callable[[Any], RenderableType], *, json: bool) -> 
     if json:
         typer.echo(json_text.dumps(value, ensure_ascii=False, indent=2))
     else:
-        console().print(show(value))
+        from cdp.card import printable
+
+        console().print(show(printable(value)))
 
 
 def line(value: Any) -> None:

@@ -78,12 +78,14 @@ def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
 
 
 def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:
+    from cdp.settings import load_settings
     from cdp.supervisor import Supervisor
     from cdp.wiring import open_records
 
     _check_alone(settings)
+    # Children read the same environment, so that all of them have the same ports.
     os.environ.update(usable_ports(settings))
-    settings = type(settings)(**settings.model_dump())
+    settings = load_settings()
     # Keys and schema are made here, once, before several processes want them.
     _ = settings.admin, settings.secret_bytes
     open_records(settings).dispose()
@@ -214,5 +216,7 @@ def _show_demo(client: Client, settings: Settings, collectors: str, *, json: boo
         screen.print(lead_card(lead, settings.zone))
         screen.print(f"Look again with 再次查看: cdp lead show {lead['id']}")
     else:
-        newest = f" The newest lead 最新线索: cdp lead show {lead['id']}" if lead else ""
-        console().print(f"There is data already; the demo plays nothing. 已有数据，不再播放演示。{newest}")
+        screen = console()
+        screen.print("There is data already; the demo plays nothing. 已有数据，不再播放演示。")
+        if lead:
+            screen.print(f"The newest lead 最新线索: cdp lead show {lead['id']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from api import shapes
+from api.app import create_app
 from api.documented import SHAPES, document
 from api.gate import PREFIX
 from api.health import REMEMBERED_S, Health
@@ -44,10 +46,6 @@ def test_a_store_that_fails_is_named(
 
 def nobody_app(system: System, monkeypatch: pytest.MonkeyPatch, store: str, fail: object) -> httpx.Response:
     """The answer of a fresh app, which remembers no earlier one."""
-    import asyncio
-
-    from api.app import create_app
-
     monkeypatch.setattr(getattr(system, store), "probe", fail)
 
     async def ask() -> httpx.Response:
@@ -59,8 +57,6 @@ def nobody_app(system: System, monkeypatch: pytest.MonkeyPatch, store: str, fail
 
 
 def test_stores_are_not_tried_for_each_who_asks() -> None:
-    import asyncio
-
     tries: list[int] = []
     health = Health({"one": lambda: tries.append(1)})
 
@@ -101,6 +97,16 @@ def test_every_reference_of_the_document_leads_somewhere(app: FastAPI) -> None:
     wanted = set(re.findall(r"#/components/schemas/([\w.\-]+)", text))
     assert wanted <= set(document(app)["components"]["schemas"])
     assert {shape.__name__ for shape in SHAPES} <= set(document(app)["components"]["schemas"])
+
+
+def test_no_two_shapes_of_the_document_have_one_name(app: FastAPI) -> None:
+    bodies = {
+        route.body_field.field_info.annotation.__name__
+        for route in routes_of(app)
+        if route.body_field is not None and route.body_field.field_info.annotation is not None
+    }
+    assert len(bodies) == 5
+    assert not bodies & {shape.__name__ for shape in SHAPES}
 
 
 def test_the_pages_need_no_key_and_nothing_from_elsewhere(nobody: httpx.Client) -> None:

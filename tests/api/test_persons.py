@@ -157,9 +157,7 @@ def test_pages_of_a_trail_neither_skip_nor_repeat(
         if cursor is None:
             break
     assert len({event["id"] for event in found}) == len(found) == 9
-    assert found == sorted(
-        sorted(found, key=lambda each: each["id"]), key=lambda each: each["occurred_at"], reverse=True
-    )
+    assert found == sorted(found, key=lambda each: (each["occurred_at"], each["id"]), reverse=True)
     assert found == data.get(f"/api/v1/persons/{person}/trail").json()["events"]
 
 

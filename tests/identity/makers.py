@@ -9,9 +9,9 @@ from identity.observation import DAY_MS, Observation, observation_id
 SMALL = Policy(
     kinds={
         "member": Kind(priority=100, max_per_person=1, exclusive=True, blocked=("null",)),
-        "phone": Kind(priority=80, max_per_person=2, fan_out={"member": 2, "name": 2}),
+        "phone": Kind(priority=80, max_per_person=2, fan_out={"member": 2, "name": 1}),
         "openid": Kind(priority=70, max_per_person=1, exclusive=True, limit_per="/"),
-        "device": Kind(priority=40, max_per_person=3, fan_out={"member": 2, "phone": 3}),
+        "device": Kind(priority=40, max_per_person=3, fan_out={"member": 2, "phone": 1}),
         "name": Kind(evidence_only=True),
         "city": Kind(evidence_only=True),
     },

@@ -78,8 +78,11 @@ class Product:
         if self.process is None:
             return found
         for child in psutil.Process(self.process.pid).children():
-            kind = "collector" if "collector" in child.cmdline() else "app"
-            found[kind].append(child)
+            try:
+                found["collector" if "collector" in child.cmdline() else "app"].append(child)
+            except psutil.NoSuchProcess:
+                # It died just now, and waits for the supervisor to notice.
+                continue
         return found
 
     def stop(self) -> int:

@@ -1,0 +1,129 @@
+"""The commands where no server runs: the same API, in this process, on stores of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp.accounting import counter_rows
+from cdp.cli import run
+from cdp.records import writing
+from cdp.settings import Settings
+from cdp.wiring import open_records
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def cdp(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command; its exit code, stdout and stderr."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"XUNJI_{name.upper()}", raising=False)
+    monkeypatch.setenv("XUNJI_DATA_DIR", str(data))
+
+    def call(words: str) -> tuple[int, str, str]:
+        code = run(words.split())
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_the_very_first_command_finds_every_table_it_needs(tmp_path: Path) -> None:
+    # In a process of its own, where nothing else has been imported.
+    words = [sys.executable, "-m", "cdp", "key", "list", "--json"]
+    env = os.environ | {"XUNJI_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"keys": []}, "")
+
+
+def test_a_source_is_made_shown_and_disabled(cdp: Any) -> None:
+    code, out, err = cdp("source create shop --kind site --key key-of-the-shop --json")
+    assert (code, err) == (0, "")
+    made = json.loads(out)
+    assert (made["name"], made["kind"], made["key"]) == ("shop", "site", "key-of-the-shop")
+    code, out, _ = cdp("source list")
+    assert code == 0
+    assert "shop" in out
+    assert "key-of-the-shop" not in out
+    assert cdp("source disable shop")[0] == 0
+    assert json.loads(cdp("source list --json")[1])["sources"][0]["enabled"] is False
+
+
+def test_a_name_that_is_taken_is_a_no(cdp: Any) -> None:
+    assert cdp("source create twice --kind app")[0] == 0
+    code, out, err = cdp("source create twice --kind app")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "There is a source twice already" in err
+
+
+def test_a_key_is_shown_once_and_revoked(cdp: Any) -> None:
+    code, out, _ = cdp("key create crm --role sales --json")
+    assert code == 0
+    secret = json.loads(out)["key"]
+    code, out, _ = cdp("key list --json")
+    assert [(key["name"], key["role"]) for key in json.loads(out)["keys"]] == [("crm", "sales")]
+    assert secret not in out
+    assert cdp("key revoke crm")[0] == 0
+    assert json.loads(cdp("key list --json")[1])["keys"][0]["revoked_at"]
+
+
+def test_nobody_is_a_no(cdp: Any) -> None:
+    code, out, err = cdp("person show phone:+8613812345678 --json")
+    assert (code, out) == (1, "")
+    assert "13812345678" not in err
+    assert cdp("lead show ld_none")[:2] == (1, "")
+
+
+def test_a_value_that_is_none_of_its_kind_is_a_wrong_call(cdp: Any) -> None:
+    assert cdp("person show shoe_size:42")[0] == 2
+
+
+def test_a_replay_of_nothing_ends(cdp: Any) -> None:
+    code, out, _ = cdp("log replay --json")
+    assert code == 0
+    assert json.loads(out)["done"] is True
+
+
+def test_accounting_exits_1_when_it_does_not_add_up(cdp: Any, data: Path) -> None:
+    code, out, _ = cdp("accounting --json")
+    assert (code, json.loads(out)["balanced"]) == (0, True)
+    records = open_records(Settings(data_dir=data))
+    with writing(records) as connection:
+        connection.execute(counter_rows.insert().values(hour=0, source="shop", what="found", n=1))
+    records.dispose()
+    code, out, _ = cdp("accounting")
+    assert code == 1
+    assert "does not add up" in out
+    assert cdp("accounting --json")[0] == 1
+
+
+def test_the_doctor_tries_every_store(cdp: Any) -> None:
+    code, out, _ = cdp("doctor --json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["server"] is None
+    assert {name: check["works"] for name, check in report["checks"].items()} == dict.fromkeys(
+        ("records", "log", "graph", "events"), True
+    )
+
+
+def test_the_doctor_says_which_store_fails_and_why(cdp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "graph.db"
+    broken.write_bytes(b"this is no database, whatever its name says" * 100)
+    monkeypatch.setenv("XUNJI_GRAPH_URL", f"sqlite:///{broken}")
+    code, out, _ = cdp("doctor --json")
+    checks = json.loads(out)["checks"]
+    assert code == 3
+    assert [name for name, check in checks.items() if not check["works"]] == ["graph"]
+    assert "not a database" in checks["graph"]["why"]
