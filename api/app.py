@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from api import accounting, events, hits, keyring, leads, persons, replays, sources
 from api.answer import answer
+from api.auditing import Auditor
 from api.documented import REFUSALS, document
 from api.errors import install
 from api.gate import PREFIX, Gate, known_query
@@ -43,7 +44,8 @@ def create_app(system: System) -> FastAPI:
     keybook = KeyBook(system.records)
     keys = LiveKeys(keybook, system.settings.admin)
     kept = OnceBook(system.records, system.settings.secret_bytes)
-    showing = Showing(system.records, system.vault)
+    auditor = Auditor(system.records)
+    showing = Showing(system.vault, auditor)
     app = FastAPI(
         title="Xunji 寻迹",
         version=version("xunji"),
@@ -55,7 +57,7 @@ def create_app(system: System) -> FastAPI:
         responses=REFUSALS,
         lifespan=_lifespan,
     )
-    app.state.services = Services(system, keybook, keys, showing, People(system, showing))
+    app.state.services = Services(system, keybook, keys, auditor, showing, People(system, showing))
     install(app, _methods_of)
     app.add_middleware(Once, book=kept)
     app.add_middleware(Gate, keys=keys)

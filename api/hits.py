@@ -20,10 +20,9 @@ from api.keys import ApiKey
 from api.permissions import Permission
 from api.services import Services, Use
 from cdp.accounting import WHOLE_HIT, Refusal, refusals_of
-from cdp.audit import note_shown
 from cdp.errors import NotFound, Rejected
 from cdp.model import Dropped, Event, Hit, Position
-from cdp.moments import now_ms, rfc3339
+from cdp.moments import rfc3339
 from cdp.records import reading
 from cdp.scrub import scrub_json, scrub_text
 from cdp.seen import Place, SeenIds, key_of
@@ -146,7 +145,8 @@ def _token(use: Services, kind: str, value: str) -> str | None:
 def _as_seen(use: Services, caller: ApiKey, hit: Hit, shown: shapes.Hit) -> shapes.Hit:
     """The hit with as much of it as the caller may see; showing it whole leaves an audit row."""
     if caller.may(Permission.SEE_CLEAR):
-        note_shown(use.system.records, [""], actor=caller.name, subject=f"hit {shown.id}", at=now_ms())
+        # The values in it are not known one by one.
+        use.auditor.note_shown(caller, [""], subject=f"hit {shown.id}")
         body, encoding = _text_or_base64(hit.body)
         return msgspec.structs.replace(shown, body=body, encoding=encoding)
     masked = _masked_body(use, caller, hit, shown.id)

@@ -14,7 +14,7 @@ import msgspec
 from api import shapes
 from api.keys import ApiKey
 from api.permissions import Permission
-from api.showing import Showing, identifier_shown, tokens_in, tokens_of
+from api.showing import Showing, filled, identifier_shown, tokens_in, tokens_of
 from cdp.errors import NotFound
 from cdp.model import PERSONAL_KINDS, Identifier, Millis, PersonId, SetId
 from cdp.moments import rfc3339
@@ -124,7 +124,12 @@ class People:
     def _shown(self, caller: ApiKey, who: Whole, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
         reveal = caller.may(Permission.SEE_CLEAR)
         tokens = tokens_of(each.identifier for each in who.values)
-        shown = self._showing.values(caller, tokens, subject=who.person)
+        traits = {
+            name: {"value": trait.value, "source": trait.source, "at": rfc3339(trait.at)}
+            for name, trait in profile.traits.items()
+        }
+        in_traits = tokens_in(traits)
+        shown = self._showing.values(caller, tokens | in_traits, subject=who.person)
         times = _times(who, seen)
         identifiers = [
             shapes.PersonIdentifier(
@@ -135,16 +140,10 @@ class People:
             )
             for each in who.values
         ]
-        traits = {
-            name: {"value": trait.value, "source": trait.source, "at": rfc3339(trait.at)}
-            for name, trait in profile.traits.items()
-        }
-        if tokens_in(traits):
-            traits = self._showing.document(caller, traits, subject=who.person)
         return shapes.Person(
             id=who.person,
             identifiers=sorted(identifiers, key=lambda each: (each.kind, each.first_seen or "", each.value)),
-            traits=msgspec.convert(traits, dict[str, shapes.Trait]),
+            traits=msgspec.convert(filled(traits, shown) if in_traits else traits, dict[str, shapes.Trait]),
             first_seen=_time(profile.first_seen),
             last_seen=_time(profile.last_seen),
             events=profile.events,

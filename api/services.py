@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.auditing import Auditor
 from api.keys import KeyBook, LiveKeys
 from api.people import People
 from api.showing import Showing
@@ -23,6 +24,7 @@ class Services:
     system: System
     keybook: KeyBook
     keys: LiveKeys
+    auditor: Auditor
     showing: Showing
     people: People
     replays: OrderedDict[str, Replay] = field(default_factory=OrderedDict)

@@ -1,7 +1,6 @@
 """How much of a personal value is seen: masked, or clear for keys that may see it, each showing with an audit row.
 
-Everything stored holds tokens: as values of the personal kinds, and as markers inside texts. Rows of the audit that
-come at the same time share one transaction, because each waits for the disk.
+Everything stored holds tokens: as values of the personal kinds, and as markers inside texts.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine
 
+from api.auditing import Auditor
 from api.keys import ApiKey
 from api.permissions import Permission
-from cdp.audit import note_shown
 from cdp.model import PERSONAL_KINDS, Identifier
-from cdp.moments import now_ms
 from cdp.scrub import fill_markers, markers_in
 from cdp.vault import Vault
 from leads.show import Shown, masked
@@ -25,9 +22,9 @@ from leads.show import Shown, masked
 class Showing:
     """Blocks on the records store: call it in a thread."""
 
-    def __init__(self, records: Engine, vault: Vault) -> None:
-        self._records = records
+    def __init__(self, vault: Vault, auditor: Auditor) -> None:
         self._vault = vault
+        self._auditor = auditor
 
     def events(self, caller: ApiKey, events: Sequence[Mapping[str, Any]], *, subject: str) -> list[dict[str, Any]]:
         """Events of the store in the contract's shape. `subject` is what was opened, for the audit."""
@@ -39,17 +36,22 @@ class Showing:
 
     def document(self, caller: ApiKey, document: Any, *, subject: str) -> Any:
         """A JSON value with its markers filled."""
-        text = msgspec.json.encode(document).decode()
-        shown = self.values(caller, tokens_in(document), subject=subject)
-        return msgspec.json.decode(fill_markers(text, lambda kind, token: _inside_json(shown.value(kind, token))))
+        tokens = tokens_in(document)
+        return filled(document, self.values(caller, tokens, subject=subject)) if tokens else document
 
     def values(self, caller: ApiKey, tokens: Iterable[str], *, subject: str) -> Shown:
         """What this caller sees of these tokens; the audit rows are durable when it returns."""
         reveal = caller.may(Permission.SEE_CLEAR)
         shown = Shown(self._vault, tokens, reveal=reveal)
         if reveal:
-            note_shown(self._records, sorted(shown.known), actor=caller.name, subject=subject, at=now_ms())
+            self._auditor.note_shown(caller, sorted(shown.known), subject=subject)
         return shown
+
+
+def filled(document: Any, shown: Shown) -> Any:
+    """A JSON value with its markers filled."""
+    text = msgspec.json.encode(document).decode()
+    return msgspec.json.decode(fill_markers(text, lambda kind, token: _inside_json(shown.value(kind, token))))
 
 
 def identifier_shown(identifier: Identifier, shown: Shown, *, reveal: bool) -> str:

@@ -27,6 +27,7 @@ TIMEOUT_S = 60.0
 """A command may look through all that is kept."""
 PROBE_S = 5.0
 IN_PROCESS = "http://in-process"
+_HERE = ("http://127.", "http://localhost:", "http://[::1]:")
 
 
 class ServerUnavailable(Retryable):
@@ -146,7 +147,9 @@ def connect(settings: Settings, *, processing: bool = False) -> Iterator[Client]
 def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> Iterator[Client]:
     """A client of the server at `url`, whether it answers or not."""
     headers = {"Authorization": f"Bearer {key}"}
-    http = httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport)
+    # A proxy that the environment names leads away from this machine, never back to it.
+    proxied = not url.startswith(_HERE)
+    http = httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, trust_env=proxied)
     with asyncio.Runner() as runner:
         try:
             yield Client(http, runner)
@@ -183,7 +186,7 @@ def running_server(settings: Settings) -> str | None:
     if note is None:
         return None
     try:
-        answer = httpx.get(f"{note.url}/healthz", timeout=PROBE_S)
+        answer = httpx.get(f"{note.url}/healthz", timeout=PROBE_S, trust_env=False)
     except httpx.ConnectError:
         # A crash left the note, and another process has its pid now.
         return None

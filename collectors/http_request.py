@@ -98,19 +98,18 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         self.phase = BODY
         self._headers = headers = self._decoded(self._raw)
-        parser = self._parser
-        self._version = version = parser.get_http_version()
-        if version != "1.1":
-            self._check_old(version, headers)
-        elif "host" not in headers:
+        keep_alive = self._parser.should_keep_alive()
+        # What stays open without asking for it is HTTP/1.1; asking for the version costs as much as all that follows.
+        self._old = (not keep_alive or "connection" in headers) and self._check_old(headers)
+        if "host" not in headers and not self._old:
             self._stop(malformed("there is no Host header"))
-        elif "expect" in headers:
+        if "expect" in headers and not self._old:
             self.expects_continue = headers["expect"].lower() == "100-continue"
         if int(headers.get("content-length", 0)) > self._limits.body_bytes:
             self._stop(_too_large(self._limits.body_bytes))
         if "," in headers.get("transfer-encoding", ""):
             self._stop(_OTHER_ENCODING)  # llhttp lets gzip, chunked through and leaves the gzip to us.
-        self._last = not parser.should_keep_alive() or parser.should_upgrade()
+        self._last = not keep_alive or self._parser.should_upgrade()
 
     def _decoded(self, raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
         headers = {}
@@ -124,12 +123,17 @@ class RequestReader:
             self._stop(malformed("there are two Host headers"))
         return headers
 
-    def _check_old(self, version: str, headers: dict[str, str]) -> None:
+    def _check_old(self, headers: dict[str, str]) -> bool:
+        """Whether it is HTTP/1.0; only that and 1.1 are taken."""
+        version = self._parser.get_http_version()
+        if version == "1.1":
+            return False
         if version != "1.0":
             self._stop(_OTHER_VERSION)
         # An old proxy on the way would not see the same end of such a body: a second request could hide in it.
         if "transfer-encoding" in headers:
             self._stop(malformed("HTTP/1.0 has no Transfer-Encoding"))
+        return True
 
     def on_body(self, part: bytes) -> None:
         self._body.append(part)
@@ -145,7 +149,7 @@ class RequestReader:
         method = self._parser.get_method().decode("ascii")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(method, target, path, query, self._headers, body, self._peer)
-        self._deliver(request, self._last, self._version == "1.0")
+        self._deliver(request, self._last, self._old)
 
     def _stop(self, answer: Answer) -> None:
         # httptools does not let an exception of a callback through, only the news that there was one.

@@ -19,7 +19,7 @@ from identity.kinds import Policy
 from identity.observation import Link, Observation, ObservationId, pid, set_id
 from identity.recent import Recent
 from identity.resolve import Refusal, State
-from identity.settle import Memory, Sets, Settled, settle
+from identity.settle import Memory, SetMembers, Settled, settle
 
 KNOWN_KEPT = 400_000
 """Observations and sets that are remembered to be stored; each costs about 100 bytes."""
@@ -65,7 +65,7 @@ class IdentityEngine:
     # Taking in
 
     def absorb(
-        self, sets: Sets, observations: Sequence[Observation], *, blocked: Mapping[Identifier, str] | None = None
+        self, sets: SetMembers, observations: Sequence[Observation], *, blocked: Mapping[Identifier, str] | None = None
     ) -> Changes:
         """Take in the sets and observations of a batch in one transaction, or in none where nothing is new.
 
@@ -101,7 +101,7 @@ class IdentityEngine:
         """`absorb` for evidence alone."""
         return self.absorb({}, observations)
 
-    def register_sets(self, sets: Sets) -> Changes:
+    def register_sets(self, sets: SetMembers) -> Changes:
         """`absorb` for sets alone: each identifier becomes a known value, also where it never links."""
         return self.absorb(sets, ())
 
@@ -112,7 +112,7 @@ class IdentityEngine:
             del unknown[known]
         return list(unknown.values())
 
-    def _new_sets(self, sets: Sets, observations: Iterable[Observation]) -> dict[SetId, tuple[Identifier, ...]]:
+    def _new_sets(self, sets: SetMembers, observations: Iterable[Observation]) -> dict[SetId, tuple[Identifier, ...]]:
         unknown = {each: members for each, members in sets.items() if each not in self._registered}
         for each in observations:
             its_set = set_id(each.identifiers)

@@ -8,7 +8,17 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Engine, Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from cdp.errors import GraphConflict
@@ -17,6 +27,7 @@ from cdp.model import Identifier, Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from identity.changes import ChangeKind, Turn
 from identity.graph import Commit, Head, Neighbourhood, PairKey, SeenValue, StoredTurn, Value, Whole
+from identity.graph_commit_sql import pair_key, write
 from identity.graph_tables import (
     identifier_set,
     membership,
@@ -35,9 +46,6 @@ from identity.resolve import Refusal, State
 __all__ = ["SqlGraph", "metadata"]
 
 STORE = "graph"
-PAIR_SHIFT = 31
-"""Bits for the second number of a pair's key: room for two thousand million values."""
-
 _PARTNERS = msgspec.json.Decoder(dict[str, int])
 
 
@@ -62,7 +70,7 @@ class SqlGraph:
         return [_value(row) for row in self._rows(select(value), value.c.pid, pids)]
 
     def pairs(self, keys: Collection[PairKey]) -> dict[PairKey, Proof]:
-        rows = self._rows(_PAIRS, seen_together.c.key, [_pair_key(key) for key in keys])
+        rows = self._rows(_PAIRS, seen_together.c.key, [pair_key(key) for key in keys])
         return {(row.a, row.b): _proof(row) for row in rows}
 
     def neighbourhood(self, components: Collection[int], *, pairs: bool) -> Neighbourhood:
@@ -77,11 +85,7 @@ class SqlGraph:
                 db.execute(insert(version), {"seq": commit.seq, "at": commit.at})
             except IntegrityError as error:
                 raise GraphConflict(commit.seq) from error
-            _write_values(db, commit)
-            _write_evidence(db, commit)
-            _write_sets(db, commit)
-            _write_memberships(db, commit)
-            _write_reasons(db, commit)
+            write(db, commit)
 
     # Sets
 
@@ -247,10 +251,6 @@ _OWNED_SETS = HotQuery(
 )
 
 
-def _pair_key(pair: PairKey) -> int:
-    return pair[0] << PAIR_SHIFT | pair[1]
-
-
 def _value(row: Row[Any]) -> Value:
     return Value(
         number=row.number,
@@ -280,114 +280,3 @@ def _turn(parts: Sequence[Row[Any]]) -> tuple[int, Millis, StoredTurn]:
     first = parts[0]
     others = tuple(row.other for row in parts)
     return first.seq, first.at, StoredTurn(Turn(ChangeKind(first.kind), first.person, others), first.cause)
-
-
-def _write_values(db: Connection, commit: Commit) -> None:
-    conclusions = [
-        "state",
-        "reason",
-        "component",
-        "person",
-        "contested",
-        "partners",
-        "first_seen",
-        "last_seen",
-    ]
-    if commit.born:
-        db.execute(insert(value), [_value_row(each) for each in commit.born])
-    if commit.changed:
-        statement = update(value).where(value.c.number == bindparam("its_number"))
-        statement = statement.values({name: bindparam(f"new_{name}") for name in conclusions})
-        rows = ((each.number, _value_row(each)) for each in commit.changed)
-        db.execute(
-            statement,
-            [{"its_number": number, **{f"new_{name}": row[name] for name in conclusions}} for number, row in rows],
-        )
-
-
-def _value_row(each: Value) -> dict[str, Any]:
-    return {
-        "number": each.number,
-        "pid": each.pid,
-        "kind": each.identifier.kind,
-        "value": each.identifier.value,
-        "state": each.state.value,
-        "reason": each.reason,
-        "component": each.component,
-        "person": each.person,
-        "contested": each.contested,
-        "partners": msgspec.json.encode(each.partners).decode(),
-        "first_seen": each.first_seen,
-        "last_seen": each.last_seen,
-    }
-
-
-def _write_evidence(db: Connection, commit: Commit) -> None:
-    if commit.observations:
-        columns = ("id", "set_id", "strength", "occurred_at", "source", "refused")
-        db.execute(insert(observation), [dict(zip(columns, each, strict=True)) for each in commit.observations])
-    if commit.new_pairs:
-        rows = [
-            {"key": _pair_key(key), "a": key[0], "b": key[1], **proof._asdict()}
-            for key, proof in commit.new_pairs.items()
-        ]
-        db.execute(insert(seen_together), rows)
-    if commit.changed_pairs:
-        statement = update(seen_together).where(seen_together.c.key == bindparam("its_key"))
-        statement = statement.values({name: bindparam(f"new_{name}") for name in Proof._fields})
-        db.execute(
-            statement,
-            [
-                {"its_key": _pair_key(key), **{f"new_{name}": field for name, field in proof._asdict().items()}}
-                for key, proof in commit.changed_pairs.items()
-            ],
-        )
-
-
-def _write_sets(db: Connection, commit: Commit) -> None:
-    if commit.new_sets:
-        rows = [{"id": each.id, "owner": each.owner, "seq": commit.seq} for each in commit.new_sets]
-        db.execute(insert(identifier_set), rows)
-        members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
-        if members:
-            db.execute(insert(set_member), members)
-    if commit.owners:
-        statement = update(identifier_set).where(identifier_set.c.id == bindparam("its_id"))
-        statement = statement.values(owner=bindparam("new_owner"), seq=commit.seq)
-        db.execute(statement, [{"its_id": each, "new_owner": owner} for each, owner in commit.owners.items()])
-
-
-def _write_memberships(db: Connection, commit: Commit) -> None:
-    born = {each.number for each in commit.born}
-    ended = [{"its_value": each.number} for each in commit.moved if each.number not in born]
-    if ended:
-        still_open = (membership.c.value == bindparam("its_value")) & membership.c.to_seq.is_(None)
-        db.execute(update(membership).where(still_open).values(to_seq=commit.seq), ended)
-    begun = [
-        {"value": each.number, "from_seq": commit.seq, "to_seq": None, "person": each.person}
-        for each in commit.moved
-        if each.person is not None
-    ]
-    if begun:
-        db.execute(insert(membership), begun)
-
-
-def _write_reasons(db: Connection, commit: Commit) -> None:
-    for some in chunks(sorted(commit.unsettled)):
-        db.execute(delete(refusal).where(or_(refusal.c.a.in_(some), refusal.c.b.in_(some))))
-    if commit.refusals:
-        db.execute(insert(refusal), [each._asdict() for each in commit.refusals])
-    rows = [
-        {
-            "seq": commit.seq,
-            "n": n,
-            "kind": each.turn.kind.value,
-            "person": each.turn.person,
-            "other": other,
-            "cause": each.cause,
-        }
-        for n, each in enumerate(commit.turns)
-        for other in each.turn.others
-    ]
-    if rows:
-        db.execute(insert(turn), rows)

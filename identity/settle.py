@@ -45,7 +45,7 @@ from identity.resolve import (
 VALUES_KEPT = 200_000
 PAIRS_KEPT = 200_000
 
-Sets = Mapping[SetId, tuple[Identifier, ...]]
+SetMembers = Mapping[SetId, tuple[Identifier, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def settle(
     *,
     head: Head,
     at: Millis,
-    sets: Sets,
+    sets: SetMembers,
     observations: Sequence[Observation],
     blocked: Mapping[Identifier, str],
 ) -> Settled:
@@ -240,8 +240,8 @@ class _Work:
         plain: list[list[Value]] = []
         hard: list[list[Value]] = []
         for root, group in members.items():
-            sure = root not in unsure and not any(value.contested for value in group)
-            (plain if sure and self.fits(group) else hard).append(group)
+            # What is contested does not fit, and fits again only when a hub has left it.
+            (plain if root not in unsure and self.fits(group) else hard).append(group)
         for group in plain:
             self.place(group, group)
         self.cut(hard)
@@ -291,7 +291,7 @@ class _Work:
 
     # Sets
 
-    def own(self, sets: Sets, hubs: Sequence[Value]) -> frozenset[SetId]:
+    def own(self, sets: SetMembers, hubs: Sequence[Value]) -> frozenset[SetId]:
         """Give each new set its owner, and another to those of new hubs; returns known sets that changed persons."""
         for each, members in sets.items():
             values = [self.values[value] for value in dict.fromkeys(members)]

@@ -176,7 +176,7 @@ def _wait_until_ready(client: Client, collectors: str) -> None:
 
     while True:
         try:
-            if client.health("/readyz")[0] == 200 and httpx.get(f"{collectors}/healthz").is_success:
+            if client.health("/readyz")[0] == 200 and httpx.get(f"{collectors}/healthz", trust_env=False).is_success:
                 return
         except (ServerUnavailable, httpx.TransportError):
             pass

@@ -102,6 +102,12 @@ def test_the_account_adds_up_and_a_replay_changes_nothing(product: Product) -> N
     assert asked(product, "accounting") == before
 
 
+def test_a_proxy_of_the_environment_does_not_come_between(product: Product) -> None:
+    product.env |= {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    assert asked(product, "doctor")["healthy"] is True
+    del product.env["HTTP_PROXY"], product.env["http_proxy"]
+
+
 def test_the_commands_ask_the_server_that_runs(product: Product) -> None:
     report = asked(product, "doctor")
     assert report["server"] == f"http://127.0.0.1:{product.port}"

@@ -12,7 +12,7 @@ from identity.changes import ChangeKind
 from identity.engine import IdentityEngine
 from identity.graph import Commit
 from identity.graph_sql import SqlGraph
-from identity.observation import DAY_MS, Link, Observation, pid, set_id
+from identity.observation import DAY_MS, Link, Observation, Proof, pid, set_id
 from identity.resolve import State
 from tests.identity.makers import identifier, identifiers, make_observation
 
@@ -48,7 +48,7 @@ def test_the_reasons_name_the_best_proof_of_each_link(engine: IdentityEngine) ->
     weak = make_observation("anonymous_id:web-9", "phone:token-li", strength=1, day=40)
     engine.observe([later, weak])
     best = engine.links_of(pid(WEB))[0]
-    assert best == Link(WEB, PHONE, (2, 30 * DAY_MS, first.occurred_at, later.id))
+    assert best == Link(WEB, PHONE, Proof(2, 30 * DAY_MS, first.occurred_at, later.id))
 
 
 def test_two_persons_become_one_and_both_ids_mean_it(engine: IdentityEngine) -> None:
@@ -134,6 +134,20 @@ def test_a_refused_link_is_remembered_with_its_reason(engine: IdentityEngine) ->
     (refusal,) = engine.refusals_of(pid(identifier("member_id:M0")))
     assert (refusal.a, refusal.b) == identifiers("device_id:d", "member_id:M0")
     assert refusal.rule == "more than 1 of member_id"
+
+
+def test_a_device_follows_the_newest_proof_and_late_old_evidence_does_not_take_it_back(engine: IdentityEngine) -> None:
+    device, one, other = identifiers("device_id:d", "member_id:M1", "member_id:M2")
+
+    def owner_after(member: str, day: int) -> PersonId | None:
+        engine.observe([make_observation("device_id:d", f"member_id:{member}", strength=4, day=day)])
+        return engine.person_of(device)
+
+    assert owner_after("M1", 1) == engine.person_of(one)
+    assert owner_after("M2", 5) == engine.person_of(other)
+    assert owner_after("M1", 9) == engine.person_of(one)
+    assert owner_after("M1", 3) == engine.person_of(one)
+    assert owner_after("M2", 7) == engine.person_of(one)
 
 
 def test_a_repeat_writes_nothing(engine: IdentityEngine) -> None:

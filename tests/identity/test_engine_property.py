@@ -164,6 +164,20 @@ def test_changes_tell_every_set_that_is_now_another_persons(stream: list[Observa
 
 @few
 @given(stream=streams, seed=st.integers(0, 1_000))
+def test_a_set_belongs_to_its_strongest_identifier_that_links(stream: list[Observation], seed: int) -> None:
+    with an_engine() as engine:
+        for batch in batches(stream, seed):
+            engine.observe(batch)
+        standings = resolve(stream, SMALL).standings
+        for each in stream:
+            ranked = sorted(each.identifiers, key=lambda value: (-SMALL.kind(value.kind).priority, value))
+            owners = [value for state in (State.LINK, State.HUB) for value in ranked if standings[value].state is state]
+            expected = engine.person_of(owners[0]) if owners else None
+            assert engine.person_of_set(set_id(each.identifiers)) == expected
+
+
+@few
+@given(stream=streams, seed=st.integers(0, 1_000))
 def test_the_past_stays_as_it_was(stream: list[Observation], seed: int) -> None:
     with an_engine() as engine:
         past = {}
