@@ -99,7 +99,7 @@ class RequestReader:
         self.phase = BODY
         self._headers = headers = self._decoded(self._raw)
         keep_alive = self._parser.should_keep_alive()
-        # What stays open without asking for it is HTTP/1.1; asking for the version costs as much as all that follows.
+        # What stays open without asking for it is HTTP/1.1; the version itself is a string that costs to build.
         self._old = (not keep_alive or "connection" in headers) and self._check_old(headers)
         if "host" not in headers and not self._old:
             self._stop(malformed("there is no Host header"))
