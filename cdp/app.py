@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 import structlog
+import uvloop
 
 from api.app import create_app
 from api.server import serve_api
@@ -28,7 +29,7 @@ def run_app(settings: Settings) -> None:
     worker = start_worker(system)
     upkeep = _start_upkeep(system)
     try:
-        asyncio.run(_serve(system))
+        uvloop.run(_serve(system))
     finally:
         upkeep.set()
         system.worker.stop()
