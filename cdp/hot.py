@@ -6,12 +6,15 @@ compiled once per engine and its rows come as the driver gives them, so it must 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Select
+import msgspec
+from sqlalchemy import BindParameter, Column, ColumnElement, Engine, Select, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp.errors import StoreUnavailable
 
@@ -38,6 +41,29 @@ class HotQuery:
         return made
 
 
+class OneOf(ColumnElement[bool]):
+    """Whether the column is one of a parameter's values, however many: the same SQL for all lengths, where an IN list
+    would be another statement for each. Give the parameter as `HotReader.many` makes it."""
+
+    inherit_cache = False
+
+    def __init__(self, column: Column[Any], name: str) -> None:
+        self.column = column
+        self.values: BindParameter[Any] = bindparam(name)
+
+
+@compiles(OneOf, "sqlite")
+def _one_of_json(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = compiler.process(element.column, **options), compiler.process(element.values, **options)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
+
+
+@compiles(OneOf, "postgresql")
+def _one_of_array(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = compiler.process(element.column, **options), compiler.process(element.values, **options)
+    return f"{column} = ANY({values})"
+
+
 class HotReader:
     """A cursor in a transaction, for one thread and one look."""
 
@@ -46,6 +72,10 @@ class HotReader:
     def __init__(self, engine: Engine, cursor: Any) -> None:
         self.engine = engine
         self.cursor = cursor
+
+    def many(self, values: Collection[Any]) -> Any:
+        """The values as one parameter, for `OneOf`."""
+        return msgspec.json.encode(values).decode() if self.engine.dialect.name == "sqlite" else list(values)
 
 
 @contextmanager

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Table, Update, bindparam, delete, insert, or_, update
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import ColumnElement, Connection, Table, Update, bindparam, delete, insert, or_, update
 
-from cdp.records import chunks
+from cdp.records import chunks, run_rows
 from identity.graph import Commit, PairKey, StoredTurn, Value
 from identity.graph_tables import (
     identifier_set,
@@ -61,10 +58,10 @@ def pair_key(pair: PairKey) -> int:
 
 
 def _write_values(db: Connection, commit: Commit) -> None:
-    _run(db, _ADD[value], [_value_row(each) for each in commit.born])
+    run_rows(db, _ADD[value], [_value_row(each) for each in commit.born])
     changed = ((each.number, _value_row(each)) for each in commit.changed)
     rows = [{"its_number": number, **{f"new_{name}": row[name] for name in _CONCLUSIONS}} for number, row in changed]
-    _run(db, _SET_VALUE, rows)
+    run_rows(db, _SET_VALUE, rows)
 
 
 def _value_row(each: Value) -> dict[str, Any]:
@@ -86,70 +83,47 @@ def _value_row(each: Value) -> dict[str, Any]:
 
 def _write_evidence(db: Connection, commit: Commit) -> None:
     columns = ("id", "set_id", "strength", "occurred_at", "source", "refused")
-    _run(db, _ADD[observation], [dict(zip(columns, each, strict=True)) for each in commit.observations])
+    run_rows(db, _ADD[observation], [dict(zip(columns, each, strict=True)) for each in commit.observations])
     added = commit.new_pairs.items()
-    _run(
+    run_rows(
         db,
         _ADD[seen_together],
         [{"key": pair_key(key), "a": key[0], "b": key[1], **proof._asdict()} for key, proof in added],
     )
     changed = ((pair_key(key), proof._asdict()) for key, proof in commit.changed_pairs.items())
-    _run(db, _SET_PAIR, [{"its_key": key, **{f"new_{name}": row[name] for name in row}} for key, row in changed])
+    run_rows(db, _SET_PAIR, [{"its_key": key, **{f"new_{name}": row[name] for name in row}} for key, row in changed])
 
 
 def _write_sets(db: Connection, commit: Commit) -> None:
-    _run(
+    run_rows(
         db, _ADD[identifier_set], [{"id": each.id, "owner": each.owner, "seq": commit.seq} for each in commit.new_sets]
     )
     members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
-    _run(db, _ADD[set_member], members)
+    run_rows(db, _ADD[set_member], members)
     owners = commit.owners.items()
-    _run(db, _SET_OWNER, [{"its_id": each, "new_owner": owner, "new_seq": commit.seq} for each, owner in owners])
+    run_rows(db, _SET_OWNER, [{"its_id": each, "new_owner": owner, "new_seq": commit.seq} for each, owner in owners])
 
 
 def _write_memberships(db: Connection, commit: Commit) -> None:
     born = {each.number for each in commit.born}
     ended = [each.number for each in commit.moved if each.number not in born]
-    _run(db, _END_MEMBERSHIP, [{"its_value": number, "new_to_seq": commit.seq} for number in ended])
+    run_rows(db, _END_MEMBERSHIP, [{"its_value": number, "new_to_seq": commit.seq} for number in ended])
     begun = [each for each in commit.moved if each.person is not None]
     rows = [{"value": each.number, "from_seq": commit.seq, "to_seq": None, "person": each.person} for each in begun]
-    _run(db, _ADD[membership], rows)
+    run_rows(db, _ADD[membership], rows)
 
 
 def _write_reasons(db: Connection, commit: Commit) -> None:
     for some in chunks(sorted(commit.unsettled)):
         db.execute(delete(refusal).where(or_(refusal.c.a.in_(some), refusal.c.b.in_(some))))
-    _run(db, _ADD[refusal], [each._asdict() for each in commit.refusals])
+    run_rows(db, _ADD[refusal], [each._asdict() for each in commit.refusals])
     rows = [
         {"seq": commit.seq, "n": n, **_turn_row(each), "other": other}
         for n, each in enumerate(commit.turns)
         for other in each.turn.others
     ]
-    _run(db, _ADD[turn], rows)
+    run_rows(db, _ADD[turn], rows)
 
 
 def _turn_row(each: StoredTurn) -> dict[str, Any]:
     return {"kind": each.turn.kind.value, "person": each.turn.person, "cause": each.cause}
-
-
-def _run(db: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
-    """Run the statement for each row; all have the same keys.
-
-    Handed to the driver as they are, because SQLAlchemy's own way costs more per row than SQLite's work. Our columns
-    need no conversion on the way in.
-    """
-    if not rows:
-        return
-    compiled = _compiled(statement, db.dialect, tuple(rows[0]))
-    if compiled.positiontup is None:
-        db.exec_driver_sql(compiled.string, list(rows))
-    else:
-        fields = itemgetter(*compiled.positiontup)
-        db.exec_driver_sql(compiled.string, [fields(row) for row in rows])
-
-
-@lru_cache
-def _compiled(statement: Insert | Update, dialect: Dialect, keys: tuple[str, ...]) -> SQLCompiler:
-    compiled = statement.compile(dialect=dialect, column_keys=keys)
-    assert isinstance(compiled, SQLCompiler)  # noqa: S101  (narrows the type; `compile` promises no more)
-    return compiled

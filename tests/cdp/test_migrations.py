@@ -9,12 +9,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData
 
+import api.kept
+import api.keys
 import cdp.audit
-import cdp.worker  # noqa: F401
+import cdp.worker
 from cdp.migrations import migrate
 from cdp.records import metadata as records
 from cdp.records import open_engine, reading
 from identity.graph_sql import metadata as graph
+
+DECLARING = (api.keys, api.kept, cdp.audit, cdp.worker)
+"""Modules that declare tables of the records store, with all that they import."""
 
 
 @pytest.mark.parametrize(("store", "declared"), [("records", records), ("graph", graph)])
