@@ -6,6 +6,7 @@ framework's answers and a wrong setting are to the caller. Anything else is a fa
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -128,11 +129,12 @@ def _path(location: Sequence[str | int]) -> str:
     path = ""
     for part in location[1:]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".")
+    return path.removeprefix(".").encode(errors="backslashreplace").decode()
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, str | int | float | bool) or value is None:
-        text = msgspec.json.encode(value).decode()
+        # Half of a surrogate pair, which JSON can spell and UTF-8 cannot, is written out as it came.
+        text = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
         return text if len(text) <= SHOWN_OF_INPUT else text[:SHOWN_OF_INPUT] + "…"
     return "a list" if isinstance(value, list) else "an object"

@@ -29,6 +29,8 @@ from cdp.seen import Place, SeenIds, key_of
 from collectors.registry import DIALECTS
 from identity.normalise import normalise
 
+LAST_OFFSET = 2**63 - 1
+"""The largest number that the log's store can be asked for."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-write-key"})
 WITHHELD = "It is encoded or no JSON, so personal values in it cannot be masked; a key that may see them sees it."
 
@@ -45,7 +47,7 @@ def _found(use: Services, caller: ApiKey, hit_id: str) -> shapes.Hit:
         position = Position.of_hit(hit_id)
     except ValueError:
         raise NotFound("hit", hit_id) from None
-    hit = use.system.worker.open_hit(position)
+    hit = use.system.worker.open_hit(position) if position.offset <= LAST_OFFSET else None
     if hit is None:
         raise NotFound("hit", f"{hit_id}, or it is past its retention")
     processed = use.system.worker.progress.at(position.partition) > position.offset

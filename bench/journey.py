@@ -132,13 +132,15 @@ def capture_leads(product: Product) -> None:
 
 def read_profiles(product: Product) -> None:
     """Person by identifier, then the profile: two requests over one connection each time, at a steady rate."""
+    # A key that sees masked values, as a marketing system's would: clear ones are audited, with a sync to disk.
+    key = product.api.post("/api/v1/keys", json={"name": "bench-marketer", "role": "marketer"}).json()["key"]
     people = [f"wxa1b2/o{random.randrange(PEOPLE):020d}" for _ in range(2_000)]
     for label, rounds in (("first", 1), ("again", 2)):
-        spent = uvloop.run(_ask_at_rate(product, people * rounds))
+        spent = uvloop.run(_ask_at_rate(product, key, people * rounds))
         print(f"profile by identifier at {PROFILES_PER_S}/s, {label}: {percentiles(spent)}")
 
 
-async def _ask_at_rate(product: Product, people: list[str]) -> list[float]:
+async def _ask_at_rate(product: Product, key: str, people: list[str]) -> list[float]:
     waiting: asyncio.Queue[tuple[float, str]] = asyncio.Queue()
     spent: list[float] = []
 
@@ -149,7 +151,7 @@ async def _ask_at_rate(product: Product, people: list[str]) -> list[float]:
             body = json.dumps({"kind": "wx_openid", "value": value}).encode()
             head = (
                 "POST /api/v1/persons/lookup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                f"Authorization: Bearer {ADMIN_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+                f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
             )
             writer.write(head.encode() + body)
             head_bytes = await reader.readuntil(b"\r\n\r\n")

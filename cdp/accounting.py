@@ -57,6 +57,7 @@ begun_rows = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("ranges", Text, nullable=False),
     Column("replay", Boolean, nullable=False),
+    Column("graph_version", BigInteger, nullable=False),
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cdp.accounting import DUPLICATE, FOUND, STORED, TRANSLATED, UNREADABLE, WHOLE_HIT, Refusal, Tally, dropped
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Identifier, Millis, Position, SetId
 from cdp.seen import Place, key_of
@@ -23,8 +25,7 @@ LEAD_NOT_CAPTURED = "LEAD_NOT_CAPTURED"
 NO_SET = SetId(0)
 
 
-@dataclass(slots=True, eq=False)
-class Item:
+class Item(msgspec.Struct, eq=False, gc=False):
     """One event on its way.
 
     `evidence` holds what the event says of which identifiers, `blocked` why some of them never link; `clear` maps
@@ -36,9 +37,9 @@ class Item:
     place: Place
     key: int
     set: SetId = NO_SET
-    evidence: list[tuple[Fact, tuple[Identifier, ...]]] = field(default_factory=list)
-    blocked: dict[Identifier, str] = field(default_factory=dict)
-    clear: dict[str, Identifier] = field(default_factory=dict)
+    evidence: list[tuple[Fact, tuple[Identifier, ...]]] = []
+    blocked: dict[Identifier, str] = {}
+    clear: dict[str, Identifier] = {}
     contact: dict[str, str] | None = None
     proven: bool = False
 
@@ -78,10 +79,10 @@ class Batch:
 
     def translated(self, position: Position, *, source: str, received_at: Millis) -> None:
         """Count a hit whose records could be found."""
-        whole = Place(*position, WHOLE_HIT)
-        if self.replay and whole not in self.earlier:
-            return
         if self.replay:
+            whole = Place(*position, WHOLE_HIT)
+            if whole not in self.earlier:
+                return
             self.tally.count(UNREADABLE, source=self.earlier[whole].source, received_at=received_at, n=-1)
             self.overruled.append(whole)
         self.tally.count(TRANSLATED, source=source, received_at=received_at)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from cdp.log import LogWriter
 from cdp.settings import Settings
 from cdp.supervisor import stop_on_signal
 from cdp.vault import Cipher
@@ -42,7 +43,7 @@ async def _collect(settings: Settings) -> None:
         proxies=Proxies(settings.proxies),
     )
     folder = settings.data / "run"
-    refreshing = asyncio.create_task(_keep_fresh(sources, folder, writer.partition))
+    refreshing = asyncio.create_task(_keep_fresh(sources, folder, writer))
     try:
         await serve_collector(
             host=settings.host,
@@ -56,14 +57,15 @@ async def _collect(settings: Settings) -> None:
         await writer.close()
 
 
-async def _keep_fresh(sources: LiveSources, folder: Path, partition: int) -> None:
+async def _keep_fresh(sources: LiveSources, folder: Path, writer: LogWriter) -> None:
     loop = asyncio.get_running_loop()
-    announce(folder, partition, sources.version)
+    announce(folder, writer.partition, sources.version)
     while True:
         await asyncio.sleep(REFRESH_S)
+        writer.try_again()
         try:
             if await loop.run_in_executor(None, sources.refresh):
-                announce(folder, partition, sources.version)
+                announce(folder, writer.partition, sources.version)
         except Exception as error:
             # The keys of a moment ago are better than none; the next round tries again.
             log.warning("sources_not_refreshed", reason=str(error))

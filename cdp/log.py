@@ -35,6 +35,12 @@ class LogWriter(Protocol):
     def healthy(self) -> bool:
         """Whether the last attempt to write succeeded."""
 
+    def try_again(self) -> None:
+        """Where the last attempt failed, make a small one of its own; else do nothing. Called in the event loop.
+
+        Without it a log whose disk has room again would stay unhealthy for as long as nobody sends to it.
+        """
+
     async def close(self) -> None:
         """Finish what was appended, then let go of the partition. May be called twice."""
 
@@ -55,7 +61,10 @@ class LogReader(Protocol):
         """The offset of the first kept record received at `at` or later; the end where there is none."""
 
     def trim(self, before: Millis) -> int:
-        """Delete records received before that moment, and say how many. Offsets stay as they are."""
+        """Delete records received before that moment, and say how many. Offsets stay as they are.
+
+        A record that was appended together with a later one may stay until that one goes.
+        """
 
     def rewrite(self, position: Position, payload: bytes) -> None:
         """Put another payload in the place of a kept record (redaction at erasure). Durable on return."""

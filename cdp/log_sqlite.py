@@ -3,6 +3,7 @@
 The writer commits on the event loop. A thread for it costs a fifth more CPU a hit and gives no more hits a second,
 because a hit's own work and the sync then fight for the interpreter lock. Instead a group is gathered for as long
 as the loop brings new hits at once, so under load one sync pays for tens of hits, and a lone hit does not wait.
+A group lies in one row: the tree, its index and the write-ahead log then cost the same for tens of hits as for one.
 What takes long, the checkpoint of the write-ahead log, is done by a thread.
 """
 
@@ -22,6 +23,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cdp.errors import ConfigurationError, LogFull, StoreUnavailable
 from cdp.log import Record
 from cdp.model import Millis, Position
@@ -35,29 +38,36 @@ WAL_KEPT_BYTES = 128 * 1024 * 1024
 """What a write-ahead log that once grew larger, behind a long read, is cut back to."""
 WRITER_BUSY_S = 2.0
 READER_BUSY_S = 10.0
-TRIM_RECORDS = 500
+ROW_BYTES = 256 * 1024
+"""Of payload in one row, unless one record alone is larger: what a read or a rewrite of one record has to decode."""
+TRIM_ROWS = 50
 """Deleted in one transaction: holds the file for about 2 ms, for which an append waits."""
 TRIM_PAUSE_S = 0.005
 """Between two such transactions, longer than the first naps of a waiting writer."""
 PIPE_BYTES = 65_536
 
 SCHEMA = """
-CREATE TABLE records (offset INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX records_received ON records (received_at);
+CREATE TABLE rows (
+  first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received_at INTEGER NOT NULL, records BLOB NOT NULL);
+CREATE INDEX rows_received ON rows (received_at);
 CREATE TABLE trimmed (ended INTEGER NOT NULL);
 INSERT INTO trimmed VALUES (0);
 """
-# `trimmed.ended` is where the log ended at the last trim: it keeps the count when no record is left.
-END = "SELECT max(ended, coalesce((SELECT max(offset) + 1 FROM records), 0)) FROM trimmed"
-START = f"SELECT coalesce((SELECT min(offset) FROM records), ({END}))"
+# A row holds the records from offset `first` on, and the latest of their times.
+# `trimmed.ended` is where the log ended at the last trim: it keeps the count when no row is left.
+END = "SELECT max(ended, coalesce((SELECT first + count FROM rows ORDER BY first DESC LIMIT 1), 0)) FROM trimmed"
+START = f"SELECT coalesce((SELECT min(first) FROM rows), ({END}))"
 # The first offset, and not the first time: a clock that stepped back leaves times out of order.
-SEEK = f"""SELECT coalesce(
-  (SELECT min(offset) FROM records INDEXED BY records_received WHERE received_at >= ?), ({END}))"""
-READ = "SELECT offset, payload FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
-INSERT = "INSERT INTO records VALUES (?, ?, ?)"
-KEEP_COUNT = "UPDATE trimmed SET ended = coalesce((SELECT max(offset) + 1 FROM records), ended)"
-TRIM = """DELETE FROM records WHERE offset IN (
-  SELECT offset FROM records WHERE received_at < ? ORDER BY received_at LIMIT ?)"""
+SEEK = """SELECT first, records FROM rows
+  WHERE first = (SELECT min(first) FROM rows INDEXED BY rows_received WHERE received_at >= ?)"""
+READ = """SELECT first, records FROM rows
+  WHERE first >= coalesce((SELECT max(first) FROM rows WHERE first <= ?), 0) ORDER BY first"""
+INSERT = "INSERT INTO rows VALUES (?, ?, ?, ?)"
+KEEP_COUNT = f"UPDATE trimmed SET ended = ({END})"
+OLD = "SELECT first, count FROM rows WHERE received_at < ? ORDER BY received_at LIMIT ?"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[tuple[Millis, bytes]]).decode
 
 _FILE_NAME = re.compile(r"partition-(\d+)\.db")
 
@@ -99,6 +109,20 @@ class SqliteLogWriter:
 
     def healthy(self) -> bool:
         return self._healthy
+
+    def try_again(self) -> None:
+        if self._healthy or self._closed:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._next = self._db.execute(END).fetchone()[0]
+            self._db.execute(KEEP_COUNT)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                self._db.rollback()
+        else:
+            self._healthy = True
 
     async def close(self) -> None:
         if self._closed:
@@ -152,7 +176,7 @@ class SqliteLogWriter:
                 # A commit that reported a failed sync may be there all the same.
                 self._next = db.execute(END).fetchone()[0]
             first = self._next
-            db.executemany(INSERT, [(offset, at, payload) for offset, (_, at, payload) in enumerate(group, first)])
+            db.executemany(INSERT, _rows(first, group))
             db.execute("COMMIT")
         except Exception:
             with suppress(sqlite3.Error):
@@ -196,7 +220,7 @@ class SqliteLogReader:
         self._closed = False
 
     def ends(self) -> dict[int, int]:
-        return {partition: self._ask(partition, END)[0][0] for partition in self._partitions()}
+        return {partition: self._end(partition) for partition in self._partitions()}
 
     def starts(self) -> dict[int, int]:
         return {partition: self._ask(partition, START)[0][0] for partition in self._partitions()}
@@ -204,12 +228,23 @@ class SqliteLogReader:
     def read(self, partition: int, start: int, limit: int) -> Sequence[Record]:
         if not self._path(partition).exists():
             return []
-        return list(map(Record._make, self._ask(partition, READ, start, limit)))
+        records: list[Record] = []
+        with _translated(), self._connection(partition) as db, closing(db.execute(READ, (start,))) as rows:
+            while len(records) < limit and (row := rows.fetchone()):
+                first, packed = row
+                skipped = max(0, start - first)
+                wanted = _decode(packed)[skipped : skipped + limit - len(records)]
+                records += [Record(offset, payload) for offset, (_, payload) in enumerate(wanted, first + skipped)]
+        return records
 
     def seek(self, partition: int, at: Millis) -> int:
         if not self._path(partition).exists():
             return 0
-        found: int = self._ask(partition, SEEK, at)[0][0]
+        rows = self._ask(partition, SEEK, at)
+        if not rows:
+            return self._end(partition)
+        first, packed = rows[0]
+        found: int = first + next(index for index, (received_at, _) in enumerate(_decode(packed)) if received_at >= at)
         return found
 
     def trim(self, before: Millis) -> int:
@@ -222,7 +257,14 @@ class SqliteLogReader:
             return
         with _translated(), closing(_connect(path, READER_BUSY_S)) as db:
             db.execute("PRAGMA secure_delete=ON")
-            db.execute("UPDATE records SET payload = ? WHERE offset = ?", (payload, position.offset))
+            db.execute("BEGIN IMMEDIATE")
+            for first, packed in db.execute(f"{READ} LIMIT 1", (position.offset,)).fetchall():
+                records = _decode(packed)
+                index = position.offset - first
+                if 0 <= index < len(records):
+                    records[index] = (records[index][0], payload)
+                    db.execute("UPDATE rows SET records = ? WHERE first = ?", (_encode(records), first))
+            db.execute("COMMIT")
 
     def wait(self, timeout_s: float) -> None:
         self._bell.wait(timeout_s)
@@ -244,6 +286,10 @@ class SqliteLogReader:
         names = map(_FILE_NAME.fullmatch, os.listdir(self._folder))  # noqa: PTH208 – a third of the time of iterdir
         return sorted(int(name[1]) for name in names if name)
 
+    def _end(self, partition: int) -> int:
+        end: int = self._ask(partition, END)[0][0]
+        return end
+
     def _ask(self, partition: int, sql: str, *values: int) -> list[tuple[Any, ...]]:
         with _translated(), self._connection(partition) as db:
             return db.execute(sql, values).fetchall()
@@ -264,19 +310,34 @@ class SqliteLogReader:
                 self.close()
 
     def _trim(self, path: Path, before: Millis) -> int:
-        trimmed = 0
+        trimmed: int = 0
         with _translated(), closing(_connect(path, READER_BUSY_S)) as db:
             # A trim that a power cut undoes is done again; waiting for the disk would hold up the writer.
             db.execute("PRAGMA synchronous=NORMAL")
             while True:
                 db.execute("BEGIN IMMEDIATE")
                 db.execute(KEEP_COUNT)
-                deleted = db.execute(TRIM, (before, TRIM_RECORDS)).rowcount
+                old = db.execute(OLD, (before, TRIM_ROWS)).fetchall()
+                db.executemany("DELETE FROM rows WHERE first = ?", [(first,) for first, _ in old])
                 db.execute("COMMIT")
-                trimmed += deleted
-                if deleted < TRIM_RECORDS:
+                trimmed += sum(count for _, count in old)
+                if len(old) < TRIM_ROWS:
                     return trimmed
                 time.sleep(TRIM_PAUSE_S)
+
+
+def _rows(first: int, group: Sequence[tuple[Any, Millis, bytes]]) -> Iterator[tuple[int, int, Millis, bytes]]:
+    """The rows of a group: mostly one, more where its records are large."""
+    records: list[tuple[Millis, bytes]] = []
+    size = 0
+    for _, at, payload in group:
+        if records and size + len(payload) > ROW_BYTES:
+            yield first, len(records), max(at for at, _ in records), _encode(records)
+            first += len(records)
+            records, size = [], 0
+        records.append((at, payload))
+        size += len(payload)
+    yield first, len(records), max(at for at, _ in records), _encode(records)
 
 
 class Doorbell:

@@ -1,7 +1,8 @@
 """The nouns that every package shares: hits, events, identifiers, sources and the outcome of an event.
 
 Everything here is immutable by convention and made of msgspec structs, because each event passes through these
-types and a dataclass costs five times as much to build. Times are integers: milliseconds since 1970 in UTC.
+types and a dataclass costs five times as much to build. None can be part of a cycle, so those that come with every
+event are hidden from the garbage collector. Times are integers: milliseconds since 1970 in UTC.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return f"Source(id={self.id!r}, kind={self.kind.value!r})"
 
 
-class Hit(msgspec.Struct, array_like=True, kw_only=True):
+class Hit(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """One HTTP request of an SDK as it came, less what nobody reads; lies encrypted in the log.
 
     `source` is the id of the source whose key the request carries; `headers` holds the few that translation needs,
@@ -102,7 +103,7 @@ class Hit(msgspec.Struct, array_like=True, kw_only=True):
         return f"Hit(source={self.source!r}, dialect={self.dialect!r}, {len(self.body)} bytes)"
 
 
-class Identifier(msgspec.Struct, frozen=True, order=True):
+class Identifier(msgspec.Struct, frozen=True, order=True, gc=False):
     """A (kind, value) pair, normalised; `value` is a token for the kinds in `PERSONAL_KINDS` once tokenised."""
 
     kind: str
@@ -150,7 +151,7 @@ class Operation(StrEnum):
     DELETE = "delete"
 
 
-class TraitChange(msgspec.Struct, frozen=True):
+class TraitChange(msgspec.Struct, frozen=True, gc=False):
     """One change of one trait; `value` is JSON text. DELETE clears all traits, and its name is ''."""
 
     operation: Operation
@@ -166,20 +167,20 @@ class Fact(StrEnum):
     CO_OCCURRENCE = "co_occurrence"
 
 
-class App(msgspec.Struct, frozen=True, omit_defaults=True):
+class App(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     id: str = ""
     name: str = ""
     version: str = ""
 
 
-class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+class Page(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     url: str = ""
     path: str = ""
     title: str = ""
     referrer: str = ""
 
 
-class Campaign(msgspec.Struct, frozen=True, omit_defaults=True):
+class Campaign(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     source: str = ""
     medium: str = ""
     name: str = ""
@@ -188,7 +189,7 @@ class Campaign(msgspec.Struct, frozen=True, omit_defaults=True):
     click_ids: dict[str, str] = {}
 
 
-class Device(msgspec.Struct, frozen=True, omit_defaults=True):
+class Device(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`kind` is one of desktop, mobile, tablet, tv, car, bot, '' (not known)."""
 
     kind: str = ""
@@ -201,7 +202,7 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_APP, NO_PAGE, NO_CAMPAIGN, NO_DEVICE = App(), Page(), Campaign(), Device()
 
 
-class Event(msgspec.Struct, kw_only=True):
+class Event(msgspec.Struct, kw_only=True, gc=False):
     """One thing that happened. `id` is made of source and `client_id`; `properties` is the JSON text of an object.
 
     `occurred_at` is the sender's time, corrected for a wrong clock; `received_at` is ours. `identifiers` are
@@ -243,7 +244,6 @@ class DropReason(StrEnum):
     MALFORMED_EVENT = "MALFORMED_EVENT"
     EVENT_TOO_LARGE = "EVENT_TOO_LARGE"
     UNKNOWN_KEY = "UNKNOWN_KEY"
-    SOURCE_DISABLED = "SOURCE_DISABLED"
     INTERNAL = "INTERNAL"
 
     @property
@@ -254,13 +254,12 @@ class DropReason(StrEnum):
 _SENTENCES = {
     DropReason.MALFORMED_EVENT: "The record is no event of its dialect; its detail names the field.",
     DropReason.EVENT_TOO_LARGE: "The event has more than 1 MB; the front-end team sends less in its properties.",
-    DropReason.UNKNOWN_KEY: "The event carries a key of no source; create the source or mend the SDK's key.",
-    DropReason.SOURCE_DISABLED: "The source was disabled before the event came; enable it or take the SDK out.",
+    DropReason.UNKNOWN_KEY: "The event carries a key of no enabled source; create or enable the source, or mend the SDK's key.",
     DropReason.INTERNAL: "A step of ours failed on this event; the trace is kept with it, and we mend it.",
 }
 
 
-class Dropped(msgspec.Struct, kw_only=True):
+class Dropped(msgspec.Struct, kw_only=True, gc=False):
     """An event that ends here: what was found in a hit, at which `index`, and why it is not kept.
 
     `source` is '' where the key is of no source. `detail` never holds a value of the event.

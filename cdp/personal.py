@@ -6,7 +6,6 @@ came in; the clear values wait beside it until the vault has them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -19,10 +18,11 @@ from cdp.vault import Vault
 from identity.kinds import Policy
 from identity.normalise import normalise
 from identity.observation import set_id, strongest
+from identity.recent import Recent
 from leads.contact import check_contact, contact_of
 
-REMEMBERED_SETS = 50_000
-"""Identifier tuples whose tokens are kept; most events come with a tuple seen a moment ago."""
+REMEMBERED_SETS = 65_536
+"""Identifier tuples whose tokens are kept, about 500 bytes each; most events come with a tuple that came before."""
 
 
 class Prepared(NamedTuple):
@@ -43,7 +43,7 @@ class Personal:
         self._policy = policy
         self._region = region
         self._capture_events = frozenset(capture_events)
-        self._prepared: OrderedDict[tuple[Identifier, ...], Prepared] = OrderedDict()
+        self._prepared: Recent[tuple[Identifier, ...], Prepared] = Recent(REMEMBERED_SETS)
 
     def tokenise(self, item: Item) -> None:
         """Change the item's event in place; see the module. Doing so twice changes nothing more."""
@@ -93,9 +93,8 @@ class Personal:
     def _prepare(self, identifiers: tuple[Identifier, ...]) -> Prepared:
         prepared = self._prepared.get(identifiers)
         if prepared is None:
-            prepared = self._prepared[identifiers] = self._prepare_anew(identifiers)
-            if len(self._prepared) > REMEMBERED_SETS:
-                self._prepared.popitem(last=False)
+            prepared = self._prepare_anew(identifiers)
+            self._prepared.put(identifiers, prepared)
         return prepared
 
     def _prepare_anew(self, identifiers: tuple[Identifier, ...]) -> Prepared:

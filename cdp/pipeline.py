@@ -11,7 +11,6 @@ import hmac
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -19,10 +18,11 @@ from sqlalchemy import Engine
 from cdp.accounting import begun_rows, forget_refusals, move_positions, note_refusals
 from cdp.batch import Batch, Item
 from cdp.errors import MalformedHit, Retryable
+from cdp.hot import hot_reading
 from cdp.live import LiveFeed
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
 from cdp.personal import Personal
-from cdp.records import reading, writing
+from cdp.records import writing
 from cdp.scrub import scrub_text
 from cdp.seen import Place, SeenIds
 from cdp.vault import Vault
@@ -75,14 +75,11 @@ def translate(tools: Tools, batch: Batch) -> None:
         if hit is None:
             batch.unreadable(position, source="", received_at=batch.now, detail="The log's record cannot be opened.")
             continue
-        count = partial(batch.unreadable, position, source=hit.source, received_at=hit.received_at)
         try:
             found = tools.dialects[hit.dialect].translate(hit, position.hit_id, tools.sources.by_key)
-        except MalformedHit as error:
-            count(detail=error.detail)
-            continue
-        except Exception:
-            count(detail=_trace(tools))
+        except Exception as error:
+            detail = error.detail if isinstance(error, MalformedHit) else _trace(tools)
+            batch.unreadable(position, source=hit.source, received_at=hit.received_at, detail=detail)
             continue
         batch.translated(position, source=hit.source, received_at=hit.received_at)
         for index, record in enumerate(found):
@@ -91,21 +88,21 @@ def translate(tools: Tools, batch: Batch) -> None:
 
 def _admit(batch: Batch, hit: Hit, position: Position, index: int, record: Event | Dropped) -> None:
     place = Place(position.partition, position.offset, index)
-    if isinstance(record, Event) and hit.source:
+    if isinstance(record, Dropped):
+        record.received_at = hit.received_at
+        batch.drop(record, place)
+    elif hit.source:
         batch.add(record, place)
-    elif isinstance(record, Event):
+    else:
         detail = "The hit carries a key of no source."
         unknown = Dropped(source="", reason=DropReason.UNKNOWN_KEY, detail=detail, received_at=hit.received_at)
         batch.drop(unknown, place)
-    else:
-        record.received_at = hit.received_at
-        batch.drop(record, place)
 
 
 def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """An id counts once per source, at its first place, whatever else comes with it later."""
-    with reading(tools.records) as connection:
-        seen = tools.seen.first_places(connection, [item.key for item in items])
+    with hot_reading(tools.records) as reader:
+        seen = tools.seen.first_places(reader, [item.key for item in items])
     fresh = []
     for item in items:
         first = seen.get(item.key) or batch.firsts.setdefault(item.key, item.place)
@@ -122,7 +119,7 @@ def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
 def tokenise(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """Personal values become tokens; from here on no step meets a clear one but on its way to the vault."""
     for item in items:
-        item.proven = _proven(item.event, tools.sources.by_id(item.event.source))
+        item.proven = bool(item.event.proof) and _proven(item.event, tools.sources.by_id(item.event.source))
         tools.personal.tokenise(item)
     return items
 
@@ -134,6 +131,8 @@ def resolve_identity(tools: Tools, batch: Batch, items: list[Item]) -> list[Item
     for item in items:
         day = item.event.occurred_at // DAY_MS
         for fact, identifiers in item.evidence:
+            if len(identifiers) < 2:
+                continue
             strength = _strength(tools, item, fact)
             observation = assertion(tools.policy, item.event.source, identifiers, strength, day)
             if observation is not None:
@@ -166,7 +165,7 @@ def capture_lead(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
 
 def _proven(event: Event, source: Source | None) -> bool:
     """Whether the identify carries the signature of the team's server for the user id that it claims."""
-    if not event.proof or source is None or not source.secret:
+    if source is None or not source.secret:
         return False
     claimed = next((each.value for each in event.identifiers if each.kind == "member_id"), "")
     expected = hmac.new(source.secret.encode(), claimed.encode(), "sha256").hexdigest()

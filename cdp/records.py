@@ -111,8 +111,7 @@ def insert_ignoring(connection: Connection, table: Table) -> Insert:
 
 @lru_cache
 def _ignoring(dialect: str, table: Table) -> Insert:
-    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return make(table).on_conflict_do_nothing()
+    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table).on_conflict_do_nothing()
 
 
 def run_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
@@ -140,10 +139,14 @@ def _compiled(statement: Insert | Update, dialect: Dialect, keys: tuple[str, ...
 
 def add_to_counters(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Add each row's `n` to the stored row of the same key, or make that row."""
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    insert = make(table)
+    run_rows(connection, _adding(connection.dialect.name, table), rows)
+
+
+@lru_cache
+def _adding(dialect: str, table: Table) -> Insert:
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
     added = {"n": table.c.n + insert.excluded.n}
-    connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), rows)
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=added)
 
 
 def chunks(items: Sequence[T], size: int = IN_CHUNK) -> Iterator[Sequence[T]]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, Table, bindparam, select, update
 
+from cdp.hot import HotQuery, HotReader, OneOf
 from cdp.model import Millis
-from cdp.records import chunks, insert_ignoring, metadata
+from cdp.records import insert_ignoring, metadata, run_rows
 
 PERIOD_MS = 30 * 24 * 3_600_000
 
@@ -37,6 +38,13 @@ _period = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("period", Integer, nullable=False),
 )
+_PLACES = tuple(
+    HotQuery(select(table.c.key, table.c.partition, table.c.offset, table.c.item).where(OneOf(table.c.key, "keys")))
+    for table in _tables
+)
+_AGAIN = tuple(
+    update(table).where(table.c.key == bindparam("seen")).values(again=table.c.again + 1) for table in _tables
+)
 
 
 class Place(NamedTuple):
@@ -50,33 +58,26 @@ class Place(NamedTuple):
 class SeenIds:
     """All calls run in the caller's transaction; nothing is kept in memory between them."""
 
-    def first_places(self, connection: Connection, keys: Sequence[int]) -> dict[int, Place]:
+    def first_places(self, reader: HotReader, keys: Sequence[int]) -> dict[int, Place]:
         """The first place of each key that was seen before."""
-        places: dict[int, Place] = {}
-        for table in _tables:
-            columns = (table.c.key, table.c.partition, table.c.offset, table.c.item)
-            for chunk in chunks(keys):
-                for key, *place in connection.execute(select(*columns).where(table.c.key.in_(chunk))):
-                    places[key] = Place(*place)
-        return places
+        wanted = reader.many(keys)
+        return {key: Place(*place) for query in _PLACES for key, *place in query.rows(reader, keys=wanted)}
 
     def remember(self, connection: Connection, places: Mapping[int, Place], *, at: Millis) -> None:
         """Keep the first place of new keys."""
         table = self._current(connection, at // PERIOD_MS)
         rows = [
             {"key": key, "partition": place.partition, "offset": place.offset, "item": place.item, "again": 0}
-            for key, place in places.items()
+            # In the order of the tree, so that each of its pages is met once.
+            for key, place in sorted(places.items())
         ]
-        if rows:
-            connection.execute(insert_ignoring(connection, table), rows)
+        run_rows(connection, insert_ignoring(connection, table), rows)
 
     def count_again(self, connection: Connection, keys: Iterable[int]) -> None:
         """Note that each of these came once more; a key may stand here several times."""
         rows = [{"seen": key} for key in keys]
-        for table in _tables:
-            again = update(table).where(table.c.key == bindparam("seen")).values(again=table.c.again + 1)
-            if rows:
-                connection.execute(again, rows)
+        for again in _AGAIN if rows else ():
+            connection.execute(again, rows)
 
     def find(self, connection: Connection, key: int) -> tuple[Place, int] | None:
         """The first place of a key and how often it came again."""

@@ -1,8 +1,8 @@
 """The loop that takes hits from the log through the pipeline, and begins again where it was after any crash.
 
-Before a batch is stored, its ranges are noted in the records store; its commit moves the position and removes the
-note. A worker that starts and finds a note does a batch of just those ranges first, so that the stores recognise
-what they have already.
+Before a batch is stored, its ranges are noted in the records store, with the graph's version; its commit moves the
+position and removes the note. A worker that starts and finds a note does a batch of just those ranges first, so that
+the stores recognise what they have already, and takes what the graph changed since for the batch's own doing.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Worker:
             for partition, start, end in ranges
             for hit in self._opened(partition, self._reader.read(partition, start, end - start))
         ]
-        self._process(ranges, hits, replay=begun.replay)
+        self._process(ranges, hits, replay=begun.replay, begun_at=begun.graph_version)
         if not begun.replay:
             for partition, _, end in ranges:
                 self.progress.reached(partition, end)
@@ -197,18 +197,30 @@ class Worker:
         except (InvalidTag, msgspec.DecodeError):
             return None
 
-    def _process(self, ranges: list[Range], hits: list[Found], *, replay: bool = False) -> int:
-        """Take one batch through, however often a store is away meanwhile; how many records got an outcome."""
-        self._note(ranges, replay)
+    def _process(
+        self, ranges: list[Range], hits: list[Found], *, replay: bool = False, begun_at: int | None = None
+    ) -> int:
+        """Take one batch through, however often a store is away meanwhile; how many records got an outcome.
+
+        `begun_at` is the graph's version when the batch was noted, None where it is begun only now.
+        """
+        again = begun_at is not None
+        if begun_at is None:
+            begun_at = self._tools.identity.version
+            self._note(ranges, replay, begun_at)
         while True:
-            batch = Batch(ranges, hits, now=self._clock(), replay=replay, earlier=self._earlier(ranges, replay))
             try:
+                batch = Batch(ranges, hits, now=self._clock(), replay=replay, earlier=self._earlier(ranges, replay))
+                if again:
+                    # Evidence that an earlier attempt took in changes nothing now; what it changed must still be told.
+                    batch.changed_sets |= self._tools.identity.sets_moved_since(begun_at)
                 with BATCH_SECONDS.time():
                     process(self._tools, batch)
             except Retryable as error:
                 log.warning("batch_waits", reason=str(error))
                 if self._stopping.wait(error.retry_after_s):
                     raise
+                again = True
             else:
                 return _count(batch)
 
@@ -219,11 +231,11 @@ class Worker:
             found = [refusals_of(connection, *each) for each in ranges]
         return {place: refusal for refusals in found for place, refusal in refusals.items()}
 
-    def _note(self, ranges: list[Range], replay: bool) -> None:
-        ranges_text = msgspec.json.encode(ranges).decode()
+    def _note(self, ranges: list[Range], replay: bool, graph_version: int) -> None:
+        note = {"ranges": msgspec.json.encode(ranges).decode(), "replay": replay, "graph_version": graph_version}
         with writing(self._tools.records) as connection:
             connection.execute(begun_rows.delete())
-            connection.execute(begun_rows.insert().values(id=1, ranges=ranges_text, replay=replay))
+            connection.execute(begun_rows.insert().values(id=1, **note))
 
 
 def _of(source: str | None, hits: list[Found]) -> list[Found]:

@@ -45,6 +45,13 @@ KEPT_HEADERS = frozenset(
 )
 """What a translation may need. Never one that carries a key."""
 
+STRANGERS = ""
+"""What stands for the source in a hit whose key is of none, where its dialect keeps such hits."""
+HIT_BYTES = 600
+"""About what a hit takes in the log besides target and body."""
+STRANGERS_BYTES_PER_S = 64 * 1024
+"""Of such hits together; more are answered and counted, but not kept: strangers must not fill the disk."""
+
 REMEMBERED_ROUTES = 256
 _METHODS = ("GET", "POST")
 
@@ -106,7 +113,7 @@ class Accept:
         lines = cors_lines(request.headers.get("origin"))
         try:
             envelope, complaint = _read(dialect, request)
-            source = self._admit(envelope.key, request)
+            source = self._admit(dialect, envelope.key, request, complaint)
             received_at = self._clock()
             sealed = self._seal(_encode(self._hit(request, source, dialect, received_at)))
             kept = asyncio.ensure_future(self._log.append(sealed, received_at))
@@ -116,9 +123,12 @@ class Accept:
             # A callback, not a task that awaits: a task per hit costs as much as parsing the request.
             kept.add_done_callback(partial(self._kept, dialect, request, source, envelope, complaint, lines, reply))
 
-    def _admit(self, key: str, request: Request) -> Source:
+    def _admit(self, dialect: Dialect, key: str, request: Request, complaint: Unreadable | None) -> str:
+        """The id of the source for which the hit is kept."""
         source = self._sources.by_key(key) if key else None
         if source is None:
+            if dialect.keeps_unknown_keys and complaint is None and self._has_room(request):
+                return STRANGERS
             raise UnknownSource
         if source.origins:
             check_origin(request.headers.get("origin"), source.origins)
@@ -126,13 +136,18 @@ class Accept:
             wait_s = self._limits.wait_s(key, source.rate_limit)
             if wait_s:
                 raise TooManyRequests(wait_s)
-        return source
+        return source.id
 
-    def _hit(self, request: Request, source: Source, dialect: Dialect, received_at: Millis) -> Hit:
+    def _has_room(self, request: Request) -> bool:
+        """Whether one more hit of a stranger may be kept now."""
+        size = HIT_BYTES + len(request.target) + len(request.body)
+        return not self._limits.wait_s(STRANGERS, STRANGERS_BYTES_PER_S, take=size)
+
+    def _hit(self, request: Request, source: str, dialect: Dialect, received_at: Millis) -> Hit:
         headers = request.headers
         return Hit(
             received_at=received_at,
-            source=source.id,
+            source=source,
             dialect=dialect.name,
             method=request.method,
             target=request.target,
@@ -145,7 +160,7 @@ class Accept:
         self,
         dialect: Dialect,
         request: Request,
-        source: Source,
+        source: str,
         envelope: Envelope,
         complaint: Unreadable | None,
         lines: bytes,
@@ -156,10 +171,10 @@ class Accept:
         try:
             lines = b"X-Xunji-Hit: %b\r\n%b" % (kept.result().hit_id.encode(), lines)
             if complaint is None:
-                self.counts.kept[source.id, dialect.name, "readable"] += 1
+                self.counts.kept[source, dialect.name, "readable"] += 1
                 answer = dialect.accepted(request, envelope)
             else:
-                self.counts.kept[source.id, dialect.name, "unreadable"] += 1
+                self.counts.kept[source, dialect.name, "unreadable"] += 1
                 answer = dialect.refused(request, complaint) or _problem_of(complaint)
         except (Exception, asyncio.CancelledError) as error:
             answer = self._refuse(dialect, request, error)

@@ -23,6 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_time(value: object, *, always_ms: bool = False) -> Millis | None:
     """ISO 8601 text (UTC where it names no zone) or a Unix time, in s or ms by its size unless told; None for all
     else."""
+    if value is None:
+        return None
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

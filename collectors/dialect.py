@@ -50,8 +50,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What `read` learnt of a request: the key that decides (header or query, else the first in the body), and
     how many events it carries. `key` is '' where the request names none."""
 
@@ -78,6 +77,9 @@ class Dialect(Protocol):
     """One SDK family. Stateless: one instance serves all requests, in the collector and in the worker."""
 
     name: str
+    keeps_unknown_keys: bool
+    """Whether a readable hit with a key of no source is answered and kept, within a limit on bytes, so that its
+    events are in the accounting as Dropped(UNKNOWN_KEY). Else it is refused, and only counted in a metric."""
 
     def handles(self, method: str, path: str) -> bool:
         """Whether a request with this method (GET, POST; HEAD is asked as GET) and path carries a hit of ours."""

@@ -17,7 +17,7 @@ from typing import cast
 from collectors.dialect import Answer, Request
 from collectors.http_answer import CLOSE, CONTINUE, KEEP_ALIVE, Reply, failure, problem, render
 from collectors.http_limits import Limits
-from collectors.http_request import HEAD, IDLE, Refusal, RequestReader, malformed
+from collectors.http_request import HEAD, IDLE, KnownHeads, Refusal, RequestReader, malformed
 
 Handle = Callable[[Request, Reply], None]
 """Takes one request and replies to it once, at once or later."""
@@ -29,6 +29,7 @@ class Connections:
     def __init__(self, handle: Handle, limits: Limits | None = None) -> None:
         self.handle = handle
         self.limits = limits or Limits()
+        self.known_heads = KnownHeads()
         self.open: set[Connection] = set()
         self.held_bytes = 0
         self.draining = False
@@ -122,7 +123,7 @@ class Connection(Protocol):
     def connection_made(self, transport: BaseTransport) -> None:
         self._transport = cast(Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._reader = RequestReader(self._limits, peer[0] if peer else "", self._receive)
+        self._reader = RequestReader(self._limits, self._shared.known_heads, peer[0] if peer else "", self._receive)
         self._since = self._shared.now
         if len(self._shared.open) >= self._limits.connections or self._shared.draining:
             self._refuse(_BUSY)

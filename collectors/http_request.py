@@ -2,15 +2,16 @@
 
 llhttp (through httptools) finds where a message begins and ends, and is strict about all that a proxy could see
 otherwise (two lengths, odd line ends, folded headers). Added here: limits on size, and the few rules of RFC 9112
-that llhttp leaves to its user.
+that llhttp leaves to its user. A head that came before, byte for byte, is not parsed again: see `KnownHeads`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 import httptools
+import msgspec
 
 from collectors.dialect import Answer, Request
 from collectors.http_answer import problem
@@ -18,6 +19,11 @@ from collectors.http_limits import Limits
 
 HEADER_OVERHEAD_BYTES = 32
 """Counted for each header besides its text (as HTTP/2 does), so that many empty ones reach the limit too."""
+
+HEAD_END = b"\r\n\r\n"
+KNOWN_HEADS = 2_048
+KNOWN_HEAD_BYTES = 2_048
+"""A longer head is not remembered; with the one before, a limit on memory."""
 
 IDLE, HEAD, BODY = range(3)
 """What the next byte belongs to: a new request, one's request line and headers, or its body."""
@@ -33,16 +39,66 @@ class Refusal(Exception):
         self.answer = answer
 
 
+_SPECIAL = frozenset({"expect", "transfer-encoding"})
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What a head says, and how long the body is that follows it."""
+
+    method: str
+    target: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body_bytes: int
+
+
+class KnownHeads:
+    """Heads of whole requests that were taken lately, by their bytes, for all connections with the same limits.
+
+    SDKs and proxies that keep their connection repeat themselves; parsing the same bytes again would take a third of
+    a hit's time. What llhttp made of them once, at the start of a request, it would make of them again. Only heads are
+    remembered that end in a body of announced length, or in none, and leave the connection open.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, _Head] = {}
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def find(self, chunk: bytes) -> _Head | None:
+        """The head, where the chunk is one whole request with a known head and nothing besides."""
+        end = chunk.find(HEAD_END, 0, KNOWN_HEAD_BYTES) + len(HEAD_END)
+        head = self._heads.get(chunk[:end])
+        return head if head is not None and len(chunk) == end + head.body_bytes else None
+
+    def remember(self, chunk: bytes, request: Request) -> None:
+        """Called with each request that lets the connection go on, and the chunk that it came in or that it ended."""
+        end = chunk.find(HEAD_END, 0, KNOWN_HEAD_BYTES) + len(HEAD_END)
+        body_bytes = len(request.body)
+        if len(chunk) != end + body_bytes or not _SPECIAL.isdisjoint(request.headers):
+            return
+        if len(self._heads) >= KNOWN_HEADS:
+            self._heads.clear()
+        self._heads[chunk[:end]] = _Head(
+            request.method, request.target, request.path, request.query, request.headers, body_bytes
+        )
+
+
 class RequestReader:
     """Hands each request to `deliver` as soon as it is whole. Methods named `on_…` are httptools' callbacks."""
 
-    def __init__(self, limits: Limits, peer: str, deliver: Deliver) -> None:
+    def __init__(self, limits: Limits, known: KnownHeads, peer: str, deliver: Deliver) -> None:
         self._limits = limits
+        self._known = known
         self._peer = peer
         self._deliver = deliver
         self._parser = httptools.HttpRequestParser(self)
         self._refusal: Refusal | None = None
         self._last = False
+        self._chunk = b""
+        """What is being read, where it began with a request; its end may lie further on."""
         self._fed = 0
         self.phase = IDLE
         self.number = 0
@@ -53,6 +109,13 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Raises Refusal, after what came whole before it was delivered; the reader is of no use from then on."""
         number = self.number
+        self._chunk = data if self.phase == IDLE and not self._last else b""
+        if (head := self._known.find(self._chunk)) is not None:
+            self.number += 1
+            body = data[-head.body_bytes :] if head.body_bytes else b""
+            request = Request(head.method, head.target, head.path, head.query, head.headers, body, self._peer)
+            self._deliver(request, False, False)
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -149,6 +212,8 @@ class RequestReader:
         method = self._parser.get_method().decode("ascii")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(method, target, path, query, self._headers, body, self._peer)
+        if not (self._last or self._old):
+            self._known.remember(self._chunk, request)
         self._deliver(request, self._last, self._old)
 
     def _stop(self, answer: Answer) -> None:

@@ -18,10 +18,13 @@ class RateLimits:
         self._clock = clock
         self._full_at: dict[str, float] = {}
 
-    def wait_s(self, key: str, per_second: int) -> int:
-        """Take one hit's worth and return 0, or the whole seconds, at least 1, after which to come again."""
+    def wait_s(self, key: str, per_second: int, *, take: int = 1) -> int:
+        """Take one hit's worth and return 0, or the whole seconds, at least 1, after which to come again.
+
+        `take` is for rates of something else, such as bytes; more than `BURST_S` allows at once is never given.
+        """
         now = self._clock()
-        full_at = max(now, self._full_at.get(key, now)) + 1 / per_second
+        full_at = max(now, self._full_at.get(key, now)) + take / per_second
         over = full_at - now - BURST_S
         # Sums of 1 / per_second are inexact; without the slack the last hit of a full bucket could be refused.
         if over > 1e-9:

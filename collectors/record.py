@@ -82,7 +82,7 @@ class Keys:
     ) -> None:
         self._accepted = hit.source
         self._source_of_key = source_of_key
-        self._deciding = frozenset(deciding)
+        self._deciding = deciding
         self._first = first
         self._known: dict[str, Source | None] = {}
 
@@ -160,7 +160,7 @@ def _loose_field(raw: Raw, kind: Any) -> Any:
 
 
 def is_given(raw: Raw) -> bool:
-    return bytes(raw) not in (b"", b"null")
+    return raw is not NOTHING and bytes(raw) not in (b"", b"null")
 
 
 def properties_json(raw: Raw) -> bytes:
@@ -210,10 +210,8 @@ def _deeper_than(value: Any, limit: int) -> bool:
 
 def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """Strongest kind first, without repeats; among one kind as they came."""
-    unique = dict.fromkeys(identifiers)
-    if len(unique) < 2:
-        return tuple(unique)
-    return tuple(sorted(unique, key=_rank))
+    found = tuple(identifiers)
+    return found if len(found) < 2 else tuple(sorted(dict.fromkeys(found), key=_rank))
 
 
 def _rank(identifier: Identifier) -> int:

@@ -78,6 +78,7 @@ class Segment:
     """The dialect of Segment's and RudderStack's SDKs."""
 
     name = "segment"
+    keeps_unknown_keys = False
 
     def handles(self, method: str, path: str) -> bool:
         return (path.rstrip("/") in _POSTS) if method == "POST" else method == "GET" and path in _PIXELS

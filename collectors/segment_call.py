@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -90,7 +90,7 @@ class _Application(msgspec.Struct, gc=False):
     namespace: str | None = None
 
 
-class _Context(msgspec.Struct, rename="camel"):
+class _Context(msgspec.Struct, rename="camel", gc=False):
     page: Page | None = None
     campaign: Campaign | None = None
     library: _Library | None = None
@@ -105,12 +105,12 @@ class _Context(msgspec.Struct, rename="camel"):
     proof: str | None = None
 
 
-class _Merged(msgspec.Struct):
+class _Merged(msgspec.Struct, gc=False):
     type: str
     value: Scalar = None
 
 
-class _Call(msgspec.Struct, rename="camel"):
+class _Call(msgspec.Struct, rename="camel", gc=False):
     """One record; `properties` and `traits` stay JSON text."""
 
     type: str | None = None
@@ -286,32 +286,36 @@ def _app(told: _Application) -> App:
     return App(id=told.namespace or "", name=told.name or "", version=told.version or "")
 
 
-def _identifiers(told: _Call, context: _Context, call: str) -> Iterator[Identifier]:
+def _identifiers(told: _Call, context: _Context, call: str) -> list[Identifier]:
+    found = []
     user = text(told.user_id)
-    anonymous = text(told.anonymous_id)
     if user:
-        yield Identifier("member_id", user)
-    if anonymous:
-        yield Identifier("anonymous_id", anonymous)
+        found.append(Identifier("member_id", user))
+    if anonymous := text(told.anonymous_id):
+        found.append(Identifier("anonymous_id", anonymous))
     if context.device and (device := text(context.device.id)):
-        yield Identifier("device_id", device)
+        found.append(Identifier("device_id", device))
     if call == "identify":
-        yield from _contacts(told, context)
+        found += _contacts(_said_traits(told, context))
     elif call == "alias":
         previous = text(told.previous_id)
         # analytics.js sends alias('u2', 'u1') after identify('u1') with both ids the same: nothing is said.
         if previous and previous != user:
-            yield Identifier("anonymous_id", previous)
+            found.append(Identifier("anonymous_id", previous))
     elif call == "merge":
-        for merged in told.merge_properties or ():
-            if (kind := _MERGED_KINDS.get(merged.type)) and (value := text(merged.value)):
-                yield Identifier(kind, value)
+        found += _merged(told.merge_properties or ())
+    return found
 
 
-def _contacts(told: _Call, context: _Context) -> Iterator[Identifier]:
-    traits = _said_traits(told, context)
+def _contacts(traits: dict[str, Any]) -> Iterator[Identifier]:
     for trait, kind in (("phone", "phone"), ("mobile", "phone"), ("email", "email")):
         if value := text(traits.get(trait)):
+            yield Identifier(kind, value)
+
+
+def _merged(properties: Iterable[_Merged]) -> Iterator[Identifier]:
+    for merged in properties:
+        if (kind := _MERGED_KINDS.get(merged.type)) and (value := text(merged.value)):
             yield Identifier(kind, value)
 
 

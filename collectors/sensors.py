@@ -58,6 +58,7 @@ class Sensors:
     """The dialect of the Sensors Analytics SDKs."""
 
     name = "sensors"
+    keeps_unknown_keys = True
 
     def handles(self, method: str, path: str) -> bool:
         return path in _PATHS and method in ("GET", "POST")

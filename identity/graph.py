@@ -25,7 +25,7 @@ PairKey = tuple[int, int]
 """The numbers of two values that were seen together, the smaller first."""
 
 
-class Value(msgspec.Struct):
+class Value(msgspec.Struct, gc=False):
     """One identifier. `pid` is the person id it would give; `person` and `component` are None where the value never
     links nor stands alone (blocked, evidence). A component that breaks a limit is `contested`: several persons.
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from cdp.errors import GraphConflict
-from cdp.hot import HotQuery, hot_reading
+from cdp.hot import HotQuery, OneOf, hot_reading
 from cdp.model import Identifier, Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from identity.changes import ChangeKind, Turn
@@ -64,20 +64,20 @@ class SqlGraph:
         return Head(seq or 0, births or 0)
 
     def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
-        return {ObservationId(row[0]) for row in self._rows(select(observation.c.id), observation.c.id, observations)}
+        return {ObservationId(each) for (each,) in self._found(_KNOWN, observations)}
 
     def values(self, pids: Collection[PersonId]) -> list[Value]:
-        return [_value(row) for row in self._rows(select(value), value.c.pid, pids)]
+        return [_value(*row) for row in self._found(_VALUES, pids)]
 
     def pairs(self, keys: Collection[PairKey]) -> dict[PairKey, Proof]:
-        rows = self._rows(_PAIRS, seen_together.c.key, [pair_key(key) for key in keys])
-        return {(row.a, row.b): _proof(row) for row in rows}
+        found = self._found(_PAIRS_BY_KEY, [pair_key(key) for key in keys])
+        return {(a, b): Proof(*proof) for a, b, *proof in found}
 
     def neighbourhood(self, components: Collection[int], *, pairs: bool) -> Neighbourhood:
-        values = [_value(row) for row in self._rows(select(value), value.c.component, components)]
+        values = [_value(*row) for row in self._found(_VALUES_OF_COMPONENTS, components)]
         numbers = {each.number for each in values}
-        rows = self._rows(_PAIRS, seen_together.c.a, numbers) if pairs else ()
-        return Neighbourhood(values, {(row.a, row.b): _proof(row) for row in rows if row.b in numbers})
+        found = self._found(_PAIRS_FROM, numbers) if pairs else ()
+        return Neighbourhood(values, {(a, b): Proof(*proof) for a, b, *proof in found if b in numbers})
 
     def commit(self, commit: Commit) -> None:
         with writing(self._engine, STORE) as db:
@@ -90,25 +90,16 @@ class SqlGraph:
     # Sets
 
     def members(self, sets: Collection[SetId]) -> dict[SetId, tuple[Identifier, ...]]:
-        wanted = select(set_member.c.set_id, value.c.kind, value.c.value).join(
-            value, value.c.number == set_member.c.value
-        )
         found: defaultdict[SetId, list[Identifier]] = defaultdict(list)
-        for row in self._rows(wanted, set_member.c.set_id, sets):
-            found[row.set_id].append(Identifier(row.kind, row.value))
+        for each, kind, its_value in self._found(_MEMBERS, sets):
+            found[each].append(Identifier(kind, its_value))
         return {each: tuple(sorted(members)) for each, members in found.items()}
 
     def persons(self, sets: Collection[SetId]) -> dict[SetId, PersonId | None]:
-        wanted = (
-            select(identifier_set.c.id, _person.c.pid)
-            .outerjoin(value, value.c.number == identifier_set.c.owner)
-            .outerjoin(_person, _person.c.number == value.c.person)
-        )
-        return {row.id: row.pid for row in self._rows(wanted, identifier_set.c.id, sets)}
+        return dict(self._found(_PERSONS, sets))
 
     def owned(self, owners: Collection[int]) -> dict[SetId, int]:
-        wanted = select(identifier_set.c.id, identifier_set.c.owner)
-        return {row.id: row.owner for row in self._rows(wanted, identifier_set.c.owner, owners)}
+        return dict(self._found(_OWNED, owners))
 
     def moved_since(self, seq: int) -> set[SetId]:
         moved = select(identifier_set.c.id).join(membership, membership.c.value == identifier_set.c.owner)
@@ -122,7 +113,7 @@ class SqlGraph:
         wanted = select(value, _person.c.pid.label("person_pid")).outerjoin(_person, _person.c.number == value.c.person)
         with reading(self._engine, STORE) as db:
             row = db.execute(wanted.where(value.c.pid == pid)).one_or_none()
-        return None if row is None else (_value(row), row.person_pid)
+        return None if row is None else (_value(*row[:-1]), row.person_pid)
 
     def whole(self, pid: PersonId) -> Whole | None:
         with hot_reading(self._engine, STORE) as reader:
@@ -144,7 +135,7 @@ class SqlGraph:
     def identifiers(self, person: int) -> list[Value]:
         with reading(self._engine, STORE) as db:
             rows = db.execute(select(value).where(value.c.person == person).order_by(value.c.number))
-            return [_value(row) for row in rows]
+            return [_value(*row) for row in rows]
 
     def links(self, person: int) -> list[tuple[Identifier, Identifier, Proof]]:
         a, b = value.alias("va"), value.alias("vb")
@@ -210,6 +201,13 @@ class SqlGraph:
     def close(self) -> None:
         self._engine.dispose()
 
+    def _found(self, query: HotQuery, keys: Collection[Any]) -> list[Any]:
+        """The rows of a query for `keys`."""
+        if not keys:
+            return []
+        with hot_reading(self._engine, STORE) as reader:
+            return query.rows(reader, keys=reader.many(sorted(keys)))
+
     def _rows(self, wanted: Select[Any], column: Column[Any], keys: Collection[Any]) -> Iterator[Row[Any]]:
         """The rows where the column is one of `keys`, whole before the first is handed out."""
         if not keys:
@@ -232,6 +230,24 @@ _PAIRS = select(
 )
 
 
+_KNOWN = HotQuery(select(observation.c.id).where(OneOf(observation.c.id, "keys")))
+_VALUES = HotQuery(select(value).where(OneOf(value.c.pid, "keys")))
+_VALUES_OF_COMPONENTS = HotQuery(select(value).where(OneOf(value.c.component, "keys")))
+_PAIRS_BY_KEY = HotQuery(_PAIRS.where(OneOf(seen_together.c.key, "keys")))
+_PAIRS_FROM = HotQuery(_PAIRS.where(OneOf(seen_together.c.a, "keys")))
+_MEMBERS = HotQuery(
+    select(set_member.c.set_id, value.c.kind, value.c.value)
+    .join(value, value.c.number == set_member.c.value)
+    .where(OneOf(set_member.c.set_id, "keys"))
+)
+_PERSONS = HotQuery(
+    select(identifier_set.c.id, _person.c.pid)
+    .outerjoin(value, value.c.number == identifier_set.c.owner)
+    .outerjoin(_person, _person.c.number == value.c.person)
+    .where(OneOf(identifier_set.c.id, "keys"))
+)
+_OWNED = HotQuery(select(identifier_set.c.id, identifier_set.c.owner).where(OneOf(identifier_set.c.owner, "keys")))
+
 _OWNER = HotQuery(
     select(_person.c.number, _person.c.pid)
     .join(value, value.c.person == _person.c.number)
@@ -251,19 +267,33 @@ _OWNED_SETS = HotQuery(
 )
 
 
-def _value(row: Row[Any]) -> Value:
+def _value(
+    number: int,
+    its_pid: PersonId,
+    kind: str,
+    its_value: str,
+    state: str,
+    reason: str,
+    component: int | None,
+    person: int | None,
+    contested: int,
+    partners: str,
+    first_seen: Millis | None,
+    last_seen: Millis | None,
+) -> Value:
+    """From a row of the table, its columns in their order."""
     return Value(
-        number=row.number,
-        pid=row.pid,
-        identifier=Identifier(row.kind, row.value),
-        state=State(row.state),
-        reason=row.reason,
-        component=row.component,
-        person=row.person,
-        contested=row.contested,
-        partners=_PARTNERS.decode(row.partners),
-        first_seen=row.first_seen,
-        last_seen=row.last_seen,
+        number,
+        its_pid,
+        Identifier(kind, its_value),
+        State(state),
+        reason,
+        component,
+        person,
+        bool(contested),
+        _PARTNERS.decode(partners),
+        first_seen,
+        last_seen,
     )
 
 

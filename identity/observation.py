@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, NewType
-from uuid import UUID, uuid5
 
 import msgspec
 
@@ -25,7 +24,6 @@ MAX_IDENTIFIERS = 12
 """Of one observation; of more the strongest count. Pairs grow with the square."""
 DAY_MS = 86_400_000
 CACHED = 131_072
-_PERSONS = UUID("7d5b2b8e-6c0f-5f4e-9d0a-0c5d3f1e8a77")
 
 STEWARD = 9
 PROVEN_LOGIN = 5
@@ -44,7 +42,7 @@ def strength_of(fact: Fact, trust: Trust, proven: bool = False) -> int:
     return PROVEN_LOGIN if proven and fact is Fact.LOGIN else STRENGTHS[fact, trust]
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """Identifiers that met in one event or one row, such as all those of one login.
 
     `strength` is the class of proof (9 steward … 1 co-occurrence); `occurred_at` is UTC and the event's own time, or
@@ -120,7 +118,10 @@ def set_id(identifiers: tuple[Identifier, ...]) -> SetId:
 
 def pid(identifier: Identifier) -> PersonId:
     """The person id that this value gives to whoever owns it, should it be the first-born of that person's values."""
-    return PersonId(str(uuid5(_PERSONS, f"{identifier.kind}\0{identifier.value}")))
+    text = f"{identifier.kind}\0{identifier.value}"
+    name = blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=b"person").hexdigest()
+    # As a UUID of version 8, which is for hashes of one's own choice (RFC 9562).
+    return PersonId(f"{name[:8]}-{name[8:12]}-8{name[13:16]}-8{name[17:20]}-{name[20:]}")
 
 
 def strongest(identifiers: Iterable[Identifier], policy: Policy) -> list[Identifier]:

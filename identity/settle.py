@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
-from cdp.model import Identifier, Millis, SetId
+from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import ChangeKind, Turn, turns
 from identity.graph import (
     Commit,
@@ -114,17 +114,17 @@ class _Work:
     def meet(self, identifiers: Iterable[Identifier], blocked: Mapping[Identifier, str]) -> None:
         """Hold a value for each identifier; those that nobody knows are born."""
         wanted = [each for each in dict.fromkeys(identifiers) if each not in self.values]
-        unknown = []
+        unknown = {}
         for each in wanted:
             kept = self.memory.values.get(each)
             if kept is None:
-                unknown.append(each)
+                unknown[each] = pid(each)
             else:
                 self.hold(_copy(kept))
-        self.hold_all(self.graph.values([pid(each) for each in unknown]))
-        for each in unknown:
+        self.hold_all(self.graph.values(unknown.values()))
+        for each, its_pid in unknown.items():
             if each not in self.values:
-                self.bear(each, blocked.get(each))
+                self.bear(each, its_pid, blocked.get(each))
 
     def hold(self, value: Value) -> None:
         if value.number not in self.by_number:
@@ -135,11 +135,11 @@ class _Work:
         for value in values:
             self.hold(value)
 
-    def bear(self, identifier: Identifier, unusable: str | None) -> None:
+    def bear(self, identifier: Identifier, its_pid: PersonId, unusable: str | None) -> None:
         number = self.head.births + len(self.commit.born) + 1
         standing = standing_of(identifier, self.policy, unusable)
         alone = number if standing.state is State.LINK else None
-        value = Value(number, pid(identifier), identifier, standing.state, standing.reason, alone, alone, partners={})
+        value = Value(number, its_pid, identifier, standing.state, standing.reason, alone, alone, partners={})
         self.values[identifier] = self.by_number[number] = value
         self.commit.born.append(value)
 

@@ -1,30 +1,29 @@
 -- The tables of the event store. Times are milliseconds since 1970 in UTC.
 --
--- What is filtered on has a column; the rest of an event is one JSON text, `envelope`. A trail reads a few rows out of
--- every part, and pays for each column of each part: with a column for each field it took twice as long. A write pays
--- so too. Strings are plain where they vary: dictionaries for all of them double what an insert costs.
+-- What is filtered on has a column; besides, all of an event is one JSON text, `envelope`. A trail reads a few rows out
+-- of every part, and pays for each column of each part, so it reads the key and this text alone. A write pays so too.
+-- Strings are plain where they vary: dictionaries for all of them double what an insert costs.
 --
--- Hence also the order by set, small granules, blocks that hold one granule of the long texts, and a Bloom filter on
--- the set, which tells for the price of one small read that a fresh part does not hold it.
+-- Hence also the order by set, and granules as small as the few rows that a set has in a part, with blocks to match:
+-- what is unpacked beside them is for nothing. A Bloom filter on the set tells for the price of one small read that a
+-- fresh part does not hold it.
 CREATE TABLE IF NOT EXISTS events
 (
-    set Int64,
-    occurred_at Int64,
-    id String,
+    set Int64 SETTINGS (min_compress_block_size = 4096, max_compress_block_size = 131072),
+    occurred_at Int64 SETTINGS (min_compress_block_size = 4096, max_compress_block_size = 131072),
+    id String SETTINGS (min_compress_block_size = 4096, max_compress_block_size = 131072),
     received_at Int64,
     name LowCardinality(String),
     source LowCardinality(String),
-    path String,
-    envelope String CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 32768, max_compress_block_size = 131072),
-    properties String CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 32768, max_compress_block_size = 131072),
-    INDEX by_set set TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 16
+    envelope String CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 16384, max_compress_block_size = 131072),
+    INDEX by_set set TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 64
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))
 PRIMARY KEY (set, occurred_at)
 ORDER BY (set, occurred_at, id)
-SETTINGS index_granularity = 128, {settings};
+SETTINGS index_granularity = 32, {settings};
 
 CREATE TABLE IF NOT EXISTS traits
 (
@@ -36,8 +35,7 @@ CREATE TABLE IF NOT EXISTS traits
     name LowCardinality(String),
     value String,
     source LowCardinality(String),
-    received_at Int64,
-    INDEX by_set set TYPE bloom_filter(0.01) GRANULARITY 1
+    received_at Int64
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))

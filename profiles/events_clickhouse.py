@@ -14,6 +14,7 @@ import queue
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error
+from clickhouse_connect.driver.exceptions import Error, ProgrammingError
 
 from cdp.errors import StoreUnavailable
 from cdp.model import Millis, SetId
@@ -105,6 +106,11 @@ EMBEDDED_READER = {
     # The primary key leaves a granule or two of each part; asking the index while reading costs more than before.
     "use_skip_indexes_on_data_read": 0,
 }
+PROFILING = {
+    # A profile is asked for most often, and its query is short enough for planning to be most of it.
+    "use_skip_indexes": 0,
+    "optimize_use_projections": 0,
+}
 BACKGROUND = {**_READING, "max_threads": 1, "max_memory_usage": 512 * MIB, "mutations_sync": 1}
 
 FIRST_WINDOW_MS = 600_000
@@ -126,7 +132,9 @@ class ClickHouseEvents:
             for statement in _schema(DURABLE | LEAN if embedded else DURABLE):
                 self._background.command(statement)
             self._writer = _open(url, WRITER)
-            self._reading = [_open(url, EMBEDDED_READER if embedded else READER) for _ in range(READERS)]
+            reader = EMBEDDED_READER if embedded else READER
+            self._reading = [_open(url, reader) for _ in range(READERS)]
+            self._profiling = _open(url, reader | PROFILING)
         self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for client in self._reading:
             self._readers.put(client)
@@ -247,6 +255,22 @@ class ClickHouseEvents:
         )
         return [SetSummary(*row) for row in rows]
 
+    def facts(self, sets: Sequence[SetId]) -> tuple[list[TraitRow], list[SetSummary]]:
+        if not sets:
+            return [], []
+        # A summary comes in the columns of a trait row; it has no operation.
+        rows = self._query(
+            "SELECT set, event, `order`, operation, name, value, source, occurred_at FROM traits"
+            f" WHERE {_of(sets)} UNION ALL"
+            " SELECT set, '', count(), '', '', toString(min(occurred_at)), '', max(occurred_at) FROM events"
+            f" WHERE {_of(sets)} GROUP BY set",
+            client=self._profiling,
+        )
+        return (
+            [TraitRow(*row) for row in rows if row[3]],
+            [SetSummary(row[0], row[2], int(row[5]), row[7]) for row in rows if not row[3]],
+        )
+
     def delete_sets(self, sets: Sequence[SetId]) -> int:
         if not sets:
             return 0
@@ -301,7 +325,7 @@ class ClickHouseEvents:
         if self._closed:
             return
         self._closed = True
-        for client in (*self._reading, self._writer, self._background):
+        for client in (*self._reading, self._profiling, self._writer, self._background):
             client.close()
 
     def _events(self, rest: str, values: dict[str, Any], *, client: Client | None = None) -> list[dict[str, Any]]:
@@ -329,10 +353,29 @@ def _open(url: str, settings: dict[str, int]) -> Client:
     if url.startswith("chdb:"):
         path = urlsplit(url).path
         Path(path).mkdir(parents=True, exist_ok=True)
-        return clickhouse_connect.get_client(
-            interface="chdb", path=path, settings=settings, chdb_options={k: str(v) for k, v in ENGINE_OPTIONS.items()}
-        )
+        options = {key: str(value) for key, value in ENGINE_OPTIONS.items()}
+        try:
+            return clickhouse_connect.get_client(interface="chdb", path=path, settings=settings, chdb_options=options)
+        except ProgrammingError as error:
+            # The engine's own message is its connection string and no cause.
+            if (holder := _holder(Path(path))) is not None:
+                cause = f"process {holder} has {path} open, and only one at a time may"
+                raise StoreUnavailable("event", cause) from error
+            raise
     return clickhouse_connect.get_client(dsn=url, settings=settings, autogenerate_session_id=False)
+
+
+def _holder(folder: Path) -> str | None:
+    """The process that has this folder open: an engine locks the file into which it writes its PID."""
+    try:
+        with (folder / "status").open() as status:
+            said = status.readline().partition(":")[2].strip()
+            flock(status, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return said
+    except OSError:
+        pass
+    return None
 
 
 def _schema(settings: Mapping[str, object]) -> list[str]:

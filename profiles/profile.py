@@ -50,6 +50,7 @@ class ProfileReader:
         self._keys_of: dict[SetId, set[Key]] = {}
         self._waiting: dict[Key, Future[Profile]] = {}
         self._in_flight: _Batch | None = None
+        # One asks the next query while the other hands out the answers of the last.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="profiles")
 
     def get(self, sets: Iterable[SetId]) -> Profile:
@@ -131,12 +132,11 @@ class ProfileReader:
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, Profile]:
         sets = sorted({one for key in keys for one in key})
-        # Two queries that each keep a core busy for some milliseconds run beside each other.
-        summarising = self._threads.submit(self._store.summaries, sets)
+        traits, seen = self._store.facts(sets)
         rows: dict[SetId, list[TraitRow]] = {}
-        for row in self._store.traits(sets):
+        for row in traits:
             rows.setdefault(row.set, []).append(row)
-        summaries = {summary.set: summary for summary in summarising.result()}
+        summaries = {summary.set: summary for summary in seen}
         return {
             key: profile_of(
                 [row for one in key for row in rows.get(one, ())],

@@ -25,8 +25,8 @@ from cdp.model import (
 )
 from profiles.store import StoredEvent
 
-EVENT_COLUMNS = "set, occurred_at, id, received_at, name, source, path, envelope, properties"
-READ_COLUMNS = "set, occurred_at, id, received_at, name, source, envelope, properties"
+EVENT_COLUMNS = "set, occurred_at, id, received_at, name, source, envelope"
+READ_COLUMNS = "set, occurred_at, id, envelope"
 TRAIT_COLUMNS = "set, occurred_at, event, `order`, operation, name, value, source, received_at"
 
 _APP = ("id", "name", "version")
@@ -37,9 +37,13 @@ _DEVICE = ("kind", "os", "os_version", "browser", "model")
 _NO_TEXTS: dict[str, Any] = {}
 
 
-class Envelope(msgspec.Struct, omit_defaults=True):
-    """What is kept of an event without a column of its own; what is not known is left out."""
+class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
+    """All of an event that reading it needs beside the key; what is not known is left out."""
 
+    received_at: int
+    name: str
+    source: str
+    properties: msgspec.Raw
     client_id: str
     type: str
     original_name: str
@@ -68,6 +72,10 @@ def event_lines(rows: Sequence[StoredEvent]) -> bytes:
 def _event_row(e: Event, set_: SetId) -> tuple[Any, ...]:
     # The engine keeps a nested object's text as it stands, so it is not escaped into a string first.
     envelope = Envelope(
+        e.received_at,
+        e.name,
+        e.source,
+        msgspec.Raw(e.properties),
         e.client_id,
         e.type,
         e.original_name,
@@ -83,8 +91,7 @@ def _event_row(e: Event, set_: SetId) -> tuple[Any, ...]:
         e.locale,
         e.ip_city,
     )
-    properties = e.properties.decode()
-    return set_, e.occurred_at, e.id, e.received_at, e.name, e.source, e.page.path, envelope, properties
+    return set_, e.occurred_at, e.id, e.received_at, e.name, e.source, envelope
 
 
 def trait_lines(rows: Iterable[StoredEvent]) -> bytes:
@@ -101,7 +108,7 @@ def trait_lines(rows: Iterable[StoredEvent]) -> bytes:
 
 def event_dict(row: Sequence[Any]) -> dict[str, Any]:
     """A row in the order of READ_COLUMNS in the contract's Event shape; what is not known is None."""
-    set_, occurred_at, id_, received_at, name, source, text, properties = row
+    set_, occurred_at, id_, text = row
     envelope = _decode(text)
     known = envelope.get
     campaign = known("campaign", _NO_TEXTS)
@@ -109,11 +116,11 @@ def event_dict(row: Sequence[Any]) -> dict[str, Any]:
         "id": id_,
         "client_id": envelope["client_id"],
         "type": envelope["type"],
-        "name": name,
+        "name": envelope["name"],
         "original_name": envelope["original_name"],
         "occurred_at": occurred_at,
-        "received_at": received_at,
-        "source": source,
+        "received_at": envelope["received_at"],
+        "source": envelope["source"],
         "dialect": envelope["dialect"],
         "platform": known("platform"),
         "app": _known(known("app", _NO_TEXTS), _APP),
@@ -124,7 +131,7 @@ def event_dict(row: Sequence[Any]) -> dict[str, Any]:
         "device": _known(known("device", _NO_TEXTS), _DEVICE),
         "locale": known("locale"),
         "ip_city": known("ip_city"),
-        "properties": _decode(properties),
+        "properties": envelope["properties"],
         "hit": envelope["hit"],
         "set": set_,
     }

@@ -14,7 +14,7 @@ import msgspec
 from cdp.model import Event, Millis, SetId
 
 
-class StoredEvent(msgspec.Struct):
+class StoredEvent(msgspec.Struct, gc=False):
     """An event and the set it came with, as one row to write."""
 
     event: Event
@@ -86,6 +86,9 @@ class EventStore(Protocol):
 
     def summaries(self, sets: Sequence[SetId]) -> list[SetSummary]:
         """Count, first and last `occurred_at` of each set that has events, in no order."""
+
+    def facts(self, sets: Sequence[SetId]) -> tuple[list[TraitRow], list[SetSummary]]:
+        """What `traits` and `summaries` give, in one look and in no order."""
 
     def delete_sets(self, sets: Sequence[SetId]) -> int:
         """Erase all events and traits of these sets; returns how many events there were. Durable on return."""

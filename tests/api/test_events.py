@@ -148,6 +148,11 @@ def test_a_body_that_cannot_be_masked_is_withheld(
     assert (base64.b64decode(clear["body"]), clear["encoding"]) == (packed, "base64")
 
 
+def test_a_hit_with_a_number_that_no_log_reaches_is_not_found(data: httpx.Client) -> None:
+    for offset in (2**63 - 1, 2**63, 10**30):
+        problem(data.get(f"/api/v1/hits/0-{offset}"), 404)
+
+
 def test_a_hit_that_cannot_be_read_says_why(data: httpx.Client, intake: Intake, source: Source) -> None:
     [position] = intake.take(source.id, b"broken")
     shown = shaped(data.get(f"/api/v1/hits/{position.hit_id}").json(), shapes.Hit)

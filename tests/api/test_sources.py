@@ -103,3 +103,12 @@ def test_the_list_is_by_name_and_pages_neither_skip_nor_repeat(admin: httpx.Clie
         cursor = page["next"]
     assert found == whole["sources"]
     assert [each["name"] for each in found] == sorted(each["name"] for each in found)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"name": "\\ud800", "kind": "site"}', '"\\ud800"', '{"\\ud800": 1, "name": "a", "kind": "site"}']
+)
+def test_text_that_utf_8_cannot_hold_is_refused_and_shown_as_it_came(admin: httpx.Client, body: str) -> None:
+    answer = admin.post("/api/v1/sources", content=body, headers={"Content-Type": "application/json"})
+    problem(answer, 422)
+    assert "\\\\ud800" in answer.text or answer.json()["errors"][0]["path"] == ""

@@ -178,12 +178,17 @@ async def main():
     assert len(refused) == 10 and all(isinstance(error, LogFull) for error in refused), refused
     assert not writer.healthy()
     try:
-        await writer.append(b"x" * 700, 1_000)
+        await writer.append(b"x" * 7_000, 1_000)
     except LogFull:
         assert not writer.healthy()
     else:
         raise AssertionError("the disk is full")
+    limit(1)
+    writer.try_again()
+    assert not writer.healthy()
     limit(resource.RLIM_INFINITY)
+    writer.try_again()
+    assert writer.healthy()
     position = await writer.append(b"after", 1_000)
     assert writer.healthy()
     await writer.close()

@@ -171,6 +171,34 @@ def test_a_batch_that_a_crash_cut_off_after_any_step_is_done_again_to_the_same_e
     ]
 
 
+def test_what_a_batch_moved_between_persons_is_told_although_a_crash_came_before_it_could_be(
+    system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+        raise Crash
+
+    told: set[int] = set()
+
+    def tell(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+        told.update(batch.changed_sets)
+        return pipeline.capture_lead(tools, batch, items)
+
+    intake.take(source.id, make_event(userId="mover"), make_event(anonymousId="moved"))
+    [moved] = {each["set"] for each in stored(system, source) if len(each["identifiers"]) == 1}
+    intake.append(source.id, make_event(type="identify", userId="mover", anonymousId="moved"))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:3], crash))
+        with pytest.raises(Crash):
+            system.worker.drain()
+    monkeypatch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:-1], tell))
+    restarted(system).drain()
+    system.worker.drain()
+    assert moved in told
+
+
 def restarted(system: System) -> Worker:
     """A worker that knows only what the stores know."""
     worker = system.worker

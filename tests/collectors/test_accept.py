@@ -56,6 +56,9 @@ class MemoryLog:
     def healthy(self) -> bool:
         return not self.full
 
+    def try_again(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
@@ -228,10 +231,33 @@ def test_a_hit_without_a_live_key_is_refused_as_python_sdks_can_read_it(key: str
     assert desk.log.records == []
 
 
-def test_sensors_never_hears_no_and_the_refusal_is_counted() -> None:
+def ask_as_stranger(desk: Desk, body: bytes = b"data=e30%3D") -> Answer:
+    return desk.ask(make_request("/sa?project=nobodys-key", body, key=""))[0]
+
+
+def test_sensors_never_hears_no_and_a_hit_with_an_unknown_key_is_kept_for_the_accounting() -> None:
     desk = Desk()
-    answer, _ = desk.ask(make_request("/sa?project=nobodys-key", b"data=e30%3D", key=""))
-    assert answer.status == 200
+    assert ask_as_stranger(desk).status == 200
+    (hit,) = desk.log.hits
+    assert (hit.source, hit.dialect, hit.body) == ("", "sensors", b"data=e30%3D")
+    assert desk.accept.counts.refused == {}
+
+
+def test_strangers_cannot_fill_the_disk() -> None:
+    desk = Desk()
+    assert {ask_as_stranger(desk).status for _ in range(150)} == {200}
+    kept = len(desk.log.records)
+    assert 50 < kept < 150
+    assert desk.accept.counts.refused == {("sensors", "unknown_source"): 150 - kept}
+    desk.now += 1
+    ask_as_stranger(desk)
+    assert len(desk.log.records) == kept + 1
+
+
+@pytest.mark.parametrize("body", [b"no data", b"data=e30%3D" + b"&" * 100_000], ids=["unreadable", "large"])
+def test_a_stranger_s_hit_that_tells_nothing_or_is_large_is_answered_and_not_kept(body: bytes) -> None:
+    desk = Desk()
+    assert ask_as_stranger(desk, body).status == 200
     assert desk.log.records == []
     assert desk.accept.counts.refused == {("sensors", "unknown_source"): 1}
 

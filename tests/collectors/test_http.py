@@ -6,6 +6,7 @@ import pytest
 
 from collectors.dialect import Answer, Request
 from collectors.http_answer import CONTINUE, Reply
+from collectors.http_request import KNOWN_HEADS
 from tests.collectors.wire import Client, Waiter, make_connections, make_request, responses
 
 GET = make_request(method="GET")
@@ -32,6 +33,39 @@ def test_http_1_0_ends_the_connection_unless_it_asks_to_keep_it() -> None:
     kept = Client(make_connections()).send(make_request("/", "Connection: keep-alive", method="GET", version="1.0"))
     assert responses(kept.wire.sent)[0].headers["connection"] == "keep-alive"
     assert not kept.wire.closed
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_head_that_came_before_is_read_as_it_was_the_first_time_however_it_is_cut(method: str) -> None:
+    """It is not parsed again where it comes whole, also on another connection."""
+    bodies = [b"one", b"two", b"six"]
+    requests = [make_request("/a%20b?c=d", "X-Kind: test", method=method, body=body) for body in bodies]
+    fresh = b"".join(Client(make_connections()).send(request).wire.sent for request in requests)
+    connections = make_connections()
+    assert Client(connections).send(*requests).wire.sent == fresh
+    assert len(connections.known_heads) == 1
+    assert Client(connections).send(*requests).wire.sent == fresh
+    for cut in range(1, len(requests[1])):
+        client = Client(connections).send(requests[0], requests[1][:cut], requests[1][cut:] + requests[2])
+        assert client.wire.sent == fresh
+
+
+def test_only_heads_that_fix_the_end_of_their_request_are_remembered() -> None:
+    connections = make_connections()
+    Client(connections).send(GET + GET).send(LAST)
+    Client(connections).send(make_request("/", "Transfer-Encoding: chunked") + b"3\r\none\r\n0\r\n\r\n")
+    Client(connections).send(make_request("/", "Expect: 100-continue", body=b"one"))
+    Client(connections).send(make_request("/", f"Cookie: {'x' * 3_000}", method="GET"))
+    Client(connections).send(make_request(method="GET", version="1.0"))
+    assert len(connections.known_heads) == 0
+
+
+def test_the_heads_that_are_remembered_are_bounded() -> None:
+    connections = make_connections()
+    client = Client(connections)
+    for number in range(KNOWN_HEADS + 10):
+        client.send(make_request(f"/{number}", method="GET"))
+    assert 0 < len(connections.known_heads) <= KNOWN_HEADS
 
 
 def test_head_is_answered_with_the_length_and_without_the_body() -> None:

@@ -213,6 +213,15 @@ class EventStoreContract:
         ]
         assert store.summaries([]) == []
 
+    def test_facts_are_the_traits_and_the_summaries(self, store: EventStore) -> None:
+        changed = (TraitChange(Operation.SET, "city", '"x"'), TraitChange(Operation.UNSET, "city"))
+        store.write([make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(5)], token="facts")
+        sets = [SetId(1), SetId(2), SetId(9)]
+        traits, summaries = store.facts(sets)
+        assert sorted(traits) == sorted(store.traits(sets))
+        assert sorted(summaries) == sorted(store.summaries(sets))
+        assert store.facts([]) == ([], [])
+
     def test_erased_sets_leave_nothing_and_a_redo_brings_nothing_back(self, store: EventStore) -> None:
         changed = (TraitChange(Operation.SET, "city", '"x"'),)
         batch = [make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(6)]

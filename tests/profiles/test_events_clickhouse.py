@@ -163,3 +163,21 @@ def test_a_closed_store_says_that_it_cannot_be_reached(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         store.count()
+
+
+def test_a_folder_that_another_process_has_open_is_named_with_that_process(tmp_path: Path) -> None:
+    holding = "import sys; from profiles.events_clickhouse import ClickHouseEvents"
+    holding += "; store = ClickHouseEvents('chdb://' + sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n"
+        with pytest.raises(StoreUnavailable) as raised:
+            ClickHouseEvents(f"chdb://{tmp_path}")
+        holder.stdin.close()
+    assert f"process {holder.pid} has {tmp_path} open" in str(raised.value)

@@ -35,17 +35,15 @@ class Shelf:
         count, first, last = self.counts[one][1:] if one in self.counts else (0, at, at)
         self.counts[one] = SetSummary(one, count + 1, min(first, at), max(last, at))
 
-    def traits(self, sets: Sequence[SetId], *, until: Millis | None = None) -> list[TraitRow]:
+    def facts(self, sets: Sequence[SetId]) -> tuple[list[TraitRow], list[SetSummary]]:
         self.asked.append(list(sets))
-        found = [row for one in sets for row in self.rows.get(one, ())]
+        rows = [row for one in sets for row in self.rows.get(one, ())]
+        seen = [self.counts[one] for one in sets if one in self.counts]
         self.begun.set()
         assert self.go.wait(LONG_S)
         if self.broken:
             raise StoreUnavailable("event", "the test says so")
-        return found
-
-    def summaries(self, sets: Sequence[SetId]) -> list[SetSummary]:
-        return [self.counts[one] for one in sets if one in self.counts]
+        return rows, seen
 
 
 @pytest.fixture

@@ -38,8 +38,9 @@ class Product:
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {ADMIN_KEY}"},
             timeout=30,
+            trust_env=False,
         )
-        self.collector = httpx.Client(base_url=f"http://127.0.0.1:{self.collector_port}", timeout=30)
+        self.collector = httpx.Client(base_url=f"http://127.0.0.1:{self.collector_port}", timeout=30, trust_env=False)
 
     def __enter__(self) -> Product:
         self.start()

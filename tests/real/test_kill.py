@@ -35,12 +35,13 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         batch: list[dict[str, object]] = []
+        client = httpx.Client(headers=self._headers, timeout=5, trust_env=False)
         while not self._stop.is_set():
             batch = batch or [self._event() for _ in range(random.randint(1, 5))]
             ids = {str(event["messageId"]) for event in batch}
             self.sent |= ids
             try:
-                answer = httpx.post(self._url, json={"batch": batch}, headers=self._headers, timeout=5)
+                answer = client.post(self._url, json={"batch": batch})
             except httpx.HTTPError:
                 # Not answered: it may or may not have been kept, so the very same is sent again.
                 time.sleep(0.05)
@@ -48,6 +49,7 @@ class Sender(threading.Thread):
             if answer.status_code == 200:
                 self.answered |= ids
                 batch = []
+        client.close()
 
     def _event(self) -> dict[str, object]:
         person = random.randrange(200)

@@ -34,6 +34,9 @@ class ListLog:
     def healthy(self) -> bool:
         return True
 
+    def try_again(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("ranges", sa.Text(), nullable=False),
         sa.Column("replay", sa.Boolean(), nullable=False),
+        sa.Column("graph_version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
