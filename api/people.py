@@ -14,7 +14,7 @@ import msgspec
 from api import shapes
 from api.keys import ApiKey
 from api.permissions import Permission
-from api.showing import Showing, filled, identifier_shown, tokens_in, tokens_of
+from api.showing import Showing, filled, identifier_shown, tokens_in, tokens_of, trait_shown
 from cdp.errors import NotFound
 from cdp.model import PERSONAL_KINDS, Identifier, Millis, PersonId, SetId
 from cdp.moments import rfc3339
@@ -125,7 +125,11 @@ class People:
         reveal = caller.may(Permission.SEE_CLEAR)
         tokens = tokens_of(each.identifier for each in who.values)
         traits = {
-            name: {"value": trait.value, "source": trait.source, "at": rfc3339(trait.at)}
+            name: {
+                "value": trait_shown(name, trait.value, reveal=reveal),
+                "source": trait.source,
+                "at": rfc3339(trait.at),
+            }
             for name, trait in profile.traits.items()
         }
         in_traits = tokens_in(traits)

@@ -18,6 +18,11 @@ from cdp.scrub import fill_markers, markers_in
 from cdp.vault import Vault
 from leads.show import Shown, masked
 
+NAMING = frozenset(
+    {"name", "nickname", "realname", "real_name", "full_name", "first_name", "last_name", "姓名", "称呼"}
+)
+"""Traits that hold a person's name."""
+
 
 class Showing:
     """Blocks on the records store: call it in a thread."""
@@ -60,6 +65,13 @@ def identifier_shown(identifier: Identifier, shown: Shown, *, reveal: bool) -> s
         return shown.value(identifier.kind, identifier.value)
     value = fill_markers(identifier.value, shown.value)
     return value if reveal else masked(identifier.kind, value)
+
+
+def trait_shown(name: str, value: Any, *, reveal: bool) -> Any:
+    """The value of a trait as it goes out; a trait that says what somebody is called is masked as on a lead."""
+    return (
+        masked("name", value) if name.lower().lstrip("$") in NAMING and isinstance(value, str) and not reveal else value
+    )
 
 
 def tokens_of(identifiers: Iterable[Identifier]) -> set[str]:

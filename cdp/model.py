@@ -254,7 +254,7 @@ class DropReason(StrEnum):
 _SENTENCES = {
     DropReason.MALFORMED_EVENT: "The record is no event of its dialect; its detail names the field.",
     DropReason.EVENT_TOO_LARGE: "The event has more than 1 MB; the front-end team sends less in its properties.",
-    DropReason.UNKNOWN_KEY: "The event carries a key of no enabled source; create or enable the source, or mend the SDK's key.",
+    DropReason.UNKNOWN_KEY: "The event's key is of no enabled source; create or enable one, or mend the SDK's key.",
     DropReason.INTERNAL: "A step of ours failed on this event; the trace is kept with it, and we mend it.",
 }
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import isodate
+import phonenumbers
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     topics: Path | None = None
     trusted_proxies: Names = ()
     lead_wait: Duration = timedelta(seconds=0.5)
-    region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CN"
+    region: str = "CN"
     tz: str = "Asia/Shanghai"
     url: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -104,6 +105,13 @@ class Settings(BaseSettings):
                 ipaddress.ip_network(part, strict=False)
             except ValueError as error:
                 raise ValueError("addresses or networks such as 10.0.0.0/8, with commas between") from error
+        return value
+
+    @field_validator("region")
+    @classmethod
+    def _has_a_numbering_plan(cls, value: str) -> str:
+        if value not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("two capital letters of a country with a numbering plan, such as CN")
         return value
 
     @field_validator("tz")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from cdp.errors import ConfigurationError
 from cdp.live import LiveFeed
@@ -104,9 +105,23 @@ def open_system(settings: Settings) -> System:
     )
 
 
+def check(settings: Settings) -> None:
+    """Raises ConfigurationError for what would stop the start later: a folder, a URL or a file that cannot be used."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        came = f"{str(settings.data)!r} ({error.strerror})"
+        raise ConfigurationError("XUNJI_DATA_DIR", came=came, allowed="a folder that can be written to") from None
+    log_folder(settings)
+    _events_url(settings)
+    for setting, url in (("XUNJI_GRAPH_URL", settings.graph_url), ("XUNJI_RECORDS_URL", settings.records_url)):
+        _open_sql(setting, settings.resolved(url)).dispose()
+    load_topics(settings.topics)
+
+
 def open_records(settings: Settings) -> Engine:
     """The records store with its schema up to date."""
-    engine = open_engine(_sql_url("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)))
+    engine = _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url))
     migrate(engine, "records")
     return engine
 
@@ -134,19 +149,16 @@ def open_free_partition(folder: Path) -> SqliteLogWriter:
 
 
 def open_graph(settings: Settings) -> Graph:
-    engine = open_engine(_sql_url("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)))
+    engine = _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url))
     migrate(engine, "graph")
     return SqlGraph(engine)
 
 
 def open_events(settings: Settings) -> EventStore:
-    url = settings.resolved(settings.events_url)
-    if not url.startswith(("chdb://", "clickhouse://")):
-        raise ConfigurationError("XUNJI_EVENTS_URL", came=url.partition(":")[0], allowed="chdb:// or clickhouse://")
     # The engine takes a second to load and 100 MB; a collector, which opens no events, does without.
     from profiles.events_clickhouse import ClickHouseEvents
 
-    return ClickHouseEvents(url)
+    return ClickHouseEvents(_events_url(settings))
 
 
 def start_worker(system: System) -> threading.Thread:
@@ -156,7 +168,20 @@ def start_worker(system: System) -> threading.Thread:
     return thread
 
 
-def _sql_url(setting: str, url: str) -> str:
-    if make_url(url).drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ConfigurationError(setting, came=make_url(url).drivername, allowed="sqlite:// or postgresql+psycopg://")
+def _events_url(settings: Settings) -> str:
+    url = settings.resolved(settings.events_url)
+    if not url.startswith(("chdb://", "clickhouse://")):
+        came = f"an address of kind {url.partition(':')[0]!r}"
+        raise ConfigurationError("XUNJI_EVENTS_URL", came=came, allowed="chdb:///folder or clickhouse://host:port/db")
     return url
+
+
+def _open_sql(setting: str, url: str) -> Engine:
+    allowed = "sqlite:///file, or postgresql+psycopg:// where the driver psycopg is installed"
+    try:
+        driver = make_url(url).drivername
+        if driver in ("sqlite", "postgresql+psycopg"):
+            return open_engine(url)
+    except (ArgumentError, ModuleNotFoundError):
+        driver = url.partition(":")[0]
+    raise ConfigurationError(setting, came=f"an address of kind {driver!r} that cannot be used", allowed=allowed)

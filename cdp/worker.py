@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import select
 
 from cdp.accounting import Refusal, begun_rows, position_rows, refusals_of
-from cdp.batch import Batch, Found, Range
+from cdp.batch import LEAD_NOT_CAPTURED, Batch, Found, Range
 from cdp.errors import Retryable
 from cdp.log import LogReader, Record
 from cdp.model import Hit, Millis, Position
@@ -229,7 +229,13 @@ class Worker:
             return {}
         with reading(self._tools.records) as connection:
             found = [refusals_of(connection, *each) for each in ranges]
-        return {place: refusal for refusals in found for place, refusal in refusals.items()}
+        # An event whose lead could not be captured is stored all the same, and stays so.
+        return {
+            place: refusal
+            for refusals in found
+            for place, refusal in refusals.items()
+            if refusal.reason != LEAD_NOT_CAPTURED
+        }
 
     def _note(self, ranges: list[Range], replay: bool, graph_version: int) -> None:
         note = {"ranges": msgspec.json.encode(ranges).decode(), "replay": replay, "graph_version": graph_version}
@@ -253,7 +259,10 @@ def _within(limit: int, records: Sequence[Record]) -> Sequence[Record]:
 
 
 def _count(batch: Batch) -> int:
+    """Add a batch to the metrics; how many of its records have an outcome that they did not have before."""
     EVENTS.labels("stored").inc(len(batch.stored))
     EVENTS.labels("duplicate").inc(len(batch.repeats))
     EVENTS.labels("refused").inc(len(batch.refusals))
-    return len(batch.stored) + len(batch.repeats) + len(batch.refusals)
+    was = {place: refusal.reason for place, refusal in batch.earlier.items()}
+    refused = sum(was.get(refusal.place) != refusal.reason for refusal in batch.refusals)
+    return len(batch.stored) + len(batch.repeats) + refused

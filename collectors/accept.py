@@ -199,7 +199,8 @@ class Accept:
         try:
             if page is not None:
                 return page(self) if request.method == "GET" else _wrong_method("GET")
-            return self._config(request) or self._nothing_here(request)
+            answer = self._config(request) if request.method in _METHODS else None
+            return answer or self._nothing_here(request)
         except Exception as error:
             return failure(error)
 
@@ -208,10 +209,14 @@ class Accept:
         return next((answer for answer in answers if answer is not None), None)
 
     def _nothing_here(self, request: Request) -> Answer:
-        allowed = [method for method in _METHODS if self._route(method, request.path)]
+        allowed = [method for method in _METHODS if self._takes(method, request)]
         if allowed:
             return _wrong_method(", ".join(allowed))
         return problem(404, "not_found", "Not found", "No SDK sends to this path. Compare the SDK's server address.")
+
+    def _takes(self, method: str, request: Request) -> bool:
+        asked = msgspec.structs.replace(request, method=method)
+        return self._route(method, request.path) is not None or self._config(asked) is not None
 
     def _health(self) -> Answer:
         return _state(self._log.healthy())

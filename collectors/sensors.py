@@ -89,7 +89,7 @@ class Sensors:
             raise unreadable(error) from error
         if _only_tried(path, hit.headers):
             return []
-        named = [key for name in _KEY_NAMES if (key := query_value(query, name))]
+        named = _named_keys(query)
         keys = Keys(hit, source_of_key, deciding=named, first=lambda: _first_key(records))
         source = keys.lookup(named[0] if named else _first_key(records))
         delivery = Delivery(hit, hit_id, keys, appid=source.appid if source else "")
@@ -101,7 +101,14 @@ def _answer(request: Request) -> Answer:
 
 
 def _named_key(query: str) -> str:
-    return next((key for name in _KEY_NAMES if (key := query_value(query, name))), "")
+    return next(iter(_named_keys(query)), "")
+
+
+def _named_keys(query: str) -> list[str]:
+    """The keys that the address names. A stock SDK's address says `project=default`, which is no word against the
+    token that its records carry."""
+    named = (query_value(query, name) for name in _KEY_NAMES)
+    return [key for key in named if key and key != DEFAULT_PROJECT]
 
 
 def _only_tried(path: str, headers: Any) -> bool:

@@ -60,7 +60,7 @@ class SourceBook:
         Raises Conflict where the name or the key is taken, Refused where the key is not 1 to 128 printable
         characters.
         """
-        if not name or len(name) > 200 or not name.isprintable():
+        if not name.strip() or len(name) > 200 or not name.isprintable():
             raise Refused("A source's name has 1 to 200 printable characters.")
         trust = Trust.PUBLIC if kind in PUBLIC_KINDS else Trust.SERVER
         # A source that may prove identities needs a secret to sign with; it is shown once with the source.

@@ -40,14 +40,15 @@ def freeze(
     newest = [_lasting(event) for event in events.trail(sets, limit=TRAIL_EVENTS)]
     parts = events.summaries(sets)
     scores = interests(newest, topics, at)
-    told = summary(newest, scores, topics, at)
+    total = sum(part.events for part in parts)
+    told = summary(newest, scores, topics, at, total=total)
     return FrozenTrail(
         frozen_at=at,
         graph_version=identity.version,
         waited=waited,
         person=person,
         sets=tuple(sets),
-        total=sum(part.events for part in parts),
+        total=total,
         events=newest,
         interests=scores,
         summary=with_origin(told, newest, first_seen=min((part.first_seen for part in parts), default=at), at=at),

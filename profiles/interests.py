@@ -118,9 +118,12 @@ def _interest(name: str, topic: Topic, events: list[dict[str, Any]], at: Millis)
     }
 
 
-def summary(events: Sequence[dict[str, Any]], found: Sequence[Interest], topics: Topics, at: Millis) -> dict[str, str]:
+def summary(
+    events: Sequence[dict[str, Any]], found: Sequence[Interest], topics: Topics, at: Millis, *, total: int = 0
+) -> dict[str, str]:
     """A paragraph for the adviser who is about to call, in Chinese and English: what the person cares about, what was
-    looked at again and again, and which telling topic was never touched."""
+    looked at again and again, and which telling topic was never touched. `total` counts the events behind `events`,
+    where these are only the newest."""
     events = [event for event in events if event["occurred_at"] <= at]
     if not events:
         return {"zh": "还没有行为记录。", "en": "No behaviour recorded yet."}
@@ -136,8 +139,9 @@ def summary(events: Sequence[dict[str, Any]], found: Sequence[Interest], topics:
         zh.append("从未看过" + "、".join(topic.label["zh"] for topic in never))
         en.append("never looked at " + " or ".join(topic.label["en"] for topic in never))
     days = (at - max(event["occurred_at"] for event in events)) // DAY_MS
-    zh.append(f"共 {len(events)} 条行为，最近一次在" + ("今天" if days == 0 else f" {days} 天前"))
-    en.append(f"{len(events)} events, the last {'within a day' if days == 0 else f'{days} days ago'}")
+    total = max(total, len(events))
+    zh.append(f"共 {total} 条行为，最近一次在" + ("今天" if days == 0 else f" {days} 天前"))
+    en.append(f"{total} events, the last {'within a day' if days == 0 else f'{days} days ago'}")
     return {"zh": "；".join(zh) + "。", "en": _sentence("; ".join(en))}
 
 

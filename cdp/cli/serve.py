@@ -80,12 +80,13 @@ def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
 def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:
     from cdp.settings import load_settings
     from cdp.supervisor import Supervisor
-    from cdp.wiring import open_records
+    from cdp.wiring import check, open_records
 
     _check_alone(settings)
     # Children read the same environment, so that all of them have the same ports.
     os.environ.update(usable_ports(settings))
     settings = load_settings()
+    check(settings)
     # Keys and schema are made here, once, before several processes want them.
     _ = settings.admin, settings.secret_bytes
     open_records(settings).dispose()

@@ -198,3 +198,16 @@ def test_what_was_known_then_leaves_out_what_came_later(
 )
 def test_a_lookup_needs_a_kind_and_a_text(data: httpx.Client, body: dict[str, Any]) -> None:
     problem(data.post("/api/v1/persons/lookup", json=body), 422)
+
+
+def test_a_name_among_the_traits_is_masked_like_the_name_on_a_lead(
+    client_of: ClientOf, intake: Intake, source: Source
+) -> None:
+    event = make_event(type="identify", userId="member-named", traits={"name": "李娜", "city": "上海"})
+    intake.take(source.id, event)
+    body = {"kind": "member_id", "value": "member-named"}
+    shown = {
+        role: client_of(role).post("/api/v1/persons/lookup", json=body).json()["traits"]["name"]["value"]
+        for role in (Role.ADMIN, Role.MARKETER)
+    }
+    assert shown == {Role.ADMIN: "李娜", Role.MARKETER: "李**"}

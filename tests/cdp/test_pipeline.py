@@ -206,7 +206,10 @@ def restarted(system: System) -> Worker:
 
 
 def test_a_replay_changes_nothing_and_a_second_one_neither(system: System, intake: Intake, source: Source) -> None:
-    intake.take(source.id, make_event(), b"{broken", make_event(messageId="same"), make_event(messageId="same"))
+    nameless = make_event(event="")
+    intake.take(
+        source.id, make_event(), b"{broken", nameless, make_event(messageId="same"), make_event(messageId="same")
+    )
     before = account(system, source), stored(system, source)
     for _ in range(2):
         replay = system.worker.replay(0, source.id)
