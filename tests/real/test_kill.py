@@ -28,7 +28,7 @@ class Sender(threading.Thread):
     def __init__(self, url: str, key: str, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self._url = url
-        self._stop = stop
+        self._ended = stop
         self._headers = {"Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode()}
         self.answered: set[str] = set()
         self.sent: set[str] = set()
@@ -36,7 +36,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         batch: list[dict[str, object]] = []
         client = httpx.Client(headers=self._headers, timeout=5, trust_env=False)
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             batch = batch or [self._event() for _ in range(random.randint(1, 5))]
             ids = {str(event["messageId"]) for event in batch}
             self.sent |= ids
