@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -33,6 +36,8 @@ from leads.capture import LeadDesk
 from profiles.interests import load_topics
 from profiles.profile import ProfileReader
 from profiles.store import EventStore
+
+log = structlog.get_logger()
 
 MAX_COLLECTORS = 64
 
@@ -162,10 +167,22 @@ def open_events(settings: Settings) -> EventStore:
 
 
 def start_worker(system: System) -> threading.Thread:
-    """Run the worker in a thread of its own; end it with `system.worker.stop()` and `join`."""
-    thread = threading.Thread(target=system.worker.run, name="worker", daemon=True)
+    """Run the worker in a thread of its own; end it with `system.worker.stop()` and `join`.
+
+    A fault of ours that ends the worker ends the process too, with SIGTERM to itself: the supervisor starts another,
+    while an API without a worker would look well and lose its way.
+    """
+    thread = threading.Thread(target=_work, args=(system,), name="worker", daemon=True)
     thread.start()
     return thread
+
+
+def _work(system: System) -> None:
+    try:
+        system.worker.run()
+    except BaseException:
+        log.exception("worker_failed")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _events_url(settings: Settings) -> str:

@@ -87,10 +87,17 @@ class Worker:
 
     def run(self) -> None:
         """Process until `stop`; a batch that has begun is ended first. A store that is away is waited for."""
-        self._recover()
+        recovered = False
         while not self._stopping.is_set():
-            if not (self._step() or self._replay_next()):
-                self._reader.wait(IDLE_S)
+            try:
+                if not recovered:
+                    self._recover()
+                    recovered = True
+                if not (self._step() or self._replay_next()):
+                    self._reader.wait(IDLE_S)
+            except Retryable as error:
+                log.warning("worker_waits", reason=str(error))
+                self._stopping.wait(error.retry_after_s)
 
     def stop(self) -> None:
         """From any thread: end after the present batch."""

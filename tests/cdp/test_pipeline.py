@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,29 @@ def test_no_clear_personal_value_is_in_any_store_but_the_sealed_vault(
 def table_rows(system: System, table: str) -> list[Any]:
     with reading(system.records) as connection:
         return list(connection.exec_driver_sql(f"SELECT * FROM {table}"))
+
+
+def test_a_worker_waits_for_a_store_that_is_away_when_it_looks_for_hits(
+    system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = iter([True, True, False])
+    refresh = system.sources.refresh
+
+    def refresh_when_there() -> bool:
+        if next(away, False):
+            raise StoreUnavailable("records", "away")
+        return refresh()
+
+    monkeypatch.setattr(StoreUnavailable, "retry_after_s", 0)
+    monkeypatch.setattr(system.sources, "refresh", refresh_when_there)
+    [position] = intake.append(source.id, make_event())
+    worker = restarted(system)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        assert worker.progress.wait_for({0: position.offset + 1}, timeout_s=30)
+    finally:
+        worker.stop()
+        thread.join(30)
+    system.worker.drain()
+    assert account(system, source) == {"found": 1, "stored": 1, "translated": 1}
