@@ -208,7 +208,7 @@ def test_a_store_of_no_adapter_is_a_wrong_setting(
 ) -> None:
     monkeypatch.setenv("XUNJI_RECORDS_URL", "mysql://somewhere/else")
     assert run(["source", "list"]) == 2
-    assert capsys.readouterr().err.startswith("XUNJI_RECORDS_URL is mysql; allowed is ")
+    assert capsys.readouterr().err.startswith("XUNJI_RECORDS_URL is an address of kind 'mysql' that cannot be used; ")
 
 
 @pytest.mark.parametrize(
