@@ -46,7 +46,7 @@ OUR_PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w")
 
 FOREIGN = re.compile(
     r"(?<![\w.])/(?:home|root|work|Users)/\w"  # where somebody's machine keeps things
-    r"|(?:pypi|pythonhosted|npmjs|yarnpkg)\.(?:org|com)|https?://\S+/simple\b|index-url[ =]+\S+://",
+    r"|https?://\S+/simple\b|index-url[ =]+\S+://",
     re.IGNORECASE,
 )
 
