@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
 import threading
 from collections.abc import Callable
 
@@ -15,6 +13,7 @@ import uvloop
 from api.app import create_app
 from api.server import serve_api
 from cdp.moments import now_ms
+from cdp.running import leave_note
 from cdp.settings import Settings
 from cdp.supervisor import stop_on_signal
 from cdp.wiring import System, open_system, start_worker
@@ -53,11 +52,7 @@ async def _serve(system: System) -> None:
 
 def _announce_api(system: System, port: int) -> None:
     """Leave a note in the data folder, by which the commands find the running server."""
-    system.run_folder.mkdir(parents=True, exist_ok=True)
-    note = system.run_folder / "app.json"
-    fresh = note.with_suffix(".new")
-    fresh.write_text(json.dumps({"pid": os.getpid(), "url": f"http://{system.settings.host}:{port}"}))
-    fresh.replace(note)
+    leave_note(system.run_folder / "app.json", url=f"http://{system.settings.host}:{port}")
     log.info("api_listening", port=port)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from cdp.errors import Retryable, XunjiError
+from cdp.running import alive
 from cdp.settings import Settings
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def note_of(settings: Settings) -> Note | None:
         note = Note(int(said["pid"]), _reachable(str(said["url"])))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return note if _alive(note.pid) else None
+    return note if alive(note.pid) else None
 
 
 def running_server(settings: Settings) -> str | None:
@@ -198,13 +198,3 @@ def running_server(settings: Settings) -> str | None:
 def _reachable(url: str) -> str:
     """Whoever listens on all addresses is reached on this machine's own."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:::", "//[::1]:")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

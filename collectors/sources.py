@@ -7,7 +7,6 @@ which version it serves, so that whoever made a source can wait until all collec
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqlalchemy import Column, Connection, Engine, Integer, LargeBinary, String,
 from cdp.errors import Conflict, NotFound, Refused
 from cdp.model import PUBLIC_KINDS, Source, SourceKind, Trust
 from cdp.records import metadata, reading, writing
+from cdp.running import alive, leave_note
 from cdp.vault import Cipher
 
 MAX_KEYS = 2
@@ -143,24 +143,10 @@ class LiveSources:
 
 def announce(folder: Path, partition: int, version: int) -> None:
     """Say that the collector of this partition, this very process, serves this version of the sources."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"collector-{partition}.json"
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"pid": os.getpid(), "version": version}))
-    fresh.replace(path)
+    leave_note(folder / f"collector-{partition}.json", version=version)
 
 
 def everyone_serves(folder: Path, version: int) -> bool:
     """Whether each living collector of this machine serves this version or a later one."""
     said = (json.loads(path.read_text()) for path in folder.glob("collector-*.json"))
-    return all(each["version"] >= version or not _alive(each["pid"]) for each in said)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return all(each["version"] >= version or not alive(each["pid"]) for each in said)
