@@ -25,6 +25,7 @@ check: setup
 bench: setup
 	$(PY) -m bench
 
-lock:
+lock: setup
+	$(PY) -m pip install --quiet uv
 	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  --python-version 3.11 --universal --extra dev --output-file requirements.lock pyproject.toml requirements-build.in
