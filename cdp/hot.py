@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import BindParameter, Column, ColumnElement, Engine, Select, bindparam
+from sqlalchemy import ARRAY, BindParameter, Column, ColumnElement, Engine, Select, String, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -60,8 +60,10 @@ def _one_of_json(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(OneOf, "postgresql")
 def _one_of_array(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = compiler.process(element.column, **options), compiler.process(element.values, **options)
-    return f"{column} = ANY({values})"
+    # Typed, because the driver else names the smallest type that holds the values, and each is another plan.
+    its_type = Text() if isinstance(element.column.type, String) else element.column.type
+    values: BindParameter[Any] = bindparam(element.values.key, type_=ARRAY(its_type))
+    return f"{compiler.process(element.column, **options)} = ANY({compiler.process(values, **options)})"
 
 
 class HotReader:
@@ -90,6 +92,10 @@ def hot_reading(engine: Engine, store: str = "records") -> Iterator[HotReader]:
                 # The driver begins none by itself as we set it up, and all queries shall see one state.
                 cursor.execute("BEGIN")
             yield HotReader(engine, cursor)
+        except failure as error:
+            if engine.dialect.is_disconnect(error, connection.dbapi_connection, cursor):
+                connection.invalidate(error)
+            raise
         finally:
             # Given back to the pool, which undoes the transaction.
             connection.close()

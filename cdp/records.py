@@ -2,10 +2,14 @@
 
 Each domain declares its tables beside the code that uses them, on `metadata`. What must become visible together
 (seen ids, outcomes, leads, the position in the log) is written in one transaction of this store.
+
+Both databases keep the same promises: a reader sees one state, and writers take turns, so that what one reads before
+it writes is still true when it commits.
 """
 
 from __future__ import annotations
 
+import select
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,10 +20,10 @@ from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, Engine, Insert, MetaData, Table, Update, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, Insert, MetaData, Table, Update, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp.errors import StoreUnavailable
@@ -36,19 +40,25 @@ CHECKPOINT_PAGES = 8_000
 """Of the write-ahead log. A full batch of new ids touches 2,000 pages: with SQLite's 1,000 each of its commits would
 write them all a second time."""
 
+POSTGRESQL = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
+"""Seconds, and milliseconds for the last, until a server that says nothing counts as away. What the URL says wins."""
+
 IN_CHUNK = 500
 """Members of one IN list: SQLite takes 32,766 variables at most, and its plans get slower long before."""
 
 
 def open_engine(url: str) -> Engine:
     """An engine with our settings. SQLite: write-ahead log, and each commit is synced to disk."""
-    engine = create_engine(url, future=True)
-    if engine.dialect.name == "sqlite":
-        database = make_url(url).database
-        if database and database != ":memory:":
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    place = make_url(url)
+    return _open_sqlite(place) if place.get_backend_name() == "sqlite" else _open_postgresql(place)
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -70,8 +80,38 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another wrote in between; one that
     # says beforehand that it writes waits its turn.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _written_by(connection) else "BEGIN")
+
+
+def _open_postgresql(url: URL) -> Engine:
+    options = {name: value for name, value in POSTGRESQL.items() if name not in url.query}
+    engine = create_engine(url, isolation_level="REPEATABLE READ", connect_args=options)
+    event.listen(engine, "checkout", _refuse_closed)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    # Bytes that wait on an idle connection are the goodbye of a server that went away since. Seeing them takes
+    # microseconds; asking the server, as `pool_pre_ping` does, a round trip.
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # One lock per store, held until the transaction ends. What a statement sees must be as new as the lock, where
+    # REPEATABLE READ would show what was there when the wait for it began.
+    if store := _written_by(connection):
+        turn = f"SELECT pg_advisory_xact_lock(hashtext('xunji {store}'))"
+        connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {turn}")
+
+
+def _written_by(connection: Connection) -> str | None:
+    """The name of the store that this transaction writes, None where it only reads."""
+    store: str | None = connection.get_execution_options().get("writes")
+    return store
 
 
 @contextmanager
@@ -90,7 +130,7 @@ def writing(engine: Engine, store: str = "records") -> Iterator[Connection]:
     try:
         with (
             _turn_to_write(engine),
-            engine.connect().execution_options(writes=True) as connection,
+            engine.connect().execution_options(writes=store) as connection,
             connection.begin(),
         ):
             yield connection
@@ -105,13 +145,15 @@ def _turn_to_write(engine: Engine) -> AbstractContextManager[Any]:
 
 
 def insert_ignoring(connection: Connection, table: Table) -> Insert:
-    """An insert that leaves a row alone whose key is already there."""
+    """An insert that leaves a row alone whose key is already there; the result's `rowcount` tells what was new."""
     return _ignoring(connection.dialect.name, table)
 
 
 @lru_cache
 def _ignoring(dialect: str, table: Table) -> Insert:
-    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table).on_conflict_do_nothing()
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table).on_conflict_do_nothing()
+    # SQLAlchemy says -1 of an insert's rows where it is not asked to keep their number.
+    return insert.execution_options(preserve_rowcount=True)
 
 
 def run_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
