@@ -1,5 +1,5 @@
 PY := .venv/bin/python
-.PHONY: setup run test check bench lock
+.PHONY: setup run test test-real check bench lock
 
 setup: .venv/.ready
 
@@ -14,7 +14,11 @@ run: setup
 	.venv/bin/cdp serve --demo
 
 test: setup
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q --ignore=tests/servers
+
+# On a real PostgreSQL and Neo4j, which take a Maven client, Java 17 or later and PostgreSQL's programs.
+test-real: setup
+	$(PY) -m pytest -q tests/servers
 
 check: setup
 	.venv/bin/ruff check .
