@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from neo4j import GraphDatabase
 
-from tests.real.servers import Postgres
+from tests.real.servers import Neo4j, Postgres
 from tests.servers.databases import Databases
 
 
@@ -34,3 +35,18 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def databases(postgres: Postgres) -> Databases:
     return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def neo4j() -> Iterator[Neo4j]:
+    with reachable_folder() as folder, Neo4j(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_neo4j(neo4j: Neo4j) -> Neo4j:
+    """Without nodes; constraints and indexes stay, because making them takes longer than most tests."""
+    with GraphDatabase.driver(neo4j.url) as driver, driver.session() as session:
+        # In parts, for a transaction of everything would not fit into the server's memory.
+        session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS").consume()
+    return neo4j
