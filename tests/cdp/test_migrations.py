@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, inspect, text
 
 import api.kept
 import api.keys
 import cdp.audit
 import cdp.worker
-from cdp.migrations import migrate
+from cdp.migrations import migrate, version_table
 from cdp.records import metadata as records
-from cdp.records import open_engine, reading
+from cdp.records import open_engine, reading, writing
 from identity.graph_sql import metadata as graph
 
 DECLARING = (api.keys, api.kept, cdp.audit, cdp.worker)
@@ -30,7 +30,21 @@ def test_migrating_an_empty_store_twice_gives_the_declared_tables(
     migrate(engine, store)
     migrate(engine, store)
     with reading(engine) as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), declared)
+        context = MigrationContext.configure(connection, opts={"version_table": version_table(store)})
+        differences = compare_metadata(context, declared)
     engine.dispose()
     assert differences == []
     assert declared.tables
+
+
+def test_a_store_whose_revision_was_noted_under_the_old_name_is_not_made_again(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/graph.db")
+    migrate(engine, "graph")
+    with writing(engine) as connection:
+        connection.execute(text("ALTER TABLE graph_revision RENAME TO alembic_version"))
+    migrate(engine, "graph")
+    with reading(engine) as connection:
+        tables = inspect(connection).get_table_names()
+    engine.dispose()
+    assert "graph_revision" in tables
+    assert "alembic_version" not in tables

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, MetaData, select, text
+from sqlalchemy import Engine, MetaData, inspect, select, text
 
 import api.kept
 import api.keys
@@ -17,7 +17,7 @@ import cdp.worker
 from cdp.accounting import counter_rows
 from cdp.errors import Conflict
 from cdp.hot import HotQuery, hot_reading
-from cdp.migrations import migrate
+from cdp.migrations import migrate, version_table
 from cdp.model import SourceKind
 from cdp.records import add_to_counters, insert_ignoring, metadata, open_engine, reading, writing
 from collectors.sources import SourceBook
@@ -67,9 +67,21 @@ def test_migrating_an_empty_store_gives_the_declared_tables(
 ) -> None:
     engine = open_engine(databases.new(store))
     with reading(engine) as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), declared)
+        context = MigrationContext.configure(connection, opts={"version_table": version_table(store)})
+        differences = compare_metadata(context, declared)
     engine.dispose()
     assert differences == []
+
+
+def test_both_stores_may_lie_in_one_database(databases: Databases) -> None:
+    engine = open_engine(databases.empty())
+    for store in ("records", "graph") * 2:
+        migrate(engine, store)
+    with reading(engine) as connection:
+        tables = set(inspect(connection).get_table_names())
+    engine.dispose()
+    revisions = {version_table(store) for store in ("records", "graph")}
+    assert tables == {*metadata.tables, *graph_sql.metadata.tables} | revisions
 
 
 def test_of_several_that_start_at_once_one_migrates_and_the_others_wait(databases: Databases) -> None:
