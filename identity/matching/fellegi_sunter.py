@@ -10,7 +10,7 @@ Fellegi and Sunter, A Theory for Record Linkage, JASA 1969; Winkler on EM and on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from identity.matching.columns import ColumnType
 from identity.matching.compare import EQUAL, MISSING, Levels, level_names
-from identity.matching.dependence import Patterns, dependence_tree
+from identity.matching.dependence import Drawn, Parents, Patterns, find_parents, known_parents, state_of
 
 Table = NDArray[np.float64]
-"""Probabilities of levels, one row per level of the parent; 1 in the column of `missing`, which tells nothing."""
+"""Probabilities of levels, one row per state of the parents; 1 in the column of `missing`, which tells nothing."""
 
 Weights = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ EQUAL_ASSUMED = 0.7
 """Share of equal values in these pairs, and at the start of EM."""
 
 PARENT_STRENGTH = 20.0
-"""Pairs with the distribution that holds without a parent, added to each row of a table with a parent."""
+"""Pairs with the distribution that holds without a parent, added to each row of a table with parents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +58,31 @@ class Counted:
 class Learnt:
     m: Sequence[Table]
     u: Sequence[Table]
-    parents: Sequence[int | None]
+    parents: Sequence[Parents]
     prior: float
 
 
 def learn(
     kinds: Sequence[ColumnType], candidates: Sequence[Levels], random: Sequence[Levels], *, records: int, possible: int
 ) -> Learnt:
-    """m, u, the tree of dependences and the prior. `possible` pairs could be made of so many `records`."""
+    """m, u, the parents of each column and the prior. `possible` pairs could be made of so many `records`."""
     sizes = [len(level_names(kind)) for kind in kinds]
-    proposed, drawn = count_patterns(candidates, sizes), count_patterns(random, sizes)
-    alone: list[int | None] = [None] * len(sizes)
-    start = Learnt(
-        m=[_shares(_assumed(size))[np.newaxis] for size in sizes],
-        u=_tables(drawn.patterns, drawn.counts, [_even(size) for size in sizes], alone, 1.0),
-        parents=alone,
-        prior=min(START_MATCHES * records / possible, 0.5),
-    )
-    independent = _maximise(start, sizes, proposed, drawn, possible)
-    different = drawn.counts * (1 - _matches(independent, drawn.patterns))
-    parents = dependence_tree(drawn.patterns, different, sizes)
-    if not any(parent is not None for parent in parents):
-        return independent
-    return _maximise(
-        _estimate(independent, parents, sizes, proposed, drawn, possible), sizes, proposed, drawn, possible
-    )
+    pairs = Pairs(count_patterns(candidates, sizes), count_patterns(random, sizes), sizes, possible)
+    expected = min(START_MATCHES * records / possible, 0.5)
+    known = known_parents(kinds)
+    first = _maximise(_start(known, pairs, expected), pairs)
+    parents = find_parents(_drawn(first, pairs), known)
+    return _maximise(_start(parents, pairs, expected), pairs) if parents != known else first
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What is learnt from: candidates, random pairs, the number of levels per column, and of possible pairs."""
+
+    proposed: Counted
+    drawn: Counted
+    sizes: Sequence[int]
+    possible: int
 
 
 def count_patterns(levels: Sequence[Levels], sizes: Sequence[int]) -> Counted:
@@ -106,51 +106,82 @@ def _places(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return pd.factorize(codes)[0].astype(np.int64)
 
 
-def _maximise(start: Learnt, sizes: Sequence[int], proposed: Counted, drawn: Counted, possible: int) -> Learnt:
+def _start(parents: Sequence[Parents], pairs: Pairs, prior: float) -> Learnt:
+    """Where EM starts: typical m, and u as if no random pair were of one person, so that matches are few at first."""
+    assumed = [_shares(_assumed(size)) for size in pairs.sizes]
+    rows = [int(np.prod([pairs.sizes[parent] for parent in each])) for each in parents]
+    return Learnt(
+        m=[np.tile(shares, (count, 1)) for shares, count in zip(assumed, rows, strict=True)],
+        u=_tables(pairs.drawn, pairs.drawn.counts, parents, pairs.sizes, _even),
+        parents=parents,
+        prior=prior,
+    )
+
+
+def _maximise(start: Learnt, pairs: Pairs) -> Learnt:
     now = start
     for _ in range(MOST_TURNS):
-        before, now = now, _estimate(now, now.parents, sizes, proposed, drawn, possible)
+        before, now = now, _turn(now, pairs)
         if abs(now.prior / before.prior - 1) < CONVERGED:
             break
     return now
 
 
-def _estimate(
-    now: Learnt, parents: Sequence[int | None], sizes: Sequence[int], proposed: Counted, drawn: Counted, possible: int
-) -> Learnt:
-    """One turn: how likely each pattern is of one person, and the tables that follow, with these `parents`."""
-    same = proposed.counts * _matches(now, proposed.patterns)
-    different = drawn.counts * (1 - _matches(now, drawn.patterns))
+def _turn(now: Learnt, pairs: Pairs) -> Learnt:
+    """How likely each pattern is of one person, and the tables that follow."""
+    same = pairs.proposed.counts * _matches(now, pairs.proposed.patterns, pairs.sizes)
+    different = pairs.drawn.counts * (1 - _matches(now, pairs.drawn.patterns, pairs.sizes))
     return Learnt(
-        m=_tables(proposed.patterns, same, [_assumed(size) for size in sizes], parents, MATCHES_ASSUMED),
-        u=_tables(drawn.patterns, different, [_even(size) for size in sizes], parents, 1.0),
-        parents=parents,
-        prior=min(max(float(same.sum()), 1.0) / possible, 0.5),
+        m=_tables(pairs.proposed, same, now.parents, pairs.sizes, _assumed, MATCHES_ASSUMED),
+        u=_tables(pairs.drawn, different, now.parents, pairs.sizes, _even),
+        parents=now.parents,
+        prior=min(max(float(same.sum()), 1.0) / pairs.possible, 0.5),
     )
 
 
-def _matches(model: Learnt, patterns: Patterns) -> Weights:
-    odds = np.full(len(patterns), np.log(model.prior) - np.log1p(-model.prior))
-    for number, (m, u, parent) in enumerate(zip(model.m, model.u, model.parents, strict=True)):
-        state = patterns[:, parent] if parent is not None else 0
-        odds += (np.log(m) - np.log(u))[state, patterns[:, number]]
+def _matches(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> Weights:
+    odds = _prior_odds(model) + _column_weights(model, patterns, sizes).sum(1)
     return np.asarray(np.exp(-np.logaddexp(0.0, -odds)), np.float64)
 
 
+def _prior_odds(model: Learnt) -> float:
+    return float(np.log(model.prior) - np.log1p(-model.prior))
+
+
+def _column_weights(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> Weights:
+    """log(m/u) per pattern and column."""
+    levels = list(patterns.T)
+    columns = zip(levels, model.m, model.u, model.parents, strict=True)
+    return np.stack(
+        [(np.log(m) - np.log(u))[state_of(levels, parents, sizes), own] for own, m, u, parents in columns], 1
+    )
+
+
+def _drawn(model: Learnt, pairs: Pairs) -> Drawn:
+    weights = _column_weights(model, pairs.drawn.patterns, pairs.sizes)
+    return Drawn(pairs.drawn.patterns, pairs.drawn.counts, pairs.sizes, weights, _prior_odds(model))
+
+
 def _tables(
-    patterns: Patterns, weights: Weights, priors: Sequence[Weights], parents: Sequence[int | None], strength: float
+    counted: Counted,
+    weights: Weights,
+    parents: Sequence[Parents],
+    sizes: Sequence[int],
+    usual: Callable[[int], Weights],
+    strength: float = 1.0,
 ) -> list[Table]:
-    """Shares of levels by weight, with `strength` pairs of the prior distribution added."""
+    """Shares of levels by weight, with `strength` pairs of the `usual` distribution added."""
+    levels = list(counted.patterns.T)
     tables = []
-    for number, (prior, parent) in enumerate(zip(priors, parents, strict=True)):
-        size = len(prior)
-        alone = _shares(np.bincount(patterns[:, number], weights, size) + strength * prior)
-        if parent is None:
-            tables.append(alone[np.newaxis])
-            continue
-        rows = len(priors[parent])
-        counts = np.bincount(patterns[:, parent] * size + patterns[:, number], weights, rows * size)
-        tables.append(np.stack([_shares(row + PARENT_STRENGTH * alone) for row in counts.reshape(rows, size)]))
+    for own, size, chain in zip(levels, sizes, parents, strict=True):
+        table = _shares(np.bincount(own, weights, size) + strength * usual(size))[np.newaxis]
+        # Each further parent splits the rows of the table before, which a row of few pairs falls back on.
+        for depth in range(1, len(chain) + 1):
+            rows = len(table) * sizes[chain[depth - 1]]
+            counts = np.bincount(state_of(levels, chain[:depth], sizes) * size + own, weights, rows * size)
+            back = np.repeat(table, sizes[chain[depth - 1]], axis=0)
+            table = np.stack([_shares(row) for row in counts.reshape(rows, size) + PARENT_STRENGTH * back])
+        tables.append(table)
     return tables
 
 

@@ -69,13 +69,13 @@ def _model(records: Records, learnt: Learnt, persons: Weights) -> Model:
             ColumnModel(
                 name=name,
                 kind=column.kind,
-                parent=parent,
+                parents=parents,
                 m=tuple(map(tuple, m.tolist())),
                 u=tuple(map(tuple, u.tolist())),
                 values=_frequencies(column, persons),
                 surnames=_surnames(column, persons) if column.kind is ColumnType.NAME_ZH else None,
             )
-            for (name, column), parent, m, u in parts
+            for (name, column), parents, m, u in parts
         ),
         prior=learnt.prior,
     )

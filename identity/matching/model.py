@@ -42,14 +42,14 @@ class Frequencies:
 
 @dataclass(frozen=True, slots=True)
 class ColumnModel:
-    """One column: `m[parent level][level]` and `u` likewise, one row where `parent` is None.
+    """One column: `m[state of its parents][level]` and `u` likewise, one row where there are none.
 
     `surnames` are those of Chinese names, and None for other types.
     """
 
     name: str
     kind: ColumnType
-    parent: int | None
+    parents: tuple[int, ...]
     m: tuple[tuple[float, ...], ...]
     u: tuple[tuple[float, ...], ...]
     values: Frequencies
@@ -89,4 +89,5 @@ def _column(table: dict[str, Any]) -> ColumnModel:
     rows = {key: tuple(tuple(map(float, row)) for row in table[key]) for key in ("m", "u")}
     surnames = table["surnames"] and Frequencies(**table["surnames"])
     frequencies = {"values": Frequencies(**table["values"]), "surnames": surnames}
-    return ColumnModel(**{**table, **rows, **frequencies, "kind": ColumnType(table["kind"])})
+    plain = {"kind": ColumnType(table["kind"]), "parents": tuple(map(int, table["parents"]))}
+    return ColumnModel(**{**table, **rows, **frequencies, **plain})

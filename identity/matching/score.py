@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from identity.matching.columns import ColumnType
 from identity.matching.compare import EQUAL, Levels, level_names
+from identity.matching.dependence import state_of
 from identity.matching.model import ColumnModel, Frequencies, Model
 from identity.matching.normalise import surname_zh
 from identity.matching.records import Codes, Column, Records
@@ -20,11 +21,12 @@ PHONE_SLIP = level_names(ColumnType.PHONE).index("slip")
 
 def score_pairs(model: Model, records: Records, left: Codes, right: Codes, levels: Sequence[Levels]) -> Scores:
     """Log-odds of pairs whose `levels` stand in the order of the model's columns."""
-    weights = [
-        table_weights(column, levels, number)
-        + _rarity(column, records.columns[column.name], left, right, levels, number)
-        for number, column in enumerate(model.columns)
-    ]
+    sizes = [len(level_names(column.kind)) for column in model.columns]
+    weights = []
+    for column, own in zip(model.columns, levels, strict=True):
+        state = state_of(levels, column.parents, sizes)
+        rarity = _rarity(column, records.columns[column.name], left, right, own, state)
+        weights.append(level_weights(column)[state, own] + rarity)
     evidence = np.sum(weights, axis=0)
     for column, own, weight in zip(model.columns, levels, weights, strict=True):
         if column.kind is ColumnType.PHONE:
@@ -39,33 +41,27 @@ def probability(scores: Scores) -> Scores:
     return np.asarray(np.exp(-np.logaddexp(0.0, -scores)), np.float64)
 
 
-def table_weights(column: ColumnModel, levels: Sequence[Levels], number: int) -> Scores:
-    """log(m/u) of the level of each pair, given the level of the parent; 0 where a value is missing."""
-    table = np.log(np.array(column.m)) - np.log(np.array(column.u))
-    weights: Scores = table[_state(column, levels), levels[number]]
-    return weights
-
-
-def _state(column: ColumnModel, levels: Sequence[Levels]) -> Levels:
-    return np.zeros_like(levels[0]) if column.parent is None else levels[column.parent]
+def level_weights(column: ColumnModel) -> Scores:
+    """log(m/u) per state of the parents and level; 0 where a value is missing."""
+    return np.asarray(np.log(np.array(column.m)) - np.log(np.array(column.u)), np.float64)
 
 
 def _rarity(
-    column: ColumnModel, held: Column, left: Codes, right: Codes, levels: Sequence[Levels], number: int
+    column: ColumnModel, held: Column, left: Codes, right: Codes, own: Levels, state: NDArray[np.int64]
 ) -> Scores:
     """What the value itself adds: a rare one that is equal, or a rare Chinese surname under names that differ."""
-    own, added = levels[number], np.zeros(len(left))
+    added = np.zeros(len(left))
     equal = np.flatnonzero(own == EQUAL)
     if len(equal):
         rarity = column.values.rarity(held.values.tolist())
-        added[equal] = rarity[held.codes[left[equal]]] * _left_to_tell(column)[_state(column, levels)[equal]]
+        added[equal] = rarity[held.codes[left[equal]]] * _left_to_tell(column)[state[equal]]
     if column.surnames is not None and len(held.values):
         added += _surname_rarity(column.surnames, held, left, right, own)
     return added
 
 
 def _left_to_tell(column: ColumnModel) -> Scores:
-    """Per level of the parent, the part of a value's rarity that the agreement of the parent has not told already."""
+    """Per state of the parents, the part of a value's rarity that their agreement has not told already."""
     if column.values.collision >= 1:
         return np.zeros(len(column.u))
     told = np.log(np.array(column.u)[:, EQUAL]) / np.log(column.values.collision)
