@@ -21,8 +21,8 @@ from cdp.moments import rfc3339
 from cdp.scrub import scrub_text
 from cdp.vault import Vault
 from cdp.wiring import System
-from identity.graph import Whole
 from identity.normalise import normalise
+from identity.person import Person
 from identity.recent import Recent
 from profiles.profile import Profile
 from profiles.store import SetSummary
@@ -64,8 +64,8 @@ class People:
         who = self._system.identity.whole_of(identifier)
         if who is None:
             return None
-        self._found.put(identifier, (version, who.person))
-        return self._read(caller, who.person, who, version)
+        self._found.put(identifier, (version, who.id))
+        return self._read(caller, who.id, who, version)
 
     def remembered(self, caller: ApiKey, person: str) -> bytes | None:
         """The answer of `read`, where nothing needs to be asked for it. Never blocks."""
@@ -79,7 +79,7 @@ class People:
         version = self._system.identity.version
         return self._read(caller, person, self.who(person), version)
 
-    def _read(self, caller: ApiKey, asked: str, who: Whole, version: int) -> bytes:
+    def _read(self, caller: ApiKey, asked: str, who: Person, version: int) -> bytes:
         sets = tuple(who.sets)
         profile = self._system.profiles.get(sets)
         body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))
@@ -103,7 +103,7 @@ class People:
         )
         return msgspec.json.encode(self._shown(caller, who._replace(values=known), profile, seen))
 
-    def who(self, person: str) -> Whole:
+    def who(self, person: str) -> Person:
         """Raises NotFound for an id that never was a person's."""
         who = self._system.identity.whole(PersonId(person))
         if who is None:
@@ -121,7 +121,7 @@ class People:
         """Raises NotFound for an id that never was a person's."""
         return self._system.identity.sets_of(self.current(person))
 
-    def _shown(self, caller: ApiKey, who: Whole, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
+    def _shown(self, caller: ApiKey, who: Person, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
         reveal = caller.may(Permission.SEE_CLEAR)
         tokens = tokens_of(each.identifier for each in who.values)
         traits = {
@@ -133,7 +133,7 @@ class People:
             for name, trait in profile.traits.items()
         }
         in_traits = tokens_in(traits)
-        shown = self._showing.values(caller, tokens | in_traits, subject=who.person)
+        shown = self._showing.values(caller, tokens | in_traits, subject=who.id)
         times = _times(who, seen)
         identifiers = [
             shapes.PersonIdentifier(
@@ -145,7 +145,7 @@ class People:
             for each in who.values
         ]
         return shapes.Person(
-            id=who.person,
+            id=who.id,
             identifiers=sorted(identifiers, key=lambda each: (each.kind, each.first_seen or "", each.value)),
             traits=msgspec.convert(filled(traits, shown) if in_traits else traits, dict[str, shapes.Trait]),
             first_seen=_time(profile.first_seen),
@@ -171,7 +171,7 @@ def stored_identifier(vault: Vault, kind: str, value: str, *, region: str) -> Id
     return Identifier(kind, scrub_text(normal, tokenise))
 
 
-def _times(who: Whole, seen: Iterable[SetSummary]) -> dict[Identifier, tuple[Millis, Millis]]:
+def _times(who: Person, seen: Iterable[SetSummary]) -> dict[Identifier, tuple[Millis, Millis]]:
     """First and last time of each identifier: of the events that carried it, else of the evidence, such as a form."""
     times: dict[Identifier, tuple[Millis, Millis]] = {}
     for one in seen:

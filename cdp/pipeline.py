@@ -30,7 +30,8 @@ from collectors.dialect import Dialect
 from collectors.sources import LiveSources
 from identity.engine import IdentityEngine
 from identity.kinds import Policy
-from identity.observation import DAY_MS, assertion, strength_of
+from identity.observation import assertion, strength_of
+from identity.ownership import DAY_MS
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader
 from profiles.store import EventStore, StoredEvent

@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, Update, bindparam, delete, insert, or_, update
 
 from cdp.records import chunks, run_rows
-from identity.graph import Commit, PairKey, StoredTurn, Value
+from identity.graph import NOTHING_SEEN, Commit, PairKey, StoredObservation, StoredTurn, Value
 from identity.graph_tables import (
-    identifier_set,
     membership,
+    meta,
     observation,
     refusal,
     seen_together,
@@ -25,7 +25,21 @@ from identity.observation import Proof
 PAIR_SHIFT = 31
 """Bits for the second number of a pair's key: room for two thousand million values."""
 
-_CONCLUSIONS = ("state", "reason", "component", "person", "contested", "partners", "first_seen", "last_seen")
+POLICY = "policy"
+"""Names the row of `meta` that names the rules of the conclusions."""
+
+_CONCLUSIONS = (
+    "state",
+    "reason",
+    "component",
+    "person",
+    "contested",
+    "parted",
+    "ledger",
+    "epochs",
+    "first_seen",
+    "last_seen",
+)
 
 
 def _update(table: Table, key: str, columns: Sequence[str], *conditions: ColumnElement[bool]) -> Update:
@@ -34,23 +48,25 @@ def _update(table: Table, key: str, columns: Sequence[str], *conditions: ColumnE
     return update(table).where(table.c[key] == bindparam(f"its_{key}"), *conditions).values(values)
 
 
+_IDENTITY = ("pid", "kind", "value", "owner")
 _SET_VALUE = _update(value, "number", _CONCLUSIONS)
+_FORGET_VALUE = _update(value, "number", _IDENTITY + _CONCLUSIONS)
 _SET_PAIR = _update(seen_together, "key", Proof._fields)
-_SET_OWNER = _update(identifier_set, "id", ("owner", "seq"))
+_RETRACT = _update(observation, "id", ("retracted",))
 _END_MEMBERSHIP = _update(membership, "value", ("to_seq",), membership.c.to_seq.is_(None))
-_ADD = {
-    table: insert(table)
-    for table in (value, observation, seen_together, identifier_set, set_member, membership, refusal, turn)
-}
+_ADD = {table: insert(table) for table in (value, observation, seen_together, set_member, membership, refusal, turn)}
 
 
 def write(db: Connection, commit: Commit) -> None:
     """All of a commit but its version."""
     _write_values(db, commit)
     _write_evidence(db, commit)
-    _write_sets(db, commit)
+    _write_pairs(db, commit)
     _write_memberships(db, commit)
     _write_reasons(db, commit)
+    if commit.policy is not None:
+        db.execute(delete(meta).where(meta.c.name == POLICY))
+        db.execute(insert(meta), {"name": POLICY, "value": commit.policy})
 
 
 def pair_key(pair: PairKey) -> int:
@@ -59,9 +75,13 @@ def pair_key(pair: PairKey) -> int:
 
 def _write_values(db: Connection, commit: Commit) -> None:
     run_rows(db, _ADD[value], [_value_row(each) for each in commit.born])
-    changed = ((each.number, _value_row(each)) for each in commit.changed)
-    rows = [{"its_number": number, **{f"new_{name}": row[name] for name in _CONCLUSIONS}} for number, row in changed]
-    run_rows(db, _SET_VALUE, rows)
+    run_rows(db, _SET_VALUE, [_renewed(each, _CONCLUSIONS) for each in commit.changed])
+    run_rows(db, _FORGET_VALUE, [_renewed(each, _IDENTITY + _CONCLUSIONS) for each in commit.forgotten])
+
+
+def _renewed(each: Value, columns: Sequence[str]) -> dict[str, Any]:
+    row = _value_row(each)
+    return {"its_number": each.number, **{f"new_{name}": row[name] for name in columns}}
 
 
 def _value_row(each: Value) -> dict[str, Any]:
@@ -70,20 +90,40 @@ def _value_row(each: Value) -> dict[str, Any]:
         "pid": each.pid,
         "kind": each.identifier.kind,
         "value": each.identifier.value,
+        "base": each.base,
+        "owner": each.owner,
         "state": each.state.value,
         "reason": each.reason,
         "component": each.component,
         "person": each.person,
         "contested": each.contested,
-        "partners": msgspec.json.encode(each.partners).decode(),
+        "parted": each.parted,
+        "ledger": encode(each.ledger) if each.ledger != NOTHING_SEEN else "",
+        "epochs": encode(each.epochs) if each.epochs else "",
         "first_seen": each.first_seen,
         "last_seen": each.last_seen,
     }
 
 
+def encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _write_evidence(db: Connection, commit: Commit) -> None:
-    columns = ("id", "set_id", "strength", "occurred_at", "source", "refused")
-    run_rows(db, _ADD[observation], [dict(zip(columns, each, strict=True)) for each in commit.observations])
+    run_rows(db, _ADD[observation], [_observation_row(each) for each in commit.observations])
+    gone = [{"its_id": each, "new_retracted": note} for each, note in commit.retracted.items()]
+    run_rows(db, _RETRACT, gone)
+    members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
+    run_rows(db, _ADD[set_member], members)
+
+
+def _observation_row(each: StoredObservation) -> dict[str, Any]:
+    row = each._asdict()
+    row["set_id"] = row.pop("set")
+    return row
+
+
+def _write_pairs(db: Connection, commit: Commit) -> None:
     added = commit.new_pairs.items()
     run_rows(
         db,
@@ -92,16 +132,8 @@ def _write_evidence(db: Connection, commit: Commit) -> None:
     )
     changed = ((pair_key(key), proof._asdict()) for key, proof in commit.changed_pairs.items())
     run_rows(db, _SET_PAIR, [{"its_key": key, **{f"new_{name}": row[name] for name in row}} for key, row in changed])
-
-
-def _write_sets(db: Connection, commit: Commit) -> None:
-    run_rows(
-        db, _ADD[identifier_set], [{"id": each.id, "owner": each.owner, "seq": commit.seq} for each in commit.new_sets]
-    )
-    members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
-    run_rows(db, _ADD[set_member], members)
-    owners = commit.owners.items()
-    run_rows(db, _SET_OWNER, [{"its_id": each, "new_owner": owner, "new_seq": commit.seq} for each, owner in owners])
+    for some in chunks(sorted(map(pair_key, commit.dropped_pairs))):
+        db.execute(delete(seen_together).where(seen_together.c.key.in_(some)))
 
 
 def _write_memberships(db: Connection, commit: Commit) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Engine,
     Row,
     Select,
+    and_,
     bindparam,
     func,
     insert,
+    literal_column,
     or_,
     select,
 )
@@ -26,11 +29,23 @@ from cdp.hot import HotQuery, OneOf, hot_reading
 from cdp.model import Identifier, Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from identity.changes import ChangeKind, Turn
-from identity.graph import Commit, Head, Neighbourhood, PairKey, SeenValue, StoredTurn, Value, Whole
-from identity.graph_commit_sql import pair_key, write
+from identity.graph import (
+    NOTHING_SEEN,
+    Commit,
+    Head,
+    Neighbourhood,
+    PairKey,
+    SeenValue,
+    SetMember,
+    StoredRefusal,
+    StoredTurn,
+    Value,
+    Whole,
+)
+from identity.graph_commit_sql import POLICY, pair_key, write
 from identity.graph_tables import (
-    identifier_set,
     membership,
+    meta,
     metadata,
     observation,
     refusal,
@@ -40,13 +55,16 @@ from identity.graph_tables import (
     value,
     version,
 )
-from identity.observation import ObservationId, Proof
-from identity.resolve import Refusal, State
+from identity.observation import Node, Observation, ObservationId, Proof
+from identity.ownership import Epoch
+from identity.resolve import Ledger, Refusal, State
 
 __all__ = ["SqlGraph", "metadata"]
 
 STORE = "graph"
-_PARTNERS = msgspec.json.Decoder(dict[str, int])
+SCAN_ROWS = 10_000
+_LEDGER = msgspec.json.Decoder(Ledger)
+_EPOCHS = msgspec.json.Decoder(tuple[Epoch, ...])
 
 
 class SqlGraph:
@@ -66,11 +84,22 @@ class SqlGraph:
     def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
         return {ObservationId(each) for (each,) in self._found(_KNOWN, observations)}
 
+    def observations(self, ids: Collection[ObservationId]) -> list[tuple[Observation, str]]:
+        return self._told(list(self._rows(select(observation), observation.c.id, ids)))
+
+    def mentioning(self, bases: Collection[int]) -> list[Observation]:
+        found = {row[0]: row for row in self._found(_MENTIONING, bases)}
+        return self._built(list(found.values()))
+
     def values(self, pids: Collection[PersonId]) -> list[Value]:
         return [_value(*row) for row in self._found(_VALUES, pids)]
 
     def pairs(self, keys: Collection[PairKey]) -> dict[PairKey, Proof]:
         found = self._found(_PAIRS_BY_KEY, [pair_key(key) for key in keys])
+        return {(a, b): Proof(*proof) for a, b, *proof in found}
+
+    def pairs_at(self, numbers: Collection[int]) -> dict[PairKey, Proof]:
+        found = [*self._found(_PAIRS_FROM, numbers), *self._found(_PAIRS_TO, numbers)]
         return {(a, b): Proof(*proof) for a, b, *proof in found}
 
     def neighbourhood(self, components: Collection[int], *, pairs: bool) -> Neighbourhood:
@@ -89,28 +118,33 @@ class SqlGraph:
 
     # Sets
 
-    def members(self, sets: Collection[SetId]) -> dict[SetId, tuple[Identifier, ...]]:
-        found: defaultdict[SetId, list[Identifier]] = defaultdict(list)
-        for each, kind, its_value in self._found(_MEMBERS, sets):
-            found[each].append(Identifier(kind, its_value))
-        return {each: tuple(sorted(members)) for each, members in found.items()}
+    def members(self, sets: Collection[SetId]) -> dict[SetId, list[SetMember]]:
+        return _by_set(self._found(_MEMBERS, sets))
 
-    def persons(self, sets: Collection[SetId]) -> dict[SetId, PersonId | None]:
-        return dict(self._found(_PERSONS, sets))
-
-    def owned(self, owners: Collection[int]) -> dict[SetId, int]:
-        return dict(self._found(_OWNED, owners))
+    def holding(self, bases: Collection[int]) -> set[SetId]:
+        return {SetId(each) for (each,) in self._found(_HOLDING, bases)}
 
     def moved_since(self, seq: int) -> set[SetId]:
-        moved = select(identifier_set.c.id).join(membership, membership.c.value == identifier_set.c.owner)
+        moved = (
+            select(set_member.c.set_id)
+            .join(value, value.c.base == set_member.c.value)
+            .join(membership, membership.c.value == value.c.number)
+            .where(or_(membership.c.from_seq > seq, membership.c.to_seq > seq))
+        )
         with reading(self._engine, STORE) as db:
-            own = db.execute(select(identifier_set.c.id).where(identifier_set.c.seq > seq)).scalars()
-            return {SetId(each) for each in (*own, *db.execute(moved.where(membership.c.from_seq > seq)).scalars())}
+            return {SetId(each) for each in db.execute(moved).scalars()}
 
     # Persons
 
     def value(self, pid: PersonId) -> tuple[Value, PersonId | None] | None:
-        wanted = select(value, _person.c.pid.label("person_pid")).outerjoin(_person, _person.c.number == value.c.person)
+        # A past epoch has no person; whose it was is now its identifier's first owner's.
+        its_person = func.coalesce(value.c.person, _base.c.person)
+        wanted = (
+            select(value, _person.c.pid.label("person_pid"))
+            .select_from(value)
+            .join(_base, _base.c.number == value.c.base)
+            .outerjoin(_person, _person.c.number == its_person)
+        )
         with reading(self._engine, STORE) as db:
             row = db.execute(wanted.where(value.c.pid == pid)).one_or_none()
         return None if row is None else (_value(*row[:-1]), row.person_pid)
@@ -122,36 +156,29 @@ class SqlGraph:
                 return None
             [(number, person)] = owner
             values = _OWNED_VALUES.rows(reader, person=number)
-            members = _OWNED_SETS.rows(reader, person=number)
-        sets: dict[SetId, list[Identifier]] = {}
-        for each, kind, its_value in members:
-            sets.setdefault(SetId(each), []).append(Identifier(kind, its_value))
-        return Whole(
-            PersonId(person),
-            [SeenValue(Identifier(kind, its_value), first, last) for kind, its_value, first, last in values],
-            {each: tuple(sorted(identifiers)) for each, identifiers in sets.items()},
-        )
+            sets = _OWNED_SETS.rows(reader, person=number)
+            members = _MEMBERS.rows(reader, keys=reader.many([each for (each,) in sets]))
+        seen = [
+            SeenValue(Identifier(kind, its_value), owner, first, last, _epochs(epochs))
+            for kind, its_value, owner, first, last, epochs in values
+        ]
+        return Whole(PersonId(person), seen, _by_set(members))
 
     def identifiers(self, person: int) -> list[Value]:
         with reading(self._engine, STORE) as db:
             rows = db.execute(select(value).where(value.c.person == person).order_by(value.c.number))
             return [_value(*row) for row in rows]
 
-    def links(self, person: int) -> list[tuple[Identifier, Identifier, Proof]]:
+    def links(self, person: int) -> list[tuple[Node, Node, Proof]]:
         a, b = value.alias("va"), value.alias("vb")
         wanted = (
-            _PAIRS.add_columns(a.c.kind.label("a_kind"), a.c.value.label("a_value"))
-            .add_columns(b.c.kind.label("b_kind"), b.c.value.label("b_value"))
+            _PAIRS.add_columns(a.c.kind, a.c.value, a.c.owner, b.c.kind, b.c.value, b.c.owner)
             .join(a, (a.c.number == seen_together.c.a) & (a.c.person == person))
             .join(b, (b.c.number == seen_together.c.b) & (b.c.person == person))
+            .where(seen_together.c.strength > 0)
         )
         with reading(self._engine, STORE) as db:
-            return [_link(row) for row in db.execute(wanted)]
-
-    def sets(self, person: int) -> list[SetId]:
-        owned = select(identifier_set.c.id).join(value, value.c.number == identifier_set.c.owner)
-        with reading(self._engine, STORE) as db:
-            return [SetId(each) for each in db.execute(owned.where(value.c.person == person)).scalars()]
+            return [(*_ends(row[7:]), Proof(*row[2:7])) for row in map(tuple, db.execute(wanted))]
 
     def history(self, values: Collection[int]) -> list[tuple[int, Millis, StoredTurn]]:
         wanted = select(turn, version.c.at).join(version, version.c.seq == turn.c.seq)
@@ -161,35 +188,84 @@ class SqlGraph:
         ]
         keys = sorted({(row.seq, row.n) for row in rows})
         whole = [row for row in self._rows(wanted, turn.c.seq, {seq for seq, _ in keys}) if (row.seq, row.n) in keys]
-        whole.sort(key=lambda row: (row.seq, row.n, row.other))
-        return [_turn(list(parts)) for _, parts in groupby(whole, key=lambda row: (row.seq, row.n))]
+        return _turns(sorted(whole, key=lambda row: (row.seq, row.n, row.other)))
+
+    def turns_since(self, seq: int, limit: int) -> list[tuple[int, Millis, StoredTurn]]:
+        wanted = select(turn, version.c.at).join(version, version.c.seq == turn.c.seq)
+        with reading(self._engine, STORE) as db:
+            first = select(turn.c.seq).where(turn.c.seq > seq).order_by(turn.c.seq).limit(limit).subquery()
+            until = db.execute(select(func.max(first.c.seq))).scalar()
+            if until is None:
+                return []
+            within = wanted.where(turn.c.seq > seq, turn.c.seq <= until).order_by(turn.c.seq, turn.c.n, turn.c.other)
+            return _turns(db.execute(within))
 
     def refusals(self, values: Collection[int]) -> list[Refusal]:
         a, b = value.alias("va"), value.alias("vb")
         wanted = (
-            select(a.c.kind, a.c.value, b.c.kind.label("b_kind"), b.c.value.label("b_value"), refusal.c.rule)
+            select(refusal.c.rule, a.c.kind, a.c.value, a.c.owner, b.c.kind, b.c.value, b.c.owner)
             .join(a, a.c.number == refusal.c.a)
             .join(b, b.c.number == refusal.c.b)
         )
         rows = {*self._rows(wanted, refusal.c.a, values), *self._rows(wanted, refusal.c.b, values)}
-        ends = ((Identifier(row.kind, row.value), Identifier(row.b_kind, row.b_value), row.rule) for row in rows)
-        return [Refusal(min(one, other), max(one, other), rule) for one, other, rule in ends]
+        return [Refusal(*_ends(row[1:]), row[0]) for row in map(tuple, rows)]
 
     # The whole store
 
-    def members_as_of(self, seq: int) -> dict[PersonId, set[Identifier]]:
-        wanted = (
-            select(_person.c.pid, value.c.kind, value.c.value)
-            .select_from(membership)
-            .join(value, value.c.number == membership.c.value)
-            .join(_person, _person.c.number == membership.c.person)
-            .where(membership.c.from_seq <= seq, or_(membership.c.to_seq.is_(None), membership.c.to_seq > seq))
-        )
-        found: defaultdict[PersonId, set[Identifier]] = defaultdict(set)
+    def every_observation(self) -> Iterator[Observation]:
+        last = -1
+        page = select(observation).where(observation.c.retracted == "").order_by(observation.c.id).limit(SCAN_ROWS)
+        while True:
+            with reading(self._engine, STORE) as db:
+                rows = [tuple(row) for row in db.execute(page.where(observation.c.id > last))]
+            if not rows:
+                return
+            yield from self._built(rows)
+            last = rows[-1][0]
+
+    def every_value(self) -> list[Value]:
         with reading(self._engine, STORE) as db:
-            for row in db.execute(wanted):
-                found[row.pid].add(Identifier(row.kind, row.value))
+            return [_value(*row) for row in db.execute(select(value).order_by(value.c.number))]
+
+    def every_pair(self) -> dict[PairKey, Proof]:
+        with reading(self._engine, STORE) as db:
+            return {(a, b): Proof(*proof) for a, b, *proof in db.execute(_PAIRS)}
+
+    def every_refusal(self) -> set[StoredRefusal]:
+        with reading(self._engine, STORE) as db:
+            return {StoredRefusal(*row) for row in db.execute(select(refusal))}
+
+    def notes(self, source: str) -> list[tuple[Observation, str]]:
+        wanted = select(observation).where(observation.c.source == source)
+        with reading(self._engine, STORE) as db:
+            rows = list(db.execute(wanted.order_by(observation.c.occurred_at.desc(), observation.c.id)))
+        return self._told(rows)
+
+    def policy(self) -> str:
+        with reading(self._engine, STORE) as db:
+            return db.execute(select(meta.c.value).where(meta.c.name == POLICY)).scalar() or ""
+
+    def seq_at(self, at: Millis) -> int:
+        with reading(self._engine, STORE) as db:
+            return db.execute(select(func.max(version.c.seq)).where(version.c.at <= at)).scalar() or 0
+
+    def members_as_of(self, seq: int) -> dict[PersonId, set[Node]]:
+        found: defaultdict[PersonId, set[Node]] = defaultdict(set)
+        with reading(self._engine, STORE) as db:
+            for person, *end in db.execute(_as_of(seq)):
+                found[person].add(_node(*end))
         return dict(found)
+
+    def person_as_of(self, pid: PersonId, seq: int) -> tuple[PersonId, set[Node]] | None:
+        mine = (
+            select(membership.c.person)
+            .join(value, value.c.number == membership.c.value)
+            .where(value.c.pid == pid, _then(seq))
+            .scalar_subquery()
+        )
+        with reading(self._engine, STORE) as db:
+            rows = [tuple(row) for row in db.execute(_as_of(seq).where(membership.c.person == mine))]
+        return (rows[0][0], {_node(*end) for _, *end in rows}) if rows else None
 
     def pids(self, numbers: Collection[int]) -> dict[int, PersonId]:
         rows = self._rows(select(value.c.number, value.c.pid), value.c.number, numbers)
@@ -200,6 +276,25 @@ class SqlGraph:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _told(self, rows: Sequence[Any]) -> list[tuple[Observation, str]]:
+        return list(zip(self._built(rows), [row[-1] for row in rows], strict=True))
+
+    def _built(self, rows: Sequence[Any]) -> list[Observation]:
+        """Observations out of whole rows of their table, in the same order."""
+        members = _by_set(self._found(_MEMBERS, {row[1] for row in rows}))
+        return [
+            Observation(
+                ObservationId(id_),
+                tuple(each.identifier for each in members[its_set]),
+                strength,
+                at,
+                source,
+                bool(different),
+                note,
+            )
+            for id_, its_set, strength, at, source, different, note, *_ in rows
+        ]
 
     def _found(self, query: HotQuery, keys: Collection[Any]) -> list[Any]:
         """The rows of a query for `keys`."""
@@ -219,7 +314,7 @@ class SqlGraph:
         return iter(rows)
 
 
-_person = value.alias("person")
+_person, _base = value.alias("person"), value.alias("base")
 _PAIRS = select(
     seen_together.c.a,
     seen_together.c.b,
@@ -227,43 +322,51 @@ _PAIRS = select(
     seen_together.c.at,
     seen_together.c.since,
     seen_together.c.observation,
+    seen_together.c.apart,
 )
 
+
+NOTHING: ColumnElement[str] = literal_column("''")
+"""A hot query takes no values but those that are named."""
 
 _KNOWN = HotQuery(select(observation.c.id).where(OneOf(observation.c.id, "keys")))
 _VALUES = HotQuery(select(value).where(OneOf(value.c.pid, "keys")))
 _VALUES_OF_COMPONENTS = HotQuery(select(value).where(OneOf(value.c.component, "keys")))
 _PAIRS_BY_KEY = HotQuery(_PAIRS.where(OneOf(seen_together.c.key, "keys")))
 _PAIRS_FROM = HotQuery(_PAIRS.where(OneOf(seen_together.c.a, "keys")))
+_PAIRS_TO = HotQuery(_PAIRS.where(OneOf(seen_together.c.b, "keys")))
+_HOLDING = HotQuery(select(set_member.c.set_id).where(OneOf(set_member.c.value, "keys")))
+_MENTIONING = HotQuery(
+    select(observation)
+    .join(set_member, set_member.c.set_id == observation.c.set_id)
+    .where(OneOf(set_member.c.value, "keys"), observation.c.retracted == NOTHING)
+)
 _MEMBERS = HotQuery(
-    select(set_member.c.set_id, value.c.kind, value.c.value)
+    select(set_member.c.set_id, value.c.kind, value.c.value, value.c.state, value.c.epochs, _person.c.pid)
     .join(value, value.c.number == set_member.c.value)
+    .outerjoin(_person, _person.c.number == value.c.person)
     .where(OneOf(set_member.c.set_id, "keys"))
 )
-_PERSONS = HotQuery(
-    select(identifier_set.c.id, _person.c.pid)
-    .outerjoin(value, value.c.number == identifier_set.c.owner)
-    .outerjoin(_person, _person.c.number == value.c.person)
-    .where(OneOf(identifier_set.c.id, "keys"))
-)
-_OWNED = HotQuery(select(identifier_set.c.id, identifier_set.c.owner).where(OneOf(identifier_set.c.owner, "keys")))
 
 _OWNER = HotQuery(
     select(_person.c.number, _person.c.pid)
-    .join(value, value.c.person == _person.c.number)
+    .select_from(value)
+    .join(_base, _base.c.number == value.c.base)
+    .join(_person, _person.c.number == func.coalesce(value.c.person, _base.c.person))
     .where(value.c.pid == bindparam("pid"))
 )
 _OWNED_VALUES = HotQuery(
-    select(value.c.kind, value.c.value, value.c.first_seen, value.c.last_seen)
+    select(value.c.kind, value.c.value, value.c.owner, _base.c.first_seen, _base.c.last_seen, value.c.epochs)
+    .select_from(value)
+    .join(_base, _base.c.number == value.c.base)
     .where(value.c.person == bindparam("person"))
     .order_by(value.c.number)
 )
 _OWNED_SETS = HotQuery(
-    select(identifier_set.c.id, value.c.kind, value.c.value)
-    .join(_person, _person.c.number == identifier_set.c.owner)
-    .join(set_member, set_member.c.set_id == identifier_set.c.id)
-    .join(value, value.c.number == set_member.c.value)
-    .where(_person.c.person == bindparam("person"))
+    select(set_member.c.set_id)
+    .distinct()
+    .join(value, value.c.base == set_member.c.value)
+    .where(value.c.person == bindparam("person"))
 )
 
 
@@ -272,12 +375,16 @@ def _value(
     its_pid: PersonId,
     kind: str,
     its_value: str,
+    base: int,
+    owner: str,
     state: str,
     reason: str,
     component: int | None,
     person: int | None,
     contested: int,
-    partners: str,
+    parted: int,
+    ledger: str,
+    epochs: str,
     first_seen: Millis | None,
     last_seen: Millis | None,
 ) -> Value:
@@ -286,24 +393,64 @@ def _value(
         number,
         its_pid,
         Identifier(kind, its_value),
+        base,
+        owner,
         State(state),
         reason,
         component,
         person,
         bool(contested),
-        _PARTNERS.decode(partners),
+        bool(parted),
+        _LEDGER.decode(ledger) if ledger else NOTHING_SEEN,
+        _epochs(epochs),
         first_seen,
         last_seen,
     )
 
 
-def _proof(row: Row[Any]) -> Proof:
-    return Proof(row.strength, row.at, row.since, ObservationId(row.observation))
+def _epochs(text: str) -> tuple[Epoch, ...]:
+    return _EPOCHS.decode(text) if text else ()
 
 
-def _link(row: Row[Any]) -> tuple[Identifier, Identifier, Proof]:
-    a, b = sorted((Identifier(row.a_kind, row.a_value), Identifier(row.b_kind, row.b_value)))
-    return a, b, _proof(row)
+def _by_set(rows: Iterable[Any]) -> dict[SetId, list[SetMember]]:
+    """From rows of `_MEMBERS`."""
+    found: dict[SetId, list[SetMember]] = {}
+    for each, kind, its_value, state, epochs, person in rows:
+        member = SetMember(Identifier(kind, its_value), State(state), _epochs(epochs), person)
+        found.setdefault(SetId(each), []).append(member)
+    for members in found.values():
+        members.sort(key=lambda member: member.identifier)
+    return found
+
+
+def _node(kind: str, its_value: str, owner: str) -> Node:
+    return Node(Identifier(kind, its_value), owner)
+
+
+def _ends(columns: Sequence[str]) -> tuple[Node, Node]:
+    """Two nodes from kind, value and owner of each, the smaller first."""
+    one, other = _node(*columns[:3]), _node(*columns[3:6])
+    return (one, other) if one < other else (other, one)
+
+
+def _then(seq: int) -> ColumnElement[bool]:
+    return and_(membership.c.from_seq <= seq, or_(membership.c.to_seq.is_(None), membership.c.to_seq > seq))
+
+
+def _as_of(seq: int) -> Select[Any]:
+    """The person of each node after the commit `seq`."""
+    return (
+        select(_person.c.pid, value.c.kind, value.c.value, value.c.owner)
+        .select_from(membership)
+        .join(value, value.c.number == membership.c.value)
+        .join(_person, _person.c.number == membership.c.person)
+        .where(_then(seq))
+    )
+
+
+def _turns(rows: Iterable[Row[Any]]) -> list[tuple[int, Millis, StoredTurn]]:
+    """From rows in the order of (seq, n, other)."""
+    return [_turn(list(parts)) for _, parts in groupby(rows, key=lambda row: (row.seq, row.n))]
 
 
 def _turn(parts: Sequence[Row[Any]]) -> tuple[int, Millis, StoredTurn]:

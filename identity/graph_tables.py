@@ -1,4 +1,5 @@
-"""The tables of the graph in SQL. All but `value`, `seen_together`, `refusal` and the owner of a set only grow.
+"""The tables of the graph in SQL. `observation`, `set_member`, `membership`, `turn` and `version` are what was said and
+what happened, and only grow; all else follows from them and the policy.
 
 A pair is keyed by both numbers in one integer, because SQLite finds a list of integers by its index and a list of
 number pairs only by reading the whole table.
@@ -39,12 +40,16 @@ value = Table(
     Column("pid", String(36), nullable=False, unique=True),
     Column("kind", String(64), nullable=False),
     Column("value", String(256), nullable=False),
+    Column("base", BigInteger, nullable=False),
+    Column("owner", String(321), nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("component", BigInteger, index=True),
     Column("person", BigInteger, index=True),
     Column("contested", Boolean, nullable=False),
-    Column("partners", Text, nullable=False),
+    Column("parted", Boolean, nullable=False),
+    Column("ledger", Text, nullable=False),
+    Column("epochs", Text, nullable=False),
     Column("first_seen", BigInteger),
     Column("last_seen", BigInteger),
 )
@@ -57,7 +62,10 @@ observation = Table(
     Column("strength", SmallInteger, nullable=False),
     Column("occurred_at", BigInteger, nullable=False),
     Column("source", Text, nullable=False),
+    Column("different", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
     Column("refused", Text, nullable=False),
+    Column("retracted", Text, nullable=False),
 )
 
 seen_together = Table(
@@ -65,19 +73,12 @@ seen_together = Table(
     metadata,
     Column("key", Key, primary_key=True, autoincrement=False),
     Column("a", BigInteger, nullable=False, index=True),
-    Column("b", BigInteger, nullable=False),
+    Column("b", BigInteger, nullable=False, index=True),
     Column("strength", SmallInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("observation", BigInteger, nullable=False),
-)
-
-identifier_set = Table(
-    "identifier_set",
-    metadata,
-    Column("id", Key, primary_key=True, autoincrement=False),
-    Column("owner", BigInteger, index=True),
-    Column("seq", BigInteger, nullable=False, index=True),
+    Column("apart", SmallInteger, nullable=False),
 )
 
 set_member = Table(
@@ -121,4 +122,11 @@ turn = Table(
     PrimaryKeyConstraint("seq", "n", "other"),
     Index("ix_turn_person", "person"),
     Index("ix_turn_other", "other"),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
 )

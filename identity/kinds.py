@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
+
+import msgspec
 
 PLACEHOLDER = "a placeholder that many people type"
 PLACEHOLDER_FORM = "the form of a placeholder: zeros, one repeated sign, a run of digits or a test range"
@@ -51,6 +54,12 @@ class Policy:
     max_cluster: int = 400
     owner_strength: int = 4
 
+    @cached_property
+    def name(self) -> str:
+        """16 hexadecimal digits that stand for its content: equal rules have equal names in every process."""
+        content = msgspec.json.encode((self.kinds, self.max_cluster, self.owner_strength), order="sorted")
+        return blake2b(content, digest_size=8).hexdigest()
+
     def kind(self, name: str) -> Kind:
         return self.kinds.get(name, NOT_NAMED)
 
@@ -61,6 +70,11 @@ class Policy:
     def counts(self, name: str) -> bool:
         """Whether a value of this kind in an observation can change any conclusion."""
         return self.links(name) or name in self._counted
+
+    def anchors(self, name: str) -> bool:
+        """Whether values of this kind can own what changes hands: of one person only, and better than anything owned,
+        such as a member id for phones and devices."""
+        return name in self._anchors
 
     def group(self, name: str, value: str) -> tuple[str, str]:
         """What a limit is counted by: the kind, and the part of the value that `limit_per` cuts off."""
@@ -73,6 +87,11 @@ class Policy:
         if value in values:
             return PLACEHOLDER
         return PLACEHOLDER_FORM if any(pattern.search(value) for pattern in patterns) else None
+
+    @cached_property
+    def _anchors(self) -> frozenset[str]:
+        owned = max((kind.priority for kind in self.kinds.values() if kind.changes_hands), default=0)
+        return frozenset(name for name, kind in self.kinds.items() if kind.exclusive and kind.priority > owned)
 
     @cached_property
     def _counted(self) -> frozenset[str]:

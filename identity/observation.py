@@ -16,13 +16,13 @@ import msgspec
 
 from cdp.model import Fact, Identifier, Millis, PersonId, SetId, Trust
 from identity.kinds import Policy
+from identity.ownership import DAY_MS
 
 ObservationId = NewType("ObservationId", int)
 """63 bits of a hash of what makes the observation this one, so that a copy of it changes nothing."""
 
 MAX_IDENTIFIERS = 12
 """Of one observation; of more the strongest count. Pairs grow with the square."""
-DAY_MS = 86_400_000
 CACHED = 131_072
 
 STEWARD = 9
@@ -47,7 +47,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
 
     `strength` is the class of proof (9 steward … 1 co-occurrence); `occurred_at` is UTC and the event's own time, or
     the beginning of its day, so that a replay yields the same links. `id` names the content: two observations with
-    one id are one.
+    one id are one. `different` turns it round: no two of its identifiers are one person's. `note` is for people.
     """
 
     id: ObservationId
@@ -55,37 +55,59 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     strength: int
     occurred_at: Millis
     source: str = ""
+    different: bool = False
+    note: str = ""
+
+
+class Node(NamedTuple):
+    """What links join: an identifier, in that part of its life which began when `owner` proved it ('' the first)."""
+
+    identifier: Identifier
+    owner: str = ""
 
 
 class Proof(NamedTuple):
     """What all observations of one pair say together: the strongest, and among those the latest.
 
-    `since` is the first time at that strength, `at` the last, `observation` the one of that last time.
+    `since` is the first time at that strength, `at` the last, `observation` the one of that last time. `apart` is the
+    best strength of those that call the two different; with `strength` 0 nothing else is known of the pair.
     """
 
     strength: int
     at: Millis
     since: Millis
     observation: ObservationId
+    apart: int = 0
 
     @classmethod
     def of(cls, observation: Observation) -> Proof:
-        return cls(observation.strength, observation.occurred_at, observation.occurred_at, observation.id)
+        strength, apart = (0, observation.strength) if observation.different else (observation.strength, 0)
+        return cls(strength, observation.occurred_at, observation.occurred_at, observation.id, apart)
+
+    @property
+    def links(self) -> bool:
+        return self.strength > 0
+
+    @property
+    def parts(self) -> bool:
+        """Whether the two must not be one person: said as well as anything that joins them directly, or better."""
+        return 0 < self.apart >= self.strength
 
 
 def fold(one: Proof, other: Proof) -> Proof:
     """Both proofs as one. Commutative, associative and idempotent, so that no order or repeat of evidence matters."""
+    apart = max(one.apart, other.apart)
     if one.strength != other.strength:
-        return max(one, other)
+        return max(one, other)._replace(apart=apart)
     best = max(one, other, key=lambda proof: (proof.at, -proof.observation))
-    return Proof(one.strength, best.at, min(one.since, other.since), best.observation)
+    return Proof(one.strength, best.at, min(one.since, other.since), best.observation, apart)
 
 
 class Link(NamedTuple):
-    """Two identifiers of one person, a < b, and the best proof that they are."""
+    """Two nodes of one person, a < b, and the best proof that they are."""
 
-    a: Identifier
-    b: Identifier
+    a: Node
+    b: Node
     proof: Proof
 
 
@@ -116,9 +138,9 @@ def set_id(identifiers: tuple[Identifier, ...]) -> SetId:
     return SetId(_hash63("\0".join(f"{each.kind}\0{each.value}" for each in sorted(set(identifiers)))))
 
 
-def pid(identifier: Identifier) -> PersonId:
-    """The person id that this value gives to whoever owns it, should it be the first-born of that person's values."""
-    text = f"{identifier.kind}\0{identifier.value}"
+def pid(identifier: Identifier, owner: str = "") -> PersonId:
+    """The person id that this node gives to whoever it belongs to, should it be the first-born of that person's."""
+    text = f"{identifier.kind}\0{identifier.value}" + (f"\0{owner}" if owner else "")
     name = blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=b"person").hexdigest()
     # As a UUID of version 8, which is for hashes of one's own choice (RFC 9562).
     return PersonId(f"{name[:8]}-{name[8:12]}-8{name[13:16]}-8{name[17:20]}-{name[20:]}")

@@ -69,8 +69,8 @@ def reasons(links: Collection[Link], own: Sequence[Identifier]) -> list[dict[str
     """
     links_at: dict[Identifier, list[Link]] = defaultdict(list)
     for link in links:
-        links_at[link.a].append(link)
-        links_at[link.b].append(link)
+        links_at[link.a.identifier].append(link)
+        links_at[link.b.identifier].append(link)
     root = next((identifier for identifier in own if identifier in links_at), None)
     if root is None:
         return []
@@ -89,7 +89,7 @@ def reasons(links: Collection[Link], own: Sequence[Identifier]) -> list[dict[str
 
 
 def _queued(link: Link, here: Identifier) -> tuple[int, Millis, Identifier, Identifier, Link]:
-    there = link.b if link.a == here else link.a
+    there = link.b.identifier if link.a.identifier == here else link.a.identifier
     return (-link.proof.strength, link.proof.since, there, here, link)
 
 

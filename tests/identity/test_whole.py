@@ -15,10 +15,12 @@ OPENID, WEB, PHONE, CITY = (
 def assert_whole(engine: IdentityEngine, person: PersonId) -> None:
     whole = engine.whole(person)
     assert whole is not None
-    assert whole.person == engine.current(person)
+    assert whole.id == engine.current(person)
     known = engine.identifiers_of(person)
-    assert [tuple(each) for each in whole.values] == [(k.identifier, k.first_seen, k.last_seen) for k in known]
-    assert whole.sets == engine.set_members(engine.sets_of(person))
+    assert [each[:4] for each in whole.values] == [(k.identifier, k.owner, k.first_seen, k.last_seen) for k in known]
+    members = engine.members_of_sets(engine.sets_of(person))
+    assert whole.sets == {each: tuple(member.identifier for member in found) for each, found in members.items()}
+    assert whole.windows == {}
 
 
 def test_one_look_says_what_the_single_questions_say(engine: IdentityEngine) -> None:

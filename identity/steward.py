@@ -1,0 +1,99 @@
+"""A steward's word: two identifiers are one person's, or are not. It is evidence like all other, of the best strength.
+
+So it may be taken back, and then everything is as if it had never been said. Calling two different always holds;
+calling them the same breaks no limit, and joins nothing through a value that links nobody.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import StrEnum
+
+import msgspec
+
+from cdp.errors import NotFound, Refused
+from cdp.model import Identifier, Millis
+from identity.changes import Changes
+from identity.engine import IdentityEngine
+from identity.observation import STEWARD, Observation, ObservationId, observation_id
+from identity.resolve import contradiction
+
+SOURCE = "steward"
+
+
+class Verdict(StrEnum):
+    SAME = "same"
+    DIFFERENT = "different"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Who said so and why, as it stands with the observation."""
+
+    reason: str
+    by: str
+    at: Millis
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """`undone` tells who took it back and why, None while it holds."""
+
+    id: ObservationId
+    verdict: Verdict
+    a: Identifier
+    b: Identifier
+    note: Note
+    undone: Note | None = None
+
+
+class Steward:
+    """Decisions and retractions, each with a note. Blocks on the graph; safe from any thread."""
+
+    def __init__(self, engine: IdentityEngine) -> None:
+        self._engine = engine
+
+    def decide(self, verdict: Verdict, a: Identifier, b: Identifier, note: Note) -> tuple[Decision, Changes]:
+        """Take a decision; reads see it when this returns. Raises Refused for two that no word can join or part, and
+        NotFound for an identifier that never came."""
+        for each in (a, b):
+            if self._engine.standing_of(each) is None:
+                raise NotFound("identifier", f"of kind {each.kind} with this value")
+        if a == b:
+            raise Refused("Both identifiers are the same one. Name two different ones.")
+        said = Observation(
+            observation_id(f"{SOURCE}\0{secrets.token_hex(16)}"),
+            tuple(sorted((a, b))),
+            STEWARD,
+            note.at,
+            SOURCE,
+            verdict is Verdict.DIFFERENT,
+            msgspec.json.encode(note).decode(),
+        )
+        if why := contradiction(said, said.identifiers, self._engine.policy):
+            raise Refused(
+                f"These two cannot be one person: {why}. A person has one; change the policy if that is wrong."
+            )
+        changes = self._engine.observe([said])
+        return Decision(said.id, verdict, a, b, note), changes
+
+    def undo(self, decision: ObservationId, note: Note) -> Changes:
+        """Take a decision back, exactly. Taking it back twice changes nothing. Raises NotFound."""
+        if not any(each.id == decision for each in self.decisions()):
+            raise NotFound("decision", str(decision))
+        return self.retract(decision, note)
+
+    def retract(self, observation: ObservationId, note: Note) -> Changes:
+        """Take one piece of evidence away, whoever brought it. Twice changes nothing. Raises NotFound."""
+        if not self._engine.graph.observations([observation]):
+            raise NotFound("observation", str(observation))
+        return self._engine.retract({observation: msgspec.json.encode(note).decode()})
+
+    def decisions(self) -> list[Decision]:
+        """All decisions, newest first, those that were taken back included."""
+        return [_decision(*each) for each in self._engine.graph.notes(SOURCE)]
+
+
+def _decision(said: Observation, retracted: str) -> Decision:
+    a, b = said.identifiers
+    verdict = Verdict.DIFFERENT if said.different else Verdict.SAME
+    undone = msgspec.json.decode(retracted, type=Note) if retracted else None
+    return Decision(said.id, verdict, a, b, msgspec.json.decode(said.note, type=Note), undone)
