@@ -94,6 +94,8 @@ def _open_postgresql(url: URL) -> Engine:
 def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     # Bytes that wait on an idle connection are the goodbye of a server that went away since. Seeing them takes
     # microseconds; asking the server, as `pool_pre_ping` does, a round trip.
+    if connection.closed:
+        raise DisconnectionError
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
