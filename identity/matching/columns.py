@@ -62,8 +62,9 @@ def read_columns(text: str) -> Columns:
     """Read the TOML. Raises ConfigurationError, which says what is wrong and what is allowed."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError("--columns", came=f"no TOML: {error}", allowed="a TOML file") from None
+    except (ValueError, RecursionError) as error:
+        # ValueError is wider than TOMLDecodeError: numbers of thousands of digits raise it too.
+        raise ConfigurationError("--columns", came=f"no TOML ({error})", allowed="a TOML file") from None
     unknown = sorted(set(table) - {"id", "source", "mode", "columns"})
     if unknown:
         raise ConfigurationError(f"--columns: {unknown[0]!r}", came="set", allowed="id, source, mode and [columns]")

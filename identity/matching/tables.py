@@ -65,6 +65,8 @@ def _records(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(LONGEST_FIELD)
     try:
         header = [name.strip() for name in next(reader, [])]
+        if not any(header):
+            raise ConfigurationError(file.name, came="empty", allowed="a header line and at least one row")
         places = [_place(file, header, name) for name in columns.names]
         for row in reader:
             if len(row) == len(header):
@@ -99,9 +101,7 @@ def read_text(file: Path) -> str:
             file.name, came=_encoding(content, error), allowed="text in UTF-8; save it as that"
         ) from None
     if "\0" in text:
-        raise ConfigurationError(file.name, came="no text: it holds NUL bytes", allowed="CSV in UTF-8")
-    if not text.strip():
-        raise ConfigurationError(file.name, came="empty", allowed="a header line and at least one row")
+        raise ConfigurationError(file.name, came="no text: it holds NUL bytes", allowed="text in UTF-8")
     return text
 
 
