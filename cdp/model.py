@@ -7,6 +7,7 @@ event are hidden from the garbage collector. Times are integers: milliseconds si
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, NewType
 
@@ -19,6 +20,14 @@ EventId = NewType("EventId", str)
 PersonId = NewType("PersonId", str)
 SetId = NewType("SetId", int)
 """Names a set of identifiers; 63 bits of a hash of its members, so that every process gives the same."""
+
+Window = tuple[Millis | None, Millis | None]
+"""A stretch of event time, the end excluded; None where it is open."""
+ALWAYS: Window = (None, None)
+
+Windows = Mapping[SetId, Sequence[Window]]
+"""When the events of a set are meant, in order and without overlap; a set that is not named is meant at all times."""
+NO_WINDOWS: Windows = {}
 
 
 class Position(NamedTuple):

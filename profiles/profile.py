@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
+from typing import NamedTuple
 
 import msgspec
 
 from cdp.errors import StoreUnavailable
-from cdp.model import Millis, SetId
+from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles.store import EventStore, SetSummary, TraitRow
 from profiles.traits import Trait, fold
 
@@ -22,7 +23,17 @@ CACHED_PROFILES = 50_000
 BATCH_SETS = 2_000
 """Sets asked for in one query."""
 
-Key = tuple[SetId, ...]
+
+class Key(NamedTuple):
+    """Whose profile: sorted sets, and the windows of those that are not the person's at all times."""
+
+    sets: tuple[SetId, ...]
+    limits: tuple[tuple[SetId, tuple[Window, ...]], ...]
+
+    @classmethod
+    def of(cls, sets: Iterable[SetId], windows: Windows) -> Key:
+        ordered = tuple(sorted(set(sets)))
+        return cls(ordered, tuple((one, tuple(windows[one])) for one in ordered if one in windows) if windows else ())
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -53,9 +64,9 @@ class ProfileReader:
         # One asks the next query while the other hands out the answers of the last.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="profiles")
 
-    def get(self, sets: Iterable[SetId]) -> Profile:
-        """The profile of whom these sets belong to. Raises StoreUnavailable."""
-        key = _key(sets)
+    def get(self, sets: Iterable[SetId], windows: Windows = NO_WINDOWS) -> Profile:
+        """The profile of whom these sets belong to, in these windows. Raises StoreUnavailable."""
+        key = Key.of(sets, windows)
         with self._lock:
             if (known := self._known(key)) is not None:
                 return known
@@ -66,10 +77,10 @@ class ProfileReader:
                     self._start()
         return future.result()
 
-    def cached(self, sets: Iterable[SetId]) -> Profile | None:
+    def cached(self, sets: Iterable[SetId], windows: Windows = NO_WINDOWS) -> Profile | None:
         """What `get` would give at once, None where it would ask the store. Never blocks for long."""
         with self._lock:
-            return self._known(_key(sets))
+            return self._known(Key.of(sets, windows))
 
     def touch(self, sets: Iterable[SetId]) -> None:
         """Forget the profiles that have any of these sets."""
@@ -95,10 +106,10 @@ class ProfileReader:
         """Hand what waits to a thread, as much as fits one query. The lock is held."""
         batch = _Batch()
         for key in list(self._waiting):
-            if batch.waiting and batch.sets + len(key) > BATCH_SETS:
+            if batch.waiting and batch.sets + len(key.sets) > BATCH_SETS:
                 break
             batch.waiting[key] = self._waiting.pop(key)
-            batch.sets += len(key)
+            batch.sets += len(key.sets)
         self._in_flight = batch
         try:
             self._threads.submit(self._fetch, batch)
@@ -125,13 +136,22 @@ class ProfileReader:
             self._in_flight = None
             for key, profile in profiles.items():
                 # What an event touched while it was read may lack that event: good for who asked before, not to keep.
-                if batch.touched.isdisjoint(key):
+                if batch.touched.isdisjoint(key.sets):
                     self._keep(key, profile)
             if self._waiting:
                 self._start()
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, Profile]:
-        sets = sorted({one for key in keys for one in key})
+        # Two persons may have one set in turns; so whoever has windows is asked for alone.
+        limited = {
+            key: profile_of(*self._store.facts(key.sets, windows=dict(key.limits))) for key in keys if key.limits
+        }
+        return limited | self._read_together([key for key in keys if not key.limits])
+
+    def _read_together(self, keys: Sequence[Key]) -> dict[Key, Profile]:
+        if not keys:
+            return {}
+        sets = sorted({one for key in keys for one in key.sets})
         traits, seen = self._store.facts(sets)
         rows: dict[SetId, list[TraitRow]] = {}
         for row in traits:
@@ -139,22 +159,22 @@ class ProfileReader:
         summaries = {summary.set: summary for summary in seen}
         return {
             key: profile_of(
-                [row for one in key for row in rows.get(one, ())],
-                [summaries[one] for one in key if one in summaries],
+                [row for one in key.sets for row in rows.get(one, ())],
+                [summaries[one] for one in key.sets if one in summaries],
             )
             for key in keys
         }
 
     def _keep(self, key: Key, profile: Profile) -> None:
         self._cache[key] = profile
-        for one in key:
+        for one in key.sets:
             self._keys_of.setdefault(one, set()).add(key)
         while len(self._cache) > self._size:
             self._forget(next(iter(self._cache)))
 
     def _forget(self, key: Key) -> None:
         del self._cache[key]
-        for one in key:
+        for one in key.sets:
             self._keys_of[one].discard(key)
             if not self._keys_of[one]:
                 del self._keys_of[one]
@@ -180,7 +200,3 @@ def profile_of(rows: Iterable[TraitRow], summaries: Sequence[SetSummary]) -> Pro
         events=sum(one.events for one in summaries),
         seen=tuple(summaries),
     )
-
-
-def _key(sets: Iterable[SetId]) -> Key:
-    return tuple(sorted(set(sets)))

@@ -6,12 +6,12 @@ merge or its undo moves a whole trail without touching a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from cdp.model import Event, Millis, SetId
+from cdp.model import NO_WINDOWS, Event, Millis, SetId, Window, Windows
 
 
 class StoredEvent(msgspec.Struct, gc=False):
@@ -49,7 +49,8 @@ class SetSummary(NamedTuple):
 
 
 class EventStore(Protocol):
-    """Reads may run beside writes and beside each other, from any thread."""
+    """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
+    and traits of a set are meant that occurred in one of its windows; they may be thousands."""
 
     def write(self, rows: Sequence[StoredEvent], *, token: str) -> None:
         """Durably add events with their traits; on return they are synced to disk and every read sees them.
@@ -59,7 +60,9 @@ class EventStore(Protocol):
         Raises StoreUnavailable, after which the same call may be repeated.
         """
 
-    def trail(self, sets: Sequence[SetId], *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
+    def trail(
+        self, sets: Sequence[SetId], *, limit: int, before: Cursor | None = None, windows: Windows = NO_WINDOWS
+    ) -> list[dict[str, Any]]:
         """Events of these sets, newest `occurred_at` first, ties by id; dicts in the contract's Event shape
         (times as Millis, identifier values as stored) with `set` besides."""
 
@@ -78,19 +81,26 @@ class EventStore(Protocol):
     def event(self, event_id: str) -> dict[str, Any] | None:
         """One event by id."""
 
-    def events_between(self, sets: Sequence[SetId], *, after: Millis, until: Millis) -> list[dict[str, Any]]:
+    def events_between(
+        self, sets: Sequence[SetId], *, after: Millis, until: Millis, windows: Windows = NO_WINDOWS
+    ) -> list[dict[str, Any]]:
         """As `trail`, all with after < occurred_at ≤ until, oldest first."""
 
-    def traits(self, sets: Sequence[SetId], *, until: Millis | None = None) -> list[TraitRow]:
+    def moments(self, sets: Collection[SetId], within: Sequence[Window]) -> list[tuple[Millis, SetId]]:
+        """When something happened under these sets in these windows, each moment of a set once, oldest first."""
+
+    def traits(
+        self, sets: Sequence[SetId], *, until: Millis | None = None, windows: Windows = NO_WINDOWS
+    ) -> list[TraitRow]:
         """All trait rows of these sets with occurred_at ≤ until, in the order of (occurred_at, event, order)."""
 
-    def summaries(self, sets: Sequence[SetId]) -> list[SetSummary]:
+    def summaries(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> list[SetSummary]:
         """Count, first and last `occurred_at` of each set that has events, in no order."""
 
-    def facts(self, sets: Sequence[SetId]) -> tuple[list[TraitRow], list[SetSummary]]:
+    def facts(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> tuple[list[TraitRow], list[SetSummary]]:
         """What `traits` and `summaries` give, in one look and in no order."""
 
-    def delete_sets(self, sets: Sequence[SetId]) -> int:
+    def delete_sets(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> int:
         """Erase all events and traits of these sets; returns how many events there were. Durable on return."""
 
     def scan(self) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from cdp.model import (
     Page,
     SetId,
     TraitChange,
+    Window,
 )
 from profiles.store import Cursor, EventStore, SetSummary, StoredEvent, TraitRow
 
@@ -47,6 +48,15 @@ def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent
 
 def ids(events: Sequence[dict[str, Any]]) -> list[int]:
     return [int(event["id"], 16) for event in events]
+
+
+def at(second: int) -> int:
+    return START + second * 1000
+
+
+def silent() -> list[Window]:
+    """Windows after the 20th second and before the 49th, of half a second each, between the events."""
+    return [(at(n) + 100, at(n) + 600) for n in range(20, 49)]
 
 
 class EventStoreContract:
@@ -221,6 +231,60 @@ class EventStoreContract:
         assert sorted(traits) == sorted(store.traits(sets))
         assert sorted(summaries) == sorted(store.summaries(sets))
         assert store.facts([]) == ([], [])
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_windows_limit_a_set_to_stretches_of_time_the_end_excluded(self, store: EventStore, many: bool) -> None:
+        changed = (TraitChange(Operation.INCREMENT, "visits", "1"),)
+        store.write([make_stored(n, set_=n % 3 + 1, traits=changed) for n in range(60)], token="windows")
+        early: list[Window] = [(None, at(3)), (at(12), at(18))]
+        # Nothing happened in these, and so many of them are asked for in another way.
+        late: list[Window] = [(at(49), None)]
+        windows = {SetId(2): [*early, *silent(), *late] if many else early + late, SetId(3): late}
+        sets = [SetId(1), SetId(2), SetId(3)]
+        mine = [n for n in range(60) if n % 3 == 0 or n >= 49 or (n % 3 == 1 and (n < 3 or 12 <= n < 18))]
+        assert ids(store.trail(sets, limit=99, windows=windows)) == mine[::-1]
+        page = store.trail(sets, limit=4, before=Cursor(at(17), f"{17:032x}"), windows=windows)
+        assert ids(page) == [each for each in mine if each < 17][:-5:-1]
+        between = store.events_between(sets, after=at(9), until=at(50), windows=windows)
+        assert ids(between) == [each for each in mine if 9 < each <= 50]
+        traits = store.traits(sets, windows=windows)
+        assert [int(row.event, 16) for row in traits] == mine
+        assert store.traits(sets, until=at(20), windows=windows) == [row for row in traits if row.occurred_at <= at(20)]
+        summaries = store.summaries(sets, windows=windows)
+        assert {one.set: one.events for one in summaries} == {1: 20, 2: 7, 3: 4}
+        assert {one.set: (one.first_seen, one.last_seen) for one in summaries}[SetId(2)] == (at(1), at(58))
+        facts, seen = store.facts(sets, windows=windows)
+        assert (sorted(facts), sorted(seen)) == (sorted(traits), sorted(summaries))
+
+    def test_windows_of_other_sets_and_windows_at_all_times_limit_nothing(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1) for n in range(6)], token="all times")
+        windows: dict[SetId, list[Window]] = {SetId(1): [(None, None)], SetId(9): [(at(1), at(2))]}
+        assert ids(store.trail([SetId(1), SetId(2)], limit=9, windows=windows)) == [5, 4, 3, 2, 1, 0]
+
+    def test_a_set_without_any_window_has_nothing(self, store: EventStore) -> None:
+        store.write([make_stored(n) for n in range(3)], token="never")
+        assert store.trail([SetId(7)], limit=9, windows={SetId(7): []}) == []
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_moments_tell_when_something_happened_under_which_set(self, store: EventStore, many: bool) -> None:
+        batch = [make_stored(n, set_=n % 2 + 1) for n in range(20)]
+        twice = make_stored(20, set_=1, occurred_at=at(4))
+        store.write([*batch, twice], token="moments")
+        within: list[Window] = [(at(3), at(5)), *(silent() if many else []), (at(18), None)]
+        found = store.moments([SetId(1), SetId(2)], within)
+        assert found == [(at(3), 2), (at(4), 1), (at(18), 1), (at(19), 2)]
+        assert store.moments([SetId(1)], within) == [(at(4), 1), (at(18), 1)]
+        assert store.moments([], within) == store.moments([SetId(1)], []) == []
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_what_is_erased_in_windows_is_gone_and_the_rest_is_there(self, store: EventStore, many: bool) -> None:
+        changed = (TraitChange(Operation.SET, "city", '"x"'),)
+        store.write([make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(60)], token="erase windows")
+        windows = {SetId(1): [(None, at(4)), *(silent() if many else []), (at(50), at(58))]}
+        assert store.delete_sets([SetId(1)], windows=windows) == 6
+        assert ids(store.trail([SetId(1)], limit=99)) == [58, *range(48, 3, -2)]
+        assert len(store.traits([SetId(1)])) == 24
+        assert len(store.trail([SetId(2)], limit=99)) == 30
 
     def test_erased_sets_leave_nothing_and_a_redo_brings_nothing_back(self, store: EventStore) -> None:
         changed = (TraitChange(Operation.SET, "city", '"x"'),)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cdp.errors import StoreUnavailable
-from cdp.model import Millis, Operation, SetId
+from cdp.model import NO_WINDOWS, Millis, Operation, SetId, Window, Windows
 from profiles.profile import Profile, ProfileReader
 from profiles.store import EventStore, SetSummary, TraitRow
 from profiles.traits import Trait
@@ -18,11 +18,10 @@ LONG_S = 30.0
 
 
 class Shelf:
-    """Trait rows and counts by set. `asked` records each query, which begins by setting `begun` and waits for `go`."""
+    """Trait rows by set, one to an event. `asked` records each query, which begins by setting `begun` and waits for `go`."""
 
     def __init__(self) -> None:
         self.rows: dict[SetId, list[TraitRow]] = {}
-        self.counts: dict[SetId, SetSummary] = {}
         self.asked: list[list[SetId]] = []
         self.begun, self.go = threading.Event(), threading.Event()
         self.go.set()
@@ -32,18 +31,21 @@ class Shelf:
         one = SetId(set_)
         row = TraitRow(one, f"e{set_}-{at}", 0, Operation.SET, "city", f'"{city}"', "site", at)
         self.rows.setdefault(one, []).append(row)
-        count, first, last = self.counts[one][1:] if one in self.counts else (0, at, at)
-        self.counts[one] = SetSummary(one, count + 1, min(first, at), max(last, at))
 
-    def facts(self, sets: Sequence[SetId]) -> tuple[list[TraitRow], list[SetSummary]]:
+    def facts(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> tuple[list[TraitRow], list[SetSummary]]:
         self.asked.append(list(sets))
-        rows = [row for one in sets for row in self.rows.get(one, ())]
-        seen = [self.counts[one] for one in sets if one in self.counts]
+        rows = [row for one in sets for row in self.rows.get(one, ()) if one not in windows or _in(row, windows[one])]
+        times = {one: [row.occurred_at for row in rows if row.set == one] for one in sets}
+        seen = [SetSummary(one, len(at), min(at), max(at)) for one, at in times.items() if at]
         self.begun.set()
         assert self.go.wait(LONG_S)
         if self.broken:
             raise StoreUnavailable("event", "the test says so")
         return rows, seen
+
+
+def _in(row: TraitRow, windows: Sequence[Window]) -> bool:
+    return any((start or 0) <= row.occurred_at and (end is None or row.occurred_at < end) for start, end in windows)
 
 
 @pytest.fixture
@@ -160,3 +162,46 @@ def test_a_closed_reader_answers_at_once_that_it_is_closed(shelf: Shelf) -> None
     reader.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         reader.get(ids(1))
+
+
+def test_a_set_that_changed_hands_gives_each_owner_what_is_of_their_time(shelf: Shelf) -> None:
+    shelf.put(1, "上海", at=5)
+    shelf.put(1, "北京", at=9)
+    reader = reader_of(shelf)
+    old: Windows = {SetId(1): [(None, 9)]}
+    new: Windows = {SetId(1): [(9, None)]}
+    assert [city(reader.get(ids(1), windows)) for windows in (old, new)] == ["上海", "北京"]
+    assert [reader.get(ids(1), windows).events for windows in (old, new, {})] == [1, 1, 2]
+    assert reader.cached(ids(1), old) is not reader.cached(ids(1), new)
+
+
+def test_who_has_a_set_in_turns_is_not_mixed_up_when_both_are_asked_for_at_once(shelf: Shelf) -> None:
+    shelf.put(1, "上海", at=5)
+    shelf.put(1, "北京", at=9)
+    reader = reader_of(shelf)
+    shelf.go.clear()
+    answers: dict[int, Profile] = {}
+
+    def ask(n: int, windows: Windows) -> None:
+        answers[n] = reader.get(ids(1), windows)
+
+    asked: list[Windows] = [{}, {SetId(1): [(None, 9)]}, {SetId(1): [(9, None)]}]
+    threads = [threading.Thread(target=ask, args=each) for each in enumerate(asked)]
+    for thread in threads:
+        thread.start()
+    shelf.go.set()
+    for thread in threads:
+        thread.join(LONG_S)
+    assert [(answers[n].events, city(answers[n])) for n in range(3)] == [(2, "北京"), (1, "上海"), (1, "北京")]
+
+
+def test_an_event_of_a_set_makes_the_profiles_of_all_its_owners_forgotten(shelf: Shelf) -> None:
+    shelf.put(1, "上海", at=5)
+    reader = reader_of(shelf)
+    windows: Windows = {SetId(1): [(None, 9)]}
+    reader.get(ids(1), windows)
+    reader.get(ids(1))
+    shelf.put(1, "北京", at=7)
+    reader.touch(ids(1))
+    assert reader.cached(ids(1)) is None
+    assert city(reader.get(ids(1), windows)) == "北京"
