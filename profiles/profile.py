@@ -143,10 +143,9 @@ class ProfileReader:
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, Profile]:
         # Two persons may have one set in turns; so whoever has windows is asked for alone.
-        limited = {
-            key: profile_of(*self._store.facts(key.sets, windows=dict(key.limits))) for key in keys if key.limits
-        }
-        return limited | self._read_together([key for key in keys if not key.limits])
+        limited = [key for key in keys if key.limits]
+        alone = {key: profile_of(*self._store.facts(key.sets, windows=dict(key.limits))) for key in limited}
+        return alone | self._read_together([key for key in keys if not key.limits])
 
     def _read_together(self, keys: Sequence[Key]) -> dict[Key, Profile]:
         if not keys:

@@ -18,7 +18,7 @@ LONG_S = 30.0
 
 
 class Shelf:
-    """Trait rows by set, one to an event. `asked` records each query, which begins by setting `begun` and waits for `go`."""
+    """Trait rows by set, one to an event. `asked` records each query, which sets `begun` and waits for `go`."""
 
     def __init__(self) -> None:
         self.rows: dict[SetId, list[TraitRow]] = {}
