@@ -20,7 +20,7 @@ from api.keys import ApiKey
 from api.services import Services, Use
 from cdp.accounting import refusal_rows
 from cdp.errors import NotFound
-from cdp.live import Listener
+from cdp.live import Listener, Message
 from cdp.model import Position
 from cdp.moments import rfc3339
 from cdp.records import reading
@@ -63,10 +63,11 @@ async def list_all(
 @router.get(
     "/live",
     summary="实时事件流 · Events as they come, as server-sent events",
-    responses={200: {"description": "One JSON object per event. 逐条推送", "content": {"text/event-stream": {}}}},
+    responses={200: {"description": "One JSON object per message. 逐条推送", "content": {"text/event-stream": {}}}},
 )
 async def live(use: Use, caller: ReadsEvents) -> Response:
-    """Each event as it is stored or refused, with the reason. `event: missed` says how many a slow reader missed."""
+    """Each event as it is stored or refused, with the reason. `event: person` tells of a merge, split or move of
+    persons; `event: missed` says how many messages a slow reader missed."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(use), media_type="text/event-stream", headers=headers)
 
@@ -84,7 +85,7 @@ async def _stream(use: Services) -> AsyncIterator[bytes]:
         while not use.closing.is_set():
             news = _news(listener)
             if listener.missed > missed:
-                news += _message({"missed": listener.missed - missed}, b"event: missed\n")
+                news += _written(Message({"missed": listener.missed - missed}, "missed"))
                 missed = listener.missed
             if not news and quiet_s >= HEARTBEAT_S:
                 news = b": alive\n\n"
@@ -97,12 +98,13 @@ async def _stream(use: Services) -> AsyncIterator[bytes]:
 def _news(listener: Listener) -> bytes:
     news = b""
     while (message := listener.next(0)) is not None:
-        news += _message(message)
+        news += _written(message)
     return news
 
 
-def _message(message: dict[str, Any], kind: bytes = b"") -> bytes:
-    return b"%bdata: %b\n\n" % (kind, _encoder.encode(message))
+def _written(message: Message) -> bytes:
+    kind = f"event: {message.kind}\n".encode() if message.kind else b""
+    return b"%bdata: %b\n\n" % (kind, _encoder.encode(message.body))
 
 
 def _found(use: Services, caller: ApiKey, event_id: str) -> dict[str, Any] | shapes.RefusedEvent:

@@ -1,11 +1,11 @@
-"""What is happening now: each event as it gets its outcome, for whoever listens at the moment."""
+"""What is happening now: each event as it gets its outcome, and what becomes of persons, for whoever listens."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from cdp.batch import Batch
 from cdp.model import Event
@@ -13,6 +13,13 @@ from cdp.moments import rfc3339
 
 WAITING = 1_000
 """Messages kept for a listener that reads slowly; older ones are left out, and it is told how many."""
+
+
+class Message(NamedTuple):
+    """`body` is what can be written as JSON; `kind` '' for an event."""
+
+    body: Any
+    kind: str = ""
 
 
 class LiveFeed:
@@ -48,30 +55,39 @@ class LiveFeed:
             }
             for refusal in batch.refusals
         ]
-        for listener in listeners:
-            for message in messages:
-                listener.offer(message)
+        _offer(listeners, map(Message, messages))
+
+    def tell(self, kind: str, bodies: Iterable[Any]) -> None:
+        """Messages of another kind than events."""
+        _offer(tuple(self._listeners), [Message(body, kind) for body in bodies])
 
 
 class Listener:
     """One reader of the feed."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(WAITING)
+        self._queue: queue.Queue[Message] = queue.Queue(WAITING)
         self.missed = 0
 
-    def offer(self, message: dict[str, Any]) -> None:
+    def offer(self, message: Message) -> None:
         try:
             self._queue.put_nowait(message)
         except queue.Full:
             self.missed += 1
 
-    def next(self, timeout_s: float) -> dict[str, Any] | None:
+    def next(self, timeout_s: float) -> Message | None:
         """The next message, None where none came in time."""
         try:
             return self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
+
+
+def _offer(listeners: Iterable[Listener], messages: Iterable[Message]) -> None:
+    told = list(messages)
+    for listener in listeners:
+        for message in told:
+            listener.offer(message)
 
 
 def _told(event: Event, outcome: str) -> dict[str, Any]:

@@ -12,13 +12,15 @@ from sqlalchemy import MetaData, inspect, text
 import api.kept
 import api.keys
 import cdp.audit
+import cdp.outbox
 import cdp.worker
+import identity.reviews
 from cdp.migrations import migrate, version_table
 from cdp.records import metadata as records
 from cdp.records import open_engine, reading, writing
 from identity.graph_sql import metadata as graph
 
-DECLARING = (api.keys, api.kept, cdp.audit, cdp.worker)
+DECLARING = (api.keys, api.kept, cdp.audit, cdp.outbox, cdp.worker, identity.reviews)
 """Modules that declare tables of the records store, with all that they import."""
 
 

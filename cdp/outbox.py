@@ -1,0 +1,127 @@
+"""What became of persons, for whoever follows: each merge, split and move as a numbered row, and live.
+
+The graph keeps a sequenced feed of its own. Here it is copied into the records store, together with the place up to
+which it was read, in one transaction: after any crash reading begins again at that place, and a change that is there
+already keeps its row, because its id names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, String, Table, Text, select
+
+from cdp.errors import Retryable
+from cdp.live import LiveFeed
+from cdp.model import Millis, PersonId
+from cdp.moments import rfc3339
+from cdp.records import insert_ignoring, metadata, reading, writing
+from identity.changes import Change, ChangeKind
+from identity.engine import IdentityEngine
+
+log = structlog.get_logger()
+
+AT_ONCE = 1_000
+"""Changes copied in one transaction."""
+FEED = "graph"
+
+outbox_rows = Table(
+    "outbox",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("payload", Text, nullable=False),
+)
+cursor_rows = Table(
+    "outbox_cursor",
+    metadata,
+    Column("feed", String(20), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+
+
+class PersonChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a person, as it goes out. `others` became this one (person.merged), came out of it
+    (person.split), or took identifiers from it (person.moved); `causes` are observations."""
+
+    id: str
+    kind: str
+    at: str
+    person: PersonId
+    others: tuple[PersonId, ...]
+    causes: tuple[str, ...]
+    graph_version: int
+
+
+class Outbox:
+    """Thread-safe. Rows come in the order of the graph's versions, each at least once to whoever reads by `n`."""
+
+    def __init__(self, records: Engine, identity: IdentityEngine, live: LiveFeed) -> None:
+        self._records, self._identity, self._live = records, identity, live
+        self._lock = Lock()
+        self._told: int | None = None
+
+    def tell(self) -> None:
+        """Copy what the graph has new and tell the listeners. Where the graph did not move it is one comparison;
+        where a store is away, the next call does it."""
+        if self._told == self._identity.version:
+            return
+        try:
+            self.fill()
+        except Retryable as error:
+            log.warning("outbox_waits", reason=str(error))
+
+    def fill(self) -> int:
+        """As `tell`, but raises StoreUnavailable; how many rows were new."""
+        count = 0
+        with self._lock:
+            if self._told is None:
+                self._told = self._stored_cursor()
+            version = self._identity.version
+            while changes := self._identity.changes_since(self._told, AT_ONCE):
+                fresh = self._copy(changes)
+                self._told = changes[-1].seq
+                self._live.tell("person", fresh)
+                count += len(fresh)
+            # No row where nothing happened to persons: most batches only add to what is known of them.
+            self._told = max(self._told, version)
+        return count
+
+    def _stored_cursor(self) -> int:
+        with reading(self._records) as connection:
+            found = connection.execute(select(cursor_rows.c.seq).where(cursor_rows.c.feed == FEED)).scalar()
+        return found or 0
+
+    def _copy(self, changes: Sequence[Change]) -> list[PersonChanged]:
+        with writing(self._records) as connection:
+            fresh = [each for change in changes if (each := _told(change)) and _insert(connection, each, change.at)]
+            moved = {"feed": FEED, "seq": changes[-1].seq}
+            if not connection.execute(insert_ignoring(connection, cursor_rows), moved).rowcount:
+                connection.execute(cursor_rows.update().where(cursor_rows.c.feed == FEED).values(seq=moved["seq"]))
+        return fresh
+
+
+def _told(change: Change) -> PersonChanged | None:
+    if change.kind is ChangeKind.CREATED:
+        return None
+    return PersonChanged(
+        # A person is merged, split and robbed at most once each in one version.
+        id=f"{change.seq}-{change.kind.value}-{change.person}",
+        kind=f"person.{change.kind.value}",
+        at=rfc3339(change.at),
+        person=change.person,
+        others=change.others,
+        causes=() if change.cause is None else (str(change.cause),),
+        graph_version=change.seq,
+    )
+
+
+def _insert(connection: Connection, told: PersonChanged, at: Millis) -> bool:
+    row: dict[str, Any] = {"id": told.id, "at": at, "kind": told.kind, "payload": msgspec.json.encode(told).decode()}
+    return bool(connection.execute(insert_ignoring(connection, outbox_rows), row).rowcount)
