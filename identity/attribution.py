@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cdp.model import Identifier, Millis
+from cdp.model import Window as Window
 from identity.graph import SetMember
 from identity.kinds import Policy
 from identity.observation import Node, strongest
@@ -21,11 +22,6 @@ from identity.resolve import State
 
 SESSION_MS = 30 * 60_000
 """How long a proof of ownership speaks for a shared device, as web analytics ends a session."""
-
-Window = tuple[Millis | None, Millis | None]
-"""A stretch of event time, the end excluded; None where it is open."""
-
-ALWAYS: Window = (None, None)
 
 
 class Stretch(NamedTuple):
@@ -50,6 +46,11 @@ def speaker(members: Iterable[SetMember], policy: Policy) -> SetMember | None:
             by_state[member.state is State.LINK][member.identifier] = member
     eligible = by_state[True] or by_state[False]
     return eligible[strongest(eligible, policy)[0]] if eligible else None
+
+
+def goes_round(member: SetMember, policy: Policy) -> bool:
+    """Whether sessions say who has this: it changes hands, and so that nobody owns it for long."""
+    return member.state in (State.SHARED, State.HUB) and policy.kind(member.identifier.kind).changes_hands
 
 
 def stretches(members: Iterable[SetMember], policy: Policy) -> list[Stretch]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Lock, RLock
 from typing import NamedTuple
 
-from cdp.model import Identifier, Millis, PersonId, SetId
-from identity.attribution import ALWAYS, Window, stretches
+from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window
+from identity.attribution import goes_round, stretches
 from identity.changes import Change, Changes
 from identity.desk import Memory
 from identity.erase import Erased, erasure_of, forgetting
@@ -300,13 +300,16 @@ class IdentityEngine:
         nodes = {each.node for each in found.values}
         mine: dict[SetId, tuple[Identifier, ...]] = {}
         limited: dict[SetId, list[Window]] = {}
+        shared: dict[SetId, list[SetMember]] = {}
         for each, members in found.sets.items():
             when = [window for window, node in stretches(members, self._policy) if node in nodes]
             if when:
                 mine[each] = tuple(member.identifier for member in members)
+                if any(goes_round(member, self._policy) for member in members):
+                    shared[each] = members
             if when and when != [ALWAYS]:
                 limited[each] = when
-        return Person(found.person, found.values, mine, limited)
+        return Person(found.person, found.values, mine, limited, shared)
 
     def standing_of(self, identifier: Identifier) -> Known | None:
         """What an identifier may do and since when it is known; None where it never came."""
