@@ -16,7 +16,7 @@ from cdp.errors import ConfigurationError
 
 
 class ColumnType(StrEnum):
-    """The meaning of a column. Those of STRONG are given to one person, one car or one letter box."""
+    """The meaning of a column."""
 
     GIVEN_NAME = "given_name"
     SURNAME = "surname"
@@ -33,6 +33,19 @@ class ColumnType(StrEnum):
     VIN = "vin"
     PLATE = "plate"
     TEXT = "text"
+
+
+PERSONAL = frozenset(
+    (
+        ColumnType.GIVEN_NAME,
+        ColumnType.FULL_NAME,
+        ColumnType.NAME_ZH,
+        ColumnType.DATE,
+        ColumnType.EMAIL,
+        ColumnType.ID_NUMBER,
+    )
+)
+"""Types in which relatives agree no more than strangers do. They may share a surname, a home, a phone and a car."""
 
 
 class Mode(StrEnum):

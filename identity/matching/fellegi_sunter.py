@@ -2,8 +2,9 @@
 
 Two heaps of pairs are read. Random pairs are nearly all of different persons and tell u; the candidates hold nearly all
 pairs of one person and tell m. Each pair counts in either heap with the probability that the model gives it, so that a
-file of ten rows a person does not spoil u, and a file without duplicates does not invent m. Pairs are counted by
-pattern of levels, so that a turn of EM costs the same for a thousand pairs and for a million.
+file of ten rows a person does not spoil u, and a file without duplicates does not invent m. A third kind of pair,
+relatives, agree in surname and home but in nothing personal; without it EM takes households for persons. Pairs are
+counted by pattern of levels, so that a turn of EM costs the same for a thousand pairs and for a million.
 
 Fellegi and Sunter, A Theory for Record Linkage, JASA 1969; Winkler on EM and on rare values, 1988 and 1989.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from identity.matching.columns import ColumnType
+from identity.matching.columns import PERSONAL, ColumnType
 from identity.matching.compare import EQUAL, MISSING, Levels, level_names
 from identity.matching.dependence import Drawn, Parents, Patterns, find_parents, known_parents, state_of
 
@@ -34,6 +35,11 @@ MATCHES_ASSUMED = 4.0
 
 START_MATCHES = 0.3
 """Matching pairs per record at the start of EM; any small number leads to the same end."""
+
+MOST_PRIOR = 0.45
+"""Of one person, and of relatives, in a file so small that nearly all rows are of one."""
+
+NEVER = 1e-30
 
 LARGEST_CODE = 2**50
 """Of a pattern of levels in one integer, so that one more column does not overflow it."""
@@ -56,10 +62,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
+    """`related` are shares of levels among relatives, None for personal columns, in which they are as strangers."""
+
     m: Sequence[Table]
     u: Sequence[Table]
+    related: Sequence[Weights | None]
     parents: Sequence[Parents]
     prior: float
+    related_prior: float
 
 
 def learn(
@@ -68,11 +78,11 @@ def learn(
     """m, u, the parents of each column and the prior. `possible` pairs could be made of so many `records`."""
     sizes = [len(level_names(kind)) for kind in kinds]
     pairs = Pairs(count_patterns(candidates, sizes), count_patterns(random, sizes), sizes, possible)
-    expected = min(START_MATCHES * records / possible, 0.5)
-    known = known_parents(kinds)
-    first = _maximise(_start(known, pairs, expected), pairs)
+    expected = min(START_MATCHES * records / possible, MOST_PRIOR)
+    known, personal = known_parents(kinds), [kind in PERSONAL for kind in kinds]
+    first = _maximise(_start(known, personal, pairs, expected), pairs)
     parents = find_parents(_drawn(first, pairs), known)
-    return _maximise(_start(parents, pairs, expected), pairs) if parents != known else first
+    return _maximise(_start(parents, personal, pairs, expected), pairs) if parents != known else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +116,18 @@ def _places(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return pd.factorize(codes)[0].astype(np.int64)
 
 
-def _start(parents: Sequence[Parents], pairs: Pairs, prior: float) -> Learnt:
+def _start(parents: Sequence[Parents], personal: Sequence[bool], pairs: Pairs, prior: float) -> Learnt:
     """Where EM starts: typical m, and u as if no random pair were of one person, so that matches are few at first."""
     assumed = [_shares(_assumed(size)) for size in pairs.sizes]
     rows = [int(np.prod([pairs.sizes[parent] for parent in each])) for each in parents]
     return Learnt(
         m=[np.tile(shares, (count, 1)) for shares, count in zip(assumed, rows, strict=True)],
         u=_tables(pairs.drawn, pairs.drawn.counts, parents, pairs.sizes, _even),
+        related=[None if own else shares for own, shares in zip(personal, assumed, strict=True)],
         parents=parents,
         prior=prior,
+        # Relatives are told from one person by personal columns, and from strangers by the others.
+        related_prior=prior if any(personal) and not all(personal) else 0.0,
     )
 
 
@@ -129,23 +142,30 @@ def _maximise(start: Learnt, pairs: Pairs) -> Learnt:
 
 def _turn(now: Learnt, pairs: Pairs) -> Learnt:
     """How likely each pattern is of one person, and the tables that follow."""
-    same = pairs.proposed.counts * _matches(now, pairs.proposed.patterns, pairs.sizes)
-    different = pairs.drawn.counts * (1 - _matches(now, pairs.drawn.patterns, pairs.sizes))
+    same, related = pairs.proposed.counts * _chances(now, pairs.proposed.patterns, pairs.sizes)
+    different = pairs.drawn.counts * (1 - _chances(now, pairs.drawn.patterns, pairs.sizes).sum(0))
+    shares = _tables(pairs.proposed, related, [()] * len(pairs.sizes), pairs.sizes, _assumed, MATCHES_ASSUMED)
     return Learnt(
         m=_tables(pairs.proposed, same, now.parents, pairs.sizes, _assumed, MATCHES_ASSUMED),
         u=_tables(pairs.drawn, different, now.parents, pairs.sizes, _even),
+        related=[None if own is None else table[0] for own, table in zip(now.related, shares, strict=True)],
         parents=now.parents,
-        prior=min(max(float(same.sum()), 1.0) / pairs.possible, 0.5),
+        prior=min(max(float(same.sum()), 1.0) / pairs.possible, MOST_PRIOR),
+        related_prior=min(float(related.sum()) / pairs.possible, MOST_PRIOR),
     )
 
 
-def _matches(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> Weights:
-    odds = _prior_odds(model) + _column_weights(model, patterns, sizes).sum(1)
-    return np.asarray(np.exp(-np.logaddexp(0.0, -odds)), np.float64)
-
-
-def _prior_odds(model: Learnt) -> float:
-    return float(np.log(model.prior) - np.log1p(-model.prior))
+def _chances(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> Weights:
+    """The chance that each pattern is of one person (first row), and of relatives (second)."""
+    levels = list(patterns.T)
+    same = np.log(model.prior) + _column_weights(model, patterns, sizes).sum(1)
+    related = np.full(len(patterns), np.log(max(model.related_prior, NEVER)))
+    for own, shares, u, parents in zip(levels, model.related, model.u, model.parents, strict=True):
+        if shares is not None:
+            related += np.log(shares)[own] - np.log(u)[state_of(levels, parents, sizes), own]
+    strangers = np.full(len(patterns), np.log(1 - model.prior - model.related_prior))
+    total = np.logaddexp(np.logaddexp(same, related), strangers)
+    return np.asarray(np.exp(np.stack([same, related]) - total), np.float64)
 
 
 def _column_weights(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> Weights:
@@ -159,7 +179,7 @@ def _column_weights(model: Learnt, patterns: Patterns, sizes: Sequence[int]) -> 
 
 def _drawn(model: Learnt, pairs: Pairs) -> Drawn:
     weights = _column_weights(model, pairs.drawn.patterns, pairs.sizes)
-    return Drawn(pairs.drawn.patterns, pairs.drawn.counts, pairs.sizes, weights, _prior_odds(model))
+    return Drawn(pairs.drawn.patterns, pairs.drawn.counts, pairs.sizes, weights, float(np.log(model.prior)))
 
 
 def _tables(

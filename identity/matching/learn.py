@@ -63,7 +63,7 @@ def _persons_per_row(records: Records, left: Codes, right: Codes, same: Weights)
 
 
 def _model(records: Records, learnt: Learnt, persons: Weights) -> Model:
-    parts = zip(records.columns.items(), learnt.parents, learnt.m, learnt.u, strict=True)
+    parts = zip(records.columns.items(), learnt.parents, learnt.m, learnt.u, learnt.related, strict=True)
     return Model(
         columns=tuple(
             ColumnModel(
@@ -72,12 +72,14 @@ def _model(records: Records, learnt: Learnt, persons: Weights) -> Model:
                 parents=parents,
                 m=tuple(map(tuple, m.tolist())),
                 u=tuple(map(tuple, u.tolist())),
+                related=None if related is None else tuple(related.tolist()),
                 values=_frequencies(column, persons),
                 surnames=_surnames(column, persons) if column.kind is ColumnType.NAME_ZH else None,
             )
-            for (name, column), parents, m, u in parts
+            for (name, column), parents, m, u, related in parts
         ),
         prior=learnt.prior,
+        related_prior=learnt.related_prior,
     )
 
 

@@ -44,7 +44,8 @@ class Frequencies:
 class ColumnModel:
     """One column: `m[state of its parents][level]` and `u` likewise, one row where there are none.
 
-    `surnames` are those of Chinese names, and None for other types.
+    `related` has the shares of levels among relatives, None where they are as strangers. `surnames` are those of
+    Chinese names, None for other types.
     """
 
     name: str
@@ -52,16 +53,18 @@ class ColumnModel:
     parents: tuple[int, ...]
     m: tuple[tuple[float, ...], ...]
     u: tuple[tuple[float, ...], ...]
+    related: tuple[float, ...] | None
     values: Frequencies
     surnames: Frequencies | None
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`prior` is the chance that two random records are one person."""
+    """`prior` is the chance that two random records are one person, `related_prior` that they are of relatives."""
 
     columns: tuple[ColumnModel, ...]
     prior: float
+    related_prior: float = 0.0
 
     @property
     def version(self) -> str:
@@ -80,7 +83,8 @@ def load_model(text: str) -> Model:
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise ValueError(f"a model of format {FORMAT} was expected")
     try:
-        return Model(tuple(_column(each) for each in table["columns"]), float(table["prior"]))
+        columns = tuple(_column(each) for each in table["columns"])
+        return Model(columns, float(table["prior"]), float(table["related_prior"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"the model is not complete: {error}") from None
 
@@ -89,5 +93,6 @@ def _column(table: dict[str, Any]) -> ColumnModel:
     rows = {key: tuple(tuple(map(float, row)) for row in table[key]) for key in ("m", "u")}
     surnames = table["surnames"] and Frequencies(**table["surnames"])
     frequencies = {"values": Frequencies(**table["values"]), "surnames": surnames}
-    plain = {"kind": ColumnType(table["kind"]), "parents": tuple(map(int, table["parents"]))}
+    related = table["related"] and tuple(map(float, table["related"]))
+    plain = {"related": related, "kind": ColumnType(table["kind"]), "parents": tuple(map(int, table["parents"]))}
     return ColumnModel(**{**table, **rows, **frequencies, **plain})

@@ -16,6 +16,8 @@ from identity.matching.records import Codes, Column, Records
 
 Scores = NDArray[np.float64]
 
+NEVER = 1e-30
+
 PHONE_SLIP = level_names(ColumnType.PHONE).index("slip")
 
 
@@ -23,17 +25,22 @@ def score_pairs(model: Model, records: Records, left: Codes, right: Codes, level
     """Log-odds of pairs whose `levels` stand in the order of the model's columns."""
     sizes = [len(level_names(column.kind)) for column in model.columns]
     weights = []
+    relatives = np.full(len(left), np.log(max(model.related_prior, NEVER)))
     for column, own in zip(model.columns, levels, strict=True):
         state = state_of(levels, column.parents, sizes)
         rarity = _rarity(column, records.columns[column.name], left, right, own, state)
         weights.append(level_weights(column)[state, own] + rarity)
+        if column.related is not None:
+            relatives += np.log(column.related)[own] - np.log(column.u)[state, own] + rarity
     evidence = np.sum(weights, axis=0)
     for column, own, weight in zip(model.columns, levels, weights, strict=True):
         if column.kind is ColumnType.PHONE:
             # One wrong digit is mostly another subscriber: it counts only where the rest speaks for one person.
             alone = (own == PHONE_SLIP) & (evidence - weight <= 0)
             evidence = evidence - np.where(alone, np.maximum(weight, 0.0), 0.0)
-    return np.asarray(evidence + np.log(model.prior) - np.log1p(-model.prior), np.float64)
+    # What relatives share cannot tell one person from two of them, however rare it is.
+    others = np.logaddexp(np.log(1 - model.prior - model.related_prior), relatives)
+    return np.asarray(evidence + np.log(model.prior) - others, np.float64)
 
 
 def probability(scores: Scores) -> Scores:

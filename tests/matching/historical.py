@@ -44,7 +44,7 @@ SYLLABLES, ENDINGS = tuple(_SYLLABLES.split()), tuple(_ENDINGS.split())
 def persons(rows: int, seed: int = 0) -> list[dict[str, str]]:
     """About `rows` rows (`unique_id`, `cluster` and the keys of COLUMNS), ten a person on average."""
     draw = random.Random(seed)
-    words = _Words(draw)
+    words = Words(draw)
     made: list[dict[str, str]] = []
     number = 0
     while len(made) < rows:
@@ -58,7 +58,7 @@ def persons(rows: int, seed: int = 0) -> list[dict[str, str]]:
     return made[:rows]
 
 
-class _Words:
+class Words:
     """Names drawn with the frequencies of a real set, and places each with postcodes near it."""
 
     def __init__(self, draw: random.Random) -> None:
@@ -83,7 +83,7 @@ def _letters(draw: random.Random, count: int) -> str:
     return "".join(draw.choice("abcdefghjlnpqrstuwxyz") for _ in range(count))
 
 
-def _family(draw: random.Random, words: _Words) -> list[dict[str, object]]:
+def _family(draw: random.Random, words: Words) -> list[dict[str, object]]:
     surname, place = draw.choice(words.surnames), words.place(draw)
     born = date(draw.randint(1650, 1930), 1, 1) + timedelta(days=draw.randint(0, 364))
     members = 1 + (draw.random() < 0.12) + (draw.random() < 0.05)
@@ -106,7 +106,7 @@ def _family(draw: random.Random, words: _Words) -> list[dict[str, object]]:
     return family
 
 
-def _row(draw: random.Random, words: _Words, person: dict[str, object], error: float) -> dict[str, str]:
+def _row(draw: random.Random, words: Words, person: dict[str, object], error: float) -> dict[str, str]:
     def happens(share: float) -> bool:
         return draw.random() < share * error
 
@@ -117,7 +117,7 @@ def _row(draw: random.Random, words: _Words, person: dict[str, object], error: f
         given = str(person["middle"]) or draw.choice(words.given)
     if happens(0.12):
         surname = draw.choice(words.surnames)
-    given, surname = (_slip(draw, each) if happens(0.25) else each for each in (given, surname))
+    given, surname = (slip(draw, each) if happens(0.25) else each for each in (given, surname))
     middle = "" if happens(0.6) else str(person["middle"])
     title = "" if happens(0.6) else str(person["title"])
     if happens(0.06):
@@ -138,7 +138,7 @@ def _row(draw: random.Random, words: _Words, person: dict[str, object], error: f
         "full_name": full,
         "dob": "" if happens(0.35) else _born(draw, person["born"], error),
         "birth_place": "" if happens(0.35) else home if happens(0.5) else place,
-        "postcode_fake": "" if happens(0.35) else _slip(draw, postcode) if happens(0.15) else postcode,
+        "postcode_fake": "" if happens(0.35) else slip(draw, postcode) if happens(0.15) else postcode,
         "gender": "" if happens(0.4) else str(person["gender"]),
         "occupation": "" if happens(0.4) else str(occupations[happens(0.5)]),
     }
@@ -157,7 +157,7 @@ def _born(draw: random.Random, born: object, error: float) -> str:
     return text
 
 
-def _slip(draw: random.Random, word: str) -> str:
+def slip(draw: random.Random, word: str) -> str:
     """One letter left out, doubled, changed, or changing places with the next."""
     if len(word) < 3:
         return word

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matching.truth import KnownSet, fake_1000, febrl3, febrl4, historical, measured, quality
+from identity.matching.columns import Columns, Mode
+from tests.matching.households import COLUMNS, households
+from tests.matching.truth import (
+    KnownSet,
+    columns_of,
+    fake_1000,
+    febrl3,
+    febrl4,
+    historical,
+    measured,
+    quality,
+    typed,
+)
 
 
 @pytest.mark.parametrize(("known", "least"), [(febrl4(), 0.9995), (febrl3(), 0.9995), (fake_1000(), 0.94)])
@@ -22,6 +34,17 @@ def test_persons_are_found_among_rows_of_heavy_errors(seed: int) -> None:
     assert found.f1 >= 0.93
     assert found.b_cubed >= 0.93
     assert found.precision >= 0.95
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_family_under_one_roof_is_not_one_person(mode: Mode) -> None:
+    rows = columns_of(households(3_000))
+    columns = Columns("id", typed(COLUMNS), source="source", mode=mode)
+
+    found, _ = measured(KnownSet("households", rows, columns, rows["person"]))
+
+    assert found.precision >= 0.995
+    assert found.recall >= 0.97
 
 
 def test_a_set_without_duplicates_stays_apart() -> None:

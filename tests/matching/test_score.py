@@ -25,11 +25,12 @@ def column(
     *,
     values: Frequencies = FLAT,
     surnames: Frequencies | None = None,
+    related: tuple[float, ...] | None = None,
 ) -> ColumnModel:
     """Levels that are not named have m = u, and so a weight of zero."""
     names = level_names(kind)[1:]
     m_row, u_row = (1.0, *(m.get(each, 0.1) for each in names)), (1.0, *(u.get(each, 0.1) for each in names))
-    return ColumnModel(name, kind, (), (m_row,), (u_row,), values, surnames)
+    return ColumnModel(name, kind, (), (m_row,), (u_row,), related, values, surnames)
 
 
 def weight(model: Model, left: Mapping[str, str], right: Mapping[str, str]) -> float:
@@ -110,6 +111,7 @@ def test_what_the_parent_has_told_is_not_told_again() -> None:
         (0,),
         rows((0.9, 0.1), (0.99, 0.01), (0.5, 0.5)),
         rows((0.2, 0.8), (0.99, 0.01), (0.1, 0.9)),
+        None,
         FLAT,
         None,
     )
@@ -120,6 +122,22 @@ def test_what_the_parent_has_told_is_not_told_again() -> None:
 
     assert both == pytest.approx(math.log2(9), abs=0.01)
     assert alone == pytest.approx(math.log2(4.5), abs=0.01)
+
+
+def test_what_relatives_share_makes_nobody_one_person() -> None:
+    town = {"equal": 0.99, "other": 0.01}, {"equal": 0.0001, "other": 0.9999}
+    home = column("town", ColumnType.CATEGORY, *town, related=(1.0, 0.9, 0.1))
+    first = column("first", ColumnType.GIVEN_NAME, {"equal": 0.8, "other": 0.2}, {"equal": 0.01, "other": 0.9})
+    model = Model((home, first), prior=0.001, related_prior=0.01)
+
+    ((same_home,), (same_both,)) = (
+        candidates({"town": "York", "first": "Ann"}, [{"town": "York", "first": first}], model)
+        for first in ("Zoltan", "Ann")
+    )
+
+    # One in a thousand is one person, one in a hundred a relative: at home .001 * .99 stands against .01 * .9.
+    assert same_home.probability == pytest.approx(0.11 * 0.22 / (1 + 0.11 * 0.22), rel=0.02)
+    assert same_both.probability == pytest.approx(0.11 * 80 / (1 + 0.11 * 80), rel=0.02)
 
 
 def test_candidates_come_likeliest_first_and_say_what_contradicts() -> None:
