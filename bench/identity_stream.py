@@ -1,6 +1,6 @@
 """Who is who on made-up streams of car buyers: precision, recall and F1 of pairs, and what spoils them.
 
-    python -m bench.identity_stream [--people 5000] [--seeds 1 2 3]
+    python -m bench.identity_stream [--people 5000] [--seeds 1 2 3] [--zoo 1 2]
 
 Beside the resolver stand plain connected components, as the contrast, and the ceiling: the best F1 that this evidence
 allows. Then, by the creature of the zoo that made the values: pairs joined wrongly, and pairs that the evidence holds
@@ -26,9 +26,9 @@ from tests.streams import car_buyers
 ORDINARY = "ordinary life"
 
 
-def measure(people: int, seed: int) -> tuple[Counter[str], Counter[str]]:
+def measure(people: int, seed: int, zoo: float) -> tuple[Counter[str], Counter[str]]:
     """Print one stream's row; the causes of its wrong and of its missing pairs."""
-    stream = car_buyers(people, seed)
+    stream = car_buyers(people, seed, zoo=zoo)
     began = time.perf_counter()
     resolution = resolve(stream.observations, BUILT_IN)
     spent = time.perf_counter() - began
@@ -37,7 +37,8 @@ def measure(people: int, seed: int) -> tuple[Counter[str], Counter[str]]:
     plain = score(connected(stream.observations, BUILT_IN), stream.truth)
     ours, possible = score(found, stream.truth), score(best, stream.truth)
     print(
-        f"{seed:>4} {len(stream.observations):>13,} {ours.precision:>10.4f} {ours.recall:>7.4f} {ours.f1:>7.4f}"
+        f"{zoo:>4} {seed:>4} {len(stream.observations):>13,}"
+        f" {ours.precision:>10.4f} {ours.recall:>7.4f} {ours.f1:>7.4f}"
         f" {possible.f1:>8.4f} {ours.f1 / possible.f1:>10.2%} {plain.precision:>12.4f} {plain.f1:>7.4f} {spent:>8.1f} s"
     )
     alone = {key: person if person is not None else f"nobody {key}" for key, person in found.items()}
@@ -90,12 +91,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the resolver on made-up streams of car buyers.")
     parser.add_argument("--people", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--zoo", type=float, nargs="+", default=[1.0, 2.0])
     options = parser.parse_args()
-    print("seed  observations  precision  recall      F1  ceiling  of ceiling  components: P      F1    resolve")
+    print(" zoo seed  observations  precision  recall      F1  ceiling  of ceiling  components: P      F1    resolve")
     wrong, lost = Counter[str](), Counter[str]()
-    for seed in options.seeds:
-        for total, one in zip((wrong, lost), measure(options.people, seed), strict=True):
-            total.update(one)
+    for zoo in options.zoo:
+        for seed in options.seeds:
+            for total, one in zip((wrong, lost), measure(options.people, seed, zoo), strict=True):
+                total.update(one)
     show("Joined wrongly", wrong)
     show("Held together by the evidence, and not joined", lost)
 

@@ -154,7 +154,7 @@ BUILT_IN = Policy(
             priority=40, max_per_person=6, changes_hands=True, fan_out={"member_id": 3, "phone": 4}, blocked=_DEVICE
         ),
         "anonymous_id": Kind(
-            priority=30, max_per_person=40, changes_hands=True, fan_out={"member_id": 2, "phone": 3}, blocked=_DEVICE
+            priority=30, max_per_person=40, changes_hands=True, fan_out={"member_id": 2, "phone": 2}, blocked=_DEVICE
         ),
         "lead_id": Kind(priority=20, max_per_person=60, blocked=NO_VALUE),
         "click_id": Kind(priority=10, max_per_person=60, blocked=NO_VALUE),

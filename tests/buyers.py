@@ -103,8 +103,9 @@ class Person:
 class World:
     """The people, what they own, and what was observed of them so far."""
 
-    def __init__(self, people: int, seed: int) -> None:
+    def __init__(self, people: int, seed: int, zoo: float = 1.0) -> None:
         self._seed = seed
+        self.zoo = zoo
         self.random = Random(seed)
         self.creatures: dict[Identifier, Creature] = {}
         self.rows: list[tuple[Person, float, tuple[Identifier, ...]]] = []
@@ -117,8 +118,8 @@ class World:
         return self.random.random() < share
 
     def some(self, share: float) -> list[Person]:
-        """So many of all people, at random."""
-        return self.random.sample(self.people, round(share * len(self.people)))
+        """Such a share of all people, times the zoo's measure, at random."""
+        return self.random.sample(self.people, round(min(1.0, share * self.zoo) * len(self.people)))
 
     def somebody_after(self, day: float) -> Person | None:
         """Somebody who is still about after that day."""

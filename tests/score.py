@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import networkx
 
-from cdp.model import Identifier, Millis
+from cdp.model import Identifier
 from identity.kinds import Policy
-from identity.observation import Observation, ObservationId, strongest
+from identity.observation import Node, Observation, ObservationId, strongest
 from identity.resolve import Resolution, State
 
 Persons = Mapping[ObservationId, Hashable | None]
@@ -56,21 +56,16 @@ def connected(observations: Collection[Observation], policy: Policy) -> Persons:
 
 
 def attributed(observations: Iterable[Observation], resolution: Resolution, policy: Policy) -> Persons:
-    """The persons of a resolution: an observation is its strongest linking value's, else its strongest hub's."""
+    """The persons of a resolution: an observation is its strongest linking value's, in the epoch of its time; nobody's
+    where it has none, for a tablet is no person."""
     person = {node: number for number, nodes in enumerate(resolution.persons) for node in nodes}
     persons: dict[ObservationId, Hashable | None] = {}
     for each in observations:
-        ordered = strongest(each.identifiers, policy)
-        linking = [value for value in ordered if resolution.standings[value].state is State.LINK]
-        nodes = (_node(value, resolution, each.occurred_at) for value in (*linking, *ordered))
-        persons[each.id] = next((person[node] for node in nodes if node in person), None)
+        linking = [value for value in each.identifiers if resolution.standings[value].state is State.LINK]
+        speaker = next(iter(strongest(linking, policy)), None)
+        at = each.occurred_at
+        persons[each.id] = person[Node(speaker, resolution.standings[speaker].owner_at(at))] if speaker else None
     return persons
-
-
-def _node(value: Identifier, resolution: Resolution, at: Millis) -> Hashable:
-    """What stands for the value at that time: the value itself where resolutions know no epochs."""
-    owner_at = getattr(resolution.standings[value], "owner_at", None)
-    return (value, owner_at(at)) if owner_at else value
 
 
 def _usable(value: Identifier, policy: Policy) -> bool:

@@ -2,8 +2,11 @@
 
 Ordinary life first: people read the site on several screens, open the app and the mini-program, leave their number,
 buy. Then the zoo: tablets in showrooms, staff who type their own number, numbers that are sold again. Each creature
-is one function, and each value that it touches is marked, so that a wrong join can be told by its cause. No public
-figures exist for how common these are; the shares below are guesses, on the hard side.
+is one function, and each value that it touches is marked, so that a wrong join can be told by its cause.
+
+No public figures exist for how common these are. The shares below are guesses on the hard side even at `zoo` 1: that a
+number or a handset passes from one customer of a brand to another is rarer than 1 in 40, for the buyer is a stranger to
+the brand as a rule. `zoo` 2 doubles them all.
 
     python -m tests.streams OUT.jsonl --truth TRUTH.csv --people 5000 --seed 1
 """
@@ -29,9 +32,9 @@ PLACEHOLDERS = ("+8613800138000", "+8613888888888", "+8613812345678", "+86130000
 NO_AD_ID = Identifier("device_id", "00000000-0000-0000-0000-000000000000")
 
 
-def car_buyers(people: int = 5_000, seed: int = 1) -> Stream:
-    """The stream of this seed, always the same."""
-    world = World(people, seed)
+def car_buyers(people: int = 5_000, seed: int = 1, *, zoo: float = 1.0) -> Stream:
+    """The stream of this seed, always the same; `zoo` multiplies how common each creature is."""
+    world = World(people, seed, zoo)
     for owned in (recycled_numbers, handsets_sold_on, second_accounts, family_devices, no_advertising_ids):
         owned(world)
     for person in world.people:
@@ -114,7 +117,7 @@ def buy(world: World, person: Person, day: float) -> None:
 
 def recycled_numbers(world: World) -> None:
     """A number is given up, frozen, and sold to a stranger, who gives up his own for it."""
-    for before in world.some(0.05):
+    for before in world.some(0.025):
         given_up = world.random.uniform(before.days[0], before.days[-1])
         sold = given_up + FROZEN + world.random.expovariate(1 / 40)
         after = world.somebody_after(sold)
@@ -128,7 +131,7 @@ def recycled_numbers(world: World) -> None:
 
 def handsets_sold_on(world: World) -> None:
     """The app on a second-hand handset says the same device id as before; the browser has been emptied."""
-    for seller in world.some(0.1):
+    for seller in world.some(0.05):
         old = next(each for each in seller.screens if each.kind == "handset" and each.until > seller.days[0])
         since = old.until + world.random.uniform(0, 30)
         buyer = world.somebody_after(since)
@@ -142,7 +145,7 @@ def handsets_sold_on(world: World) -> None:
 
 def family_devices(world: World) -> None:
     """Two or three who choose a car together use one tablet or handset in turns, each with an account or none."""
-    family = world.some(0.1)
+    family = world.some(0.05)
     while len(family) > 1:
         members = [family.pop() for _ in range(min(len(family), world.random.choice((2, 2, 3))))]
         shared = world.new_screen(world.random.choice(("tablet", "handset")), 0.0, use=4)
@@ -157,7 +160,7 @@ def family_devices(world: World) -> None:
 
 def second_accounts(world: World) -> None:
     """Who forgot the first account registers again. By the policy a member is one person, by the truth both are."""
-    for person in world.some(0.04):
+    for person in world.some(0.02):
         if person.accounts:
             again = world.random.uniform(person.accounts[0][0], person.days[-1])
             person.accounts.append((again, world.new("member_id", "m")))
@@ -169,7 +172,7 @@ def second_accounts(world: World) -> None:
 
 def no_advertising_ids(world: World) -> None:
     """Who refuses tracking has the same zeros as all others who do, and an id of the installation."""
-    for person in world.some(0.05):
+    for person in world.some(0.025):
         for screen in person.screens:
             if screen.kind == "handset" and screen.app[0] not in world.creatures:
                 screen.app = (world.mark(Creature.NO_AD_ID, NO_AD_ID), world.new("anonymous_id"))
@@ -180,7 +183,7 @@ def no_advertising_ids(world: World) -> None:
 
 def showroom_tablets(world: World) -> None:
     """Visitors read, leave a number or log in on the dealer's tablet; some tablets meet only a handful."""
-    for _ in range(len(world.people) // 125):
+    for _ in range(round(len(world.people) * world.zoo / 250)):
         tablet = world.new_screen("tablet", 0.0)
         for value in (*tablet.app, *(cookie for _, cookie in tablet.cookies)):
             world.mark(Creature.SHOWROOM_TABLET, value)
@@ -198,7 +201,7 @@ def showroom_tablets(world: World) -> None:
 
 def staff_phones(world: World) -> None:
     """Sales staff who must fill the field type their own number into customers' rows: most seldom, a few always."""
-    for staff in world.some(0.016):
+    for staff in world.some(0.008):
         for _ in range(min(60, int(world.random.paretovariate(0.8)))):
             customer, day, _ = world.random.choice(world.rows)
             phone = world.mark(Creature.STAFF_PHONE, world.phone(staff, day))
@@ -206,7 +209,7 @@ def staff_phones(world: World) -> None:
 
 
 def placeholder_numbers(world: World) -> None:
-    for customer in world.some(0.04):
+    for customer in world.some(0.02):
         phone = world.mark(Creature.PLACEHOLDER, Identifier("phone", world.random.choice(PLACEHOLDERS)))
         world.row(customer, world.random.choice(customer.days), world.new("lead_id"), phone)
 
@@ -235,7 +238,7 @@ def rekeyed_rows(world: World) -> None:
 def attackers(world: World) -> None:
     """A member who claims strangers' numbers through a public key: one goes through a list, others want somebody's."""
     members = [person for person in world.people if person.member(DAYS - 30)]
-    for victims in (len(world.people) // 80, 5, 3, 2, 1, 1):
+    for victims in (round(len(world.people) * world.zoo / 160), 5, 3, 2, 1, 1):
         attacker = world.random.choice(members)
         day = world.random.uniform(DAYS - 30, DAYS)
         for victim in world.random.sample(world.people, victims):
@@ -272,8 +275,9 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="CSV: observation,person")
     parser.add_argument("--people", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--zoo", type=float, default=1.0, help="how common the zoo is, beside the usual share")
     options = parser.parse_args()
-    stream = car_buyers(options.people, options.seed)
+    stream = car_buyers(options.people, options.seed, zoo=options.zoo)
     write_jsonl(stream, options.out)
     if options.truth:
         write_truth(stream, options.truth)
