@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cdp.cli import config, key, lead, log, person, source
+from cdp.cli import config, identity, key, lead, log, person, source
 from cdp.cli.accounting import accounting
 from cdp.cli.doctor import doctor
 from cdp.cli.output import complain
@@ -36,6 +36,7 @@ app.add_typer(source.app, name="source")
 app.add_typer(key.app, name="key")
 app.add_typer(person.app, name="person")
 app.add_typer(lead.app, name="lead")
+app.add_typer(identity.app, name="identity")
 app.command("accounting")(accounting)
 app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
