@@ -45,10 +45,15 @@ def read_records(files: Sequence[Path], columns: Columns) -> Records:
 
 def check_out(out: Path, read: Iterable[Path]) -> None:
     """Refuse a result that could not be written, or would replace what is read, before any work. ConfigurationError."""
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise ConfigurationError("--out", came=str(out), allowed="a file in a folder that exists")
-    if any(out.exists() and file.exists() and out.samefile(file) for file in read):
-        raise ConfigurationError("--out", came=str(out), allowed="another file than those that are read")
+    try:
+        if not out.absolute().parent.is_dir() or (out.exists() and not out.is_file()):
+            raise ConfigurationError("--out", came=str(out), allowed="a file in a folder that exists")
+        if any(out.exists() and file.exists() and out.samefile(file) for file in read):
+            raise ConfigurationError("--out", came=str(out), allowed="another file than those that are read")
+    except OSError as error:
+        raise ConfigurationError(
+            "--out", came=f"{out} ({error.strerror})", allowed="a path that can be written"
+        ) from None
 
 
 def _check_id(record: str, where: str, seen: dict[str, str]) -> None:

@@ -164,8 +164,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_records([tmp_path / "missing.csv"], read_columns(MAP))
 
 
-@pytest.mark.parametrize("out", ["nowhere/who.csv", ".", "rows0.csv", "map.toml"])
+@pytest.mark.parametrize("out", ["nowhere/who.csv", ".", "rows0.csv", "map.toml", "pipe", "x" * 300])
 def test_a_result_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, out: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
     done = run(tmp_path, ROWS, out=out)
 
     assert done.code == 2
