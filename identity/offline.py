@@ -45,8 +45,7 @@ class Places:
 
     @classmethod
     def beside(cls, out: Path, *, skip_bad: bool) -> Places:
-        rejected = out.with_name(f"{out.name}.rejected.jsonl") if skip_bad else None
-        return cls(out, out.with_name(f"{out.name}.values.csv"), rejected)
+        return cls(out, Path(f"{out}.values.csv"), Path(f"{out}.rejected.jsonl") if skip_bad else None)
 
     @property
     def all(self) -> list[Path]:
@@ -67,10 +66,15 @@ class Summary(msgspec.Struct, frozen=True):
     policy: str
 
 
-def resolve_file(file: Path, out: Path, policy: Policy, *, region: str, skip_bad: bool, tell: Tell) -> Summary:
-    """Read observations, resolve them, write who is who. Raises ConfigurationError, and then nothing was written."""
+def resolve_file(
+    file: Path, out: Path, policy: Policy, *, region: str, skip_bad: bool, tell: Tell, keep: Iterable[Path] = ()
+) -> Summary:
+    """Read observations, resolve them, write who is who; never over `file` or those to `keep`.
+
+    Raises ConfigurationError, and then nothing was written.
+    """
     places = Places.beside(out, skip_bad=skip_bad)
-    check_places("--out", places.all, read=[file])
+    check_places("--out", places.all, read=[file, *keep])
     with _without_collector():
         evidence = _read(file, region, skip_bad, tell)
         tell("resolving", 0.0)

@@ -19,12 +19,16 @@ def check_places(option: str, places: Iterable[Path], *, read: Iterable[Path]) -
     Raises ConfigurationError, which names the option.
     """
     for place in places:
-        if not place.absolute().parent.is_dir():
-            raise ConfigurationError(option, came=str(place), allowed="a file in a folder that exists")
-        if place.exists() and not place.is_file():
-            raise ConfigurationError(option, came=f"{place}, which is no file", allowed="a file, new or to be replaced")
-        if any(place.exists() and file.exists() and place.samefile(file) for file in read):
-            raise ConfigurationError(option, came=str(place), allowed="another file than those that are read")
+        try:
+            if not place.absolute().parent.is_dir():
+                raise ConfigurationError(option, came=str(place), allowed="a file in a folder that exists")
+            if place.exists() and not place.is_file():
+                came = f"{place}, which is no file"
+                raise ConfigurationError(option, came=came, allowed="a file, new or to be replaced")
+            if place.exists() and any(file.exists() and place.samefile(file) for file in read):
+                raise ConfigurationError(option, came=str(place), allowed="another file than those that are read")
+        except OSError as error:
+            raise _unwritable(option, place, error) from None
 
 
 def write_whole(option: str, files: Mapping[Path, Iterable[str]]) -> None:
@@ -38,7 +42,7 @@ def write_whole(option: str, files: Mapping[Path, Iterable[str]]) -> None:
             written: list[tuple[Path, Path]] = []
             for place, pieces in files.items():
                 # A link stays one: what it leads to is replaced.
-                whole = place.resolve()
+                whole = Path(os.path.realpath(place))
                 with tempfile.NamedTemporaryFile(
                     "w", dir=whole.parent, prefix=f".{whole.name[:50]}.", encoding="utf-8", newline="", delete=False
                 ) as file:
@@ -52,9 +56,11 @@ def write_whole(option: str, files: Mapping[Path, Iterable[str]]) -> None:
             for part, whole in written:
                 part.replace(whole)
         except OSError as error:
-            raise ConfigurationError(
-                option, came=f"{place} ({error.strerror})", allowed="a path that can be written"
-            ) from None
+            raise _unwritable(option, place, error) from None
+
+
+def _unwritable(option: str, place: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(option, came=f"{place} ({error.strerror})", allowed="a path that can be written")
 
 
 def csv_line(*values: str) -> str:

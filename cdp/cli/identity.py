@@ -51,8 +51,9 @@ def resolve(
 
     rules = load_policy(policy) if policy is not None else BUILT_IN
     region = load_settings().region
+    keep = [policy] if policy is not None else []
     with _progress() as tell:
-        summary = resolve_file(file, out, rules, region=region, skip_bad=skip_bad, tell=tell)
+        summary = resolve_file(file, out, rules, region=region, skip_bad=skip_bad, tell=tell, keep=keep)
     answer(to_builtins(summary) | {"out": str(out)}, _table, json=json)
 
 

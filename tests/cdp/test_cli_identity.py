@@ -84,7 +84,11 @@ def test_bad_lines_can_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
         ("resolve nowhere.jsonl --out who.csv", "FILE is nowhere.jsonl"),
         ("resolve . --out who.csv", "FILE is ."),
         ("resolve seen.jsonl --out seen.jsonl", "--out is seen.jsonl"),
+        ("resolve seen.jsonl --out good.toml --policy good.toml", "--out is good.toml"),
         ("resolve seen.jsonl --out no/folder/who.csv", "--out is no/folder/who.csv"),
+        ("resolve seen.jsonl --out .", "--out is ., which is no file"),
+        ("resolve seen.jsonl --out /", "--out is /, which is no file"),
+        (f"resolve seen.jsonl --out {'x' * 250}", f"--out is {'x' * 250}.values.csv (File name too long)"),
         ("resolve seen.jsonl --out who.csv --policy nowhere.toml", "nowhere.toml is not readable"),
         ("resolve seen.jsonl --out who.csv --policy bad.toml", "bad.toml: kinds.phone.priority is -1"),
     ],
@@ -92,12 +96,13 @@ def test_bad_lines_can_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_wrong_file_is_exit_2_with_one_sentence(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("seen.jsonl").write_text(GOOD)
     Path("bad.toml").write_text("[kinds.phone]\npriority = -1\n")
+    Path("good.toml").write_text("[kinds.phone]\n")
     assert run(["identity", *words.split()]) == 2
     complaint = capsys.readouterr()
     assert complaint.out == ""
     assert complaint.err.startswith(said)
     assert complaint.err.count("\n") == 1
-    assert files() == {"seen.jsonl", "bad.toml"}
+    assert files() == {"seen.jsonl", "bad.toml", "good.toml"}
 
 
 @pytest.mark.parametrize("words", ["resolve", "resolve seen.jsonl", "resolve a b --out c", "policy extra", "rename"])

@@ -400,6 +400,12 @@ def test_a_result_replaces_the_one_before_it_and_keeps_a_link(run: Run) -> None:
     assert elsewhere.read_text().startswith("observation,person\no1,")
 
 
+def test_a_link_that_leads_to_itself_is_replaced(run: Run) -> None:
+    run.out.symlink_to(run.out)
+    run(seen("o1", "member_id:M1"))
+    assert set(run.rows()) == {"o1"}
+
+
 @pytest.mark.parametrize("place", ["who.csv", "who.csv.values.csv", "who.csv.rejected.jsonl"])
 def test_where_one_file_cannot_be_written_none_is(run: Run, place: str) -> None:
     (run.folder / place).mkdir()
