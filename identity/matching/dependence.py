@@ -19,7 +19,7 @@ LEAST_INFORMATION = 3e-4
 """Nats of mutual information below which a dependence is not worth its parameters."""
 
 TINY = 1e-300
-"""In place of zero under a logarithm that is not used."""
+"""In place of zero under a logarithm whose result is not used."""
 
 Weights = NDArray[np.float64]
 Patterns = NDArray[np.int64]

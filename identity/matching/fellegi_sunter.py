@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from identity.matching.columns import PERSONAL, ColumnType
 from identity.matching.compare import EQUAL, MISSING, Levels, level_names
 from identity.matching.dependence import Drawn, Parents, Patterns, find_parents, known_parents, state_of
+from identity.matching.model import NEVER
 
 Table = NDArray[np.float64]
 """Probabilities of levels, one row per state of the parents; 1 in the column of `missing`, which tells nothing."""
@@ -34,12 +35,10 @@ MATCHES_ASSUMED = 4.0
 """Typical matching pairs added to those of the file, for a file of few matches to fall back on."""
 
 START_MATCHES = 0.3
-"""Matching pairs per record at the start of EM; any small number leads to the same end."""
+"""Matching pairs per record at the start of EM; few, so that EM grows from evident ones."""
 
 MOST_PRIOR = 0.45
 """Of one person, and of relatives, in a file so small that nearly all rows are of one."""
-
-NEVER = 1e-30
 
 LARGEST_CODE = 2**50
 """Of a pattern of levels in one integer, so that one more column does not overflow it."""

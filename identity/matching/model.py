@@ -21,6 +21,9 @@ from identity.matching.columns import ColumnType
 FORMAT = 1
 """Of the JSON; another one is refused."""
 
+NEVER = 1e-30
+"""In place of a chance of zero under a logarithm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frequencies:

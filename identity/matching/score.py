@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from identity.matching.columns import ColumnType
 from identity.matching.compare import EQUAL, Levels, level_names
 from identity.matching.dependence import state_of
-from identity.matching.model import ColumnModel, Frequencies, Model
+from identity.matching.model import NEVER, ColumnModel, Frequencies, Model
 from identity.matching.normalise import surname_zh
 from identity.matching.records import Codes, Column, Records
 
 Scores = NDArray[np.float64]
-
-NEVER = 1e-30
 
 PHONE_SLIP = level_names(ColumnType.PHONE).index("slip")
 
