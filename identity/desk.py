@@ -41,13 +41,14 @@ class Desk:
     def __init__(self, graph: Graph, policy: Policy, memory: Memory, head: Head, commit: Commit) -> None:
         self.graph, self.policy, self.memory, self.head, self.commit = graph, policy, memory, head, commit
         self.nodes: dict[Node, Value] = {}
+        self._first: dict[Identifier, Value] = {}
         self.by_number: dict[int, Value] = {}
         self.was: dict[int, tuple[int | None, Standing]] = {}
         self.touched: set[int] = set()
 
     def __getitem__(self, identifier: Identifier) -> Value:
         """The first node of an identifier that was met."""
-        return self.nodes[Node(identifier)]
+        return self._first[identifier]
 
     @property
     def values(self) -> Collection[Value]:
@@ -55,9 +56,9 @@ class Desk:
 
     def meet(self, identifiers: Iterable[Identifier], unusable: Mapping[Identifier, str]) -> None:
         """Hold all living nodes of each identifier; those that nobody knows are born."""
-        bases = dict.fromkeys(map(Node, identifiers))
-        self._meet(bases, unusable)
-        self._meet((node for each in bases if (value := self.nodes[each]).epochs for node in nodes_of(value)), {})
+        bases = [each for each in dict.fromkeys(identifiers) if each not in self._first]
+        self._meet(map(Node, bases), unusable)
+        self._meet((node for each in bases if (value := self._first[each]).epochs for node in nodes_of(value)), {})
 
     def bear_epochs(self, value: Value) -> None:
         """Hold the nodes of epochs that the value has from now on."""
@@ -66,7 +67,7 @@ class Desk:
     def hold_all(self, values: Iterable[Value]) -> None:
         for value in values:
             if value.number not in self.by_number:
-                self.nodes[value.node] = self.by_number[value.number] = value
+                self._hold(value)
                 self.was[value.number] = (value.person, value.standing)
 
     def hold_numbers(self, numbers: Iterable[int]) -> None:
@@ -91,8 +92,11 @@ class Desk:
         return known | self.graph.pairs(unknown)
 
     def key(self, a: Node, b: Node) -> PairKey:
-        one, other = self.nodes[a].number, self.nodes[b].number
+        one, other = self._number(a), self._number(b)
         return (one, other) if one < other else (other, one)
+
+    def _number(self, node: Node) -> int:
+        return self.nodes[node].number if node.owner else self._first[node.identifier].number
 
     def ends(self, key: PairKey) -> tuple[Value, Value]:
         return self.by_number[key[0]], self.by_number[key[1]]
@@ -119,8 +123,13 @@ class Desk:
         value = Value(
             number, PersonId(its_pid), node.identifier, base, node.owner, standing.state, standing.reason, alone, alone
         )
-        self.nodes[node] = self.by_number[number] = value
+        self._hold(value)
         self.commit.born.append(value)
+
+    def _hold(self, value: Value) -> None:
+        self.nodes[value.node] = self.by_number[value.number] = value
+        if not value.owner:
+            self._first[value.identifier] = value
 
 
 def nodes_of(value: Value) -> list[Node]:

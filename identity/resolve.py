@@ -56,6 +56,8 @@ class Standing(NamedTuple):
 
     def owner_at(self, at: Millis) -> str:
         """Names the node that stands for the value at that time."""
+        if not self.epochs:
+            return ""
         return next((each.owner for each in reversed(self.epochs) if each.start <= at), "")
 
     def nodes(self, value: Identifier) -> list[Node]:
@@ -232,9 +234,9 @@ def times_of(
 
 
 def usable_of(observation: Observation, unusable: Container[Identifier], policy: Policy) -> tuple[Identifier, ...]:
-    """The identifiers of an observation that count: not blocked, and of very many only the strongest."""
-    met = tuple({value: None for value in observation.identifiers if value not in unusable})
-    return met if len(met) <= MAX_IDENTIFIERS else tuple(strongest(met, policy)[:MAX_IDENTIFIERS])
+    """The identifiers of an observation that count, sorted: not blocked, and of very many only the strongest."""
+    met = {value for value in observation.identifiers if value not in unusable}
+    return tuple(sorted(met if len(met) <= MAX_IDENTIFIERS else strongest(met, policy)[:MAX_IDENTIFIERS]))
 
 
 def contradiction(observation: Observation, met: Collection[Identifier], policy: Policy) -> str | None:
@@ -251,10 +253,10 @@ def node_pairs(
 ) -> Iterator[Pair]:
     """All pairs of nodes that it speaks of, not a star: whether a link stands then depends on its two ends only.
 
-    It joins what stood for its values at its time. "Different" holds for all times. Two values of kinds that are
-    only counted make no pair.
+    `met` is sorted. It joins what stood for its values at its time. "Different" holds for all times. Two values of
+    kinds that are only counted make no pair.
     """
-    for a, b in combinations(sorted(met), 2):
+    for a, b in combinations(met, 2):
         if not (policy.links(a.kind) or policy.links(b.kind)):
             continue
         if observation.different:

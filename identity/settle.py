@@ -10,6 +10,7 @@ Adding, retracting, blocking, a steward's word and a recycled number all pass he
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -18,7 +19,7 @@ from cdp.model import Identifier, Millis, SetId
 from identity.desk import Desk, Memory, nodes_of
 from identity.graph import NOTHING_SEEN, Commit, Graph, Head, PairKey, StoredObservation, StoredSet, StoredTurn, Value
 from identity.kinds import Policy
-from identity.observation import Node, Observation, ObservationId, Proof, fold, set_id
+from identity.observation import Observation, ObservationId, Proof, fold, set_id
 from identity.ownership import Claim
 from identity.regroup import Regrouping
 from identity.resolve import (
@@ -126,9 +127,7 @@ class _Work:
             self.commit.observations.append(_stored(each, refused))
             if refused is None:
                 self.fresh.append((each, met))
-        for a, b in self.new_partners():
-            self.count(a, b.identifier.kind)
-            self.count(b, a.identifier.kind)
+        self.count(self.new_partners())
         for each, met in self.fresh:
             if not each.different:
                 self.see(each, met)
@@ -140,13 +139,12 @@ class _Work:
 
     def new_partners(self) -> list[tuple[Value, Value]]:
         """Values that were never seen together before, in any of their epochs."""
-        together = {
-            (a, b): [self.desk.key(one, other) for one in self.nodes(a) for other in self.nodes(b)]
-            for each, met in self.fresh
-            if not each.different
-            for a, b in combinations(sorted(met), 2)
-            if self.policy.links(a.kind) or self.policy.links(b.kind)
-        }
+        together: dict[tuple[Identifier, Identifier], list[PairKey]] = {}
+        for each, met in self.fresh:
+            if not each.different:
+                for a, b in combinations(met, 2):
+                    if (a, b) not in together and (self.policy.links(a.kind) or self.policy.links(b.kind)):
+                        together[a, b] = self.keys(self.desk[a], self.desk[b])
         known = self.desk.pairs({key for keys in together.values() for key in keys})
         return [
             (self.desk[a], self.desk[b])
@@ -154,14 +152,24 @@ class _Work:
             if not any(key in known and known[key].links for key in keys)
         ]
 
-    def nodes(self, identifier: Identifier) -> list[Node]:
-        return nodes_of(self.desk[identifier])
+    def keys(self, a: Value, b: Value) -> list[PairKey]:
+        """The pairs that two identifiers may stand in."""
+        if not (a.epochs or b.epochs):
+            return [(a.number, b.number) if a.number < b.number else (b.number, a.number)]
+        return [self.desk.key(one, other) for one in nodes_of(a) for other in nodes_of(b)]
 
-    def count(self, value: Value, other: str) -> None:
-        partners = dict(value.ledger.partners)
-        for name in counted(value.identifier.kind, other, self.policy):
-            partners[name] = partners.get(name, 0) + 1
-        self.set_ledger(value, Ledger(partners, value.ledger.claims))
+    def count(self, together: Iterable[tuple[Value, Value]]) -> None:
+        """Note each as a partner of the other."""
+        more: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        for one, other in together:
+            for value, kind in ((one, other.identifier.kind), (other, one.identifier.kind)):
+                counts = more[value.number] or dict(value.ledger.partners)
+                for name in counted(value.identifier.kind, kind, self.policy):
+                    counts[name] = counts.get(name, 0) + 1
+                more[value.number] = counts
+        for number, partners in more.items():
+            value = self.desk.by_number[number]
+            self.set_ledger(value, Ledger(partners, value.ledger.claims))
 
     def claim(self, value: Value, name: str, claim: Claim) -> None:
         if value.state is State.HUB:
