@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from identity.gate import Gate
+
+
+def test_many_pass_together() -> None:
+    gate, inside = Gate(), threading.Barrier(3)
+
+    def enter() -> None:
+        with gate.together():
+            inside.wait(5)
+
+    threads = [threading.Thread(target=enter) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with gate.together():
+        inside.wait(5)
+    for thread in threads:
+        thread.join(5)
+    assert not inside.broken
+
+
+def test_whoever_is_alone_meets_nobody_and_is_not_kept_out() -> None:
+    gate, ended, met, inside = Gate(), threading.Event(), [], []
+
+    def read() -> None:
+        while not ended.is_set():
+            with gate.together():
+                inside.append(1)
+                time.sleep(0.001)
+                inside.pop()
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(50):
+            with gate.alone():
+                met.append(len(inside))
+    finally:
+        ended.set()
+    for reader in readers:
+        reader.join(5)
+    assert met == [0] * 50
