@@ -20,24 +20,22 @@ PENALTY = 1.0
 """What a pair that was never compared counts against joining, in natural log-odds."""
 
 
-def contract(
-    count: int, left: Codes, right: Codes, scores: Scores, *, least: float, sources: Codes | None = None
-) -> Codes:
+def contract(count: int, left: Codes, right: Codes, scores: Scores, *, least: float) -> Codes:
     """The cluster of each of `count` records, named by the smallest place among its members.
 
     `scores` are log-odds; two clusters are joined while the sum between them is above `least`, that is while all
-    their pairs together make one person that likely. Ties are broken by place, and so by id. With `sources` no
-    cluster holds two records of one source.
+    their pairs together make one person that likely. Ties are broken by place, and so by id.
     """
     hopeful = components(count, left[scores > least], right[scores > least])
     inside = hopeful[left] == hopeful[right]
-    graph = _Graph(count, left[inside].tolist(), right[inside].tolist(), scores[inside].tolist(), sources)
+    graph = _Graph(count, left[inside].tolist(), right[inside].tolist(), scores[inside].tolist())
     heap = [(-score, one, other) for one, other, score in graph.edges() if score > least]
     heapify(heap)
     while heap:
         score, one, other = heappop(heap)
-        if graph.score(one, other) != -score or not graph.join(one, other):
+        if graph.score(one, other) != -score:
             continue
+        graph.join(one, other)
         for neighbour in graph.between[one]:
             joined = graph.score(one, neighbour)
             if joined is not None and joined > least:
@@ -48,16 +46,13 @@ def contract(
 class _Graph:
     """Clusters and what their pairs sum to; `between[a][b]` is (sum of scores, number of compared pairs)."""
 
-    def __init__(
-        self, count: int, left: list[int], right: list[int], scores: list[float], sources: Codes | None
-    ) -> None:
+    def __init__(self, count: int, left: list[int], right: list[int], scores: list[float]) -> None:
         self.into = list(range(count))
         self.between: dict[int, dict[int, tuple[float, int]]] = {}
         for one, other, score in zip(left, right, scores, strict=True):
             self.between.setdefault(one, {})[other] = (score, 1)
             self.between.setdefault(other, {})[one] = (score, 1)
         self.size = dict.fromkeys(self.between, 1)
-        self.held = {node: {int(sources[node])} for node in self.between} if sources is not None else None
 
     def edges(self) -> Iterator[tuple[int, int, float]]:
         for one, others in self.between.items():
@@ -70,12 +65,8 @@ class _Graph:
         edge = self.between.get(one, {}).get(other)
         return None if edge is None else edge[0] - PENALTY * (self.size[one] * self.size[other] - edge[1])
 
-    def join(self, one: int, other: int) -> bool:
-        """Take `other` into `one`; False where both hold a record of one source."""
-        if self.held is not None:
-            if self.held[one] & self.held[other]:
-                return False
-            self.held[one] |= self.held.pop(other)
+    def join(self, one: int, other: int) -> None:
+        """Take `other` into `one`."""
         self.into[other] = one
         self.size[one] += self.size.pop(other)
         mine = self.between[one]
@@ -86,7 +77,6 @@ class _Graph:
             if node != one:
                 had = mine.get(node, (0.0, 0))
                 mine[node] = theirs[one] = (had[0] + score, had[1] + compared)
-        return True
 
 
 def components(count: int, left: Codes, right: Codes) -> Codes:

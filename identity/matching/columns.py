@@ -57,7 +57,7 @@ class Mode(StrEnum):
 class Columns:
     """Which column is the id, which the source, and what the others mean, in the order in which they were named.
 
-    In mode `link` a person has one record per source at most; in mode `dedupe` a source is not looked at.
+    In mode `link` only records of different sources are compared; in mode `dedupe` a source is not looked at.
     """
 
     id: str

@@ -117,7 +117,7 @@ def _decide(
     records: Records, left: Codes, right: Codes, levels: Sequence[Levels], scores: Scores
 ) -> tuple[Codes, list[Confidence]]:
     """Contract, then see by which pairs each cluster is held together: a row is as sure as the core that it is in."""
-    clusters = contract(len(records), left, right, scores, least=LOOSE_ODDS, sources=records.sources)
+    clusters = contract(len(records), left, right, scores, least=LOOSE_ODDS)
     within = clusters[left] == clusters[right]
     left, right, scores, levels = left[within], right[within], scores[within], [own[within] for own in levels]
     strict = (scores >= STRICT_ODDS) & ~contradicts(records, levels)

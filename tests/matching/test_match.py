@@ -50,18 +50,18 @@ def test_the_order_of_rows_changes_nothing(known: object) -> None:
     assert results[0] == results[1] == results[2]
 
 
-def test_linking_puts_no_two_records_of_a_source_together() -> None:
+def test_linking_joins_all_records_of_a_person_through_the_other_source() -> None:
     known = febrl4()
-    # Each record of the second source comes twice, so that the second copy has nobody left.
+    # Each record of the second source comes twice: the copies are never compared, and meet in the first source's record.
     twice = {name: list(values) + list(values[9_000:]) for name, values in known.rows.items()}
     twice["rec_id"][10_000:] = [f"{name}-again" for name in twice["rec_id"][10_000:]]
     records = build_records(twice, known.columns, sources=twice["source"])
 
     matched = match(records)
 
-    assert records.sources is not None
-    pairs = set(zip(matched.clusters.tolist(), records.sources.tolist(), strict=True))
-    assert len(pairs) == len(records)
+    cluster = dict(zip(records.ids, matched.clusters.tolist(), strict=True))
+    copies = [name for name in cluster if name.endswith("-again")]
+    assert sum(cluster[name] == cluster[name.removesuffix("-again")] for name in copies) / len(copies) > 0.99
 
 
 def test_a_source_is_not_looked_at_where_duplicates_are_sought() -> None:
