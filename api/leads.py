@@ -17,12 +17,8 @@ from api.keys import ApiKey
 from api.permissions import Permission
 from api.persons import Lookup
 from api.services import Services, Use
-from identity.kinds import BUILT_IN
 from leads.lead import CONTACT_FIELDS, Waited
 from leads.request import LeadRequest, read_request
-
-KINDS = frozenset({*BUILT_IN.kinds, *CONTACT_FIELDS})
-"""By which a lead is found: identifiers, and the fields of a contact."""
 
 router = APIRouter(prefix=f"{PREFIX}/leads", tags=["leads"])
 
@@ -63,8 +59,9 @@ async def list_all(
 @router.post("/lookup", summary="按联系方式查找线索 · Find leads by a contact", responses=ok(shapes.Leads))
 async def lookup(body: Lookup, use: Use, caller: ReadsLeads) -> Response:
     """By a contact value as it was left, or by an identifier of the person."""
-    if body.kind not in KINDS:
-        raise wrong("kind", "one of " + ", ".join(sorted(KINDS)), body.kind, "Name the kind it is.")
+    kinds = {*use.system.identity.policy.kinds, *CONTACT_FIELDS}
+    if body.kind not in kinds:
+        raise wrong("kind", "one of " + ", ".join(sorted(kinds)), body.kind, "Name the kind it is.")
     found = await run_sync(lambda: use.system.leads.lookup(body.kind, body.value, **_sight(caller)))
     return answer({"leads": found, "next": None})
 
@@ -78,6 +75,7 @@ def _capture(use: Services, caller: ApiKey, body: LeadRequest) -> tuple[dict[str
     there = use.system.leads.existing(body.source, body.external_id)
     if there is None:
         lead, created = use.system.leads.capture(body, waited=_wait(use), actor=caller.name)
+        use.system.outbox.tell()
     else:
         lead, created = there, False
     # Whoever only writes leads sees in the answer no more than what was sent.

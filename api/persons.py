@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
@@ -14,12 +15,13 @@ from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text
 from api.documented import ok
 from api.gate import PREFIX, ReadsLeads, ReadsPersons
 from api.keys import ApiKey
+from api.naming import Naming, notes_in
 from api.permissions import Permission
 from api.services import Services, Use
 from cdp.errors import NotFound
 from cdp.moments import rfc3339
 from identity.changes import Change
-from identity.kinds import BUILT_IN
+from identity.observation import ObservationId
 from profiles.store import Cursor
 
 router = APIRouter(prefix=f"{PREFIX}/persons", tags=["persons"])
@@ -34,7 +36,7 @@ class Lookup(pydantic.BaseModel, extra="forbid"):
 
 @router.post("/lookup", summary="按标识查找客户 · Find a person by an identifier", responses=ok(shapes.Person))
 async def lookup(body: Lookup, use: Use, caller: ReadsPersons) -> Response:
-    check_kind(body.kind)
+    check_kind(use, body.kind)
     identifier = use.people.identifier(body.kind, body.value)
     found = None
     if identifier is not None:
@@ -54,6 +56,7 @@ async def person(
     caller: ReadsPersons,
     at: Annotated[str | None, Query(description="Only what was known then. 当时已知")] = None,
 ) -> Response:
+    """With `at`: who it was then, by our own clock, and what had happened by then, by the events' time."""
     then = moment("at", at)
     if then is None:
         return await _person(use, caller, person)
@@ -78,13 +81,14 @@ async def leads(
 async def history(
     person: str, use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None
 ) -> Response:
-    return answer(await run_sync(_history, use, person, limit, cursor_of(cursor)))
+    return answer(await run_sync(_history, use, caller, person, limit, cursor_of(cursor)))
 
 
-def check_kind(kind: str) -> None:
+def check_kind(use: Services, kind: str, path: str = "kind") -> None:
     """Raises Refused where no identifier has this kind."""
-    if kind not in BUILT_IN.kinds:
-        raise wrong("kind", "one of " + ", ".join(sorted(BUILT_IN.kinds)), kind, "Name the kind it is.")
+    kinds = use.system.identity.policy.kinds
+    if kind not in kinds:
+        raise wrong(path, "one of " + ", ".join(sorted(kinds)), kind, "Name the kind it is.")
 
 
 async def _person(use: Services, caller: ApiKey, person: str) -> Response:
@@ -97,7 +101,8 @@ def _json(body: bytes) -> Response:
 
 
 def _trail(use: Services, caller: ApiKey, person: str, limit: int, before: Cursor | None) -> dict[str, object]:
-    found = use.system.events.trail(use.people.sets_of(person), limit=limit + 1, before=before)
+    who = use.people.who(person)
+    found = use.system.events.trail(tuple(who.sets), limit=limit + 1, before=before, windows=who.windows)
     events = use.showing.events(caller, found[:limit], subject=person)
     return {"events": events, "next": cursor_text(_last(found, limit))}
 
@@ -116,21 +121,32 @@ def _leads(use: Services, caller: ApiKey, person: str, limit: int, before: Curso
     return {"leads": found, "next": cursor_text(after)}
 
 
-def _history(use: Services, person: str, limit: int, before: Cursor | None) -> shapes.History:
+def _history(use: Services, caller: ApiKey, person: str, limit: int, before: Cursor | None) -> shapes.History:
     newest = use.system.identity.history(use.people.current(person))[::-1]
     # The place in a list that only grows at its other end.
     skipped = len(newest) - before.at if before else 0
     page = newest[max(0, skipped) :][:limit]
     rest = len(newest) - max(0, skipped) - len(page)
-    return shapes.History(history=list(map(_change, page)), next=cursor_text(Cursor(rest, "") if rest > 0 else None))
+    told = _evidence(use, caller, person, {each.cause for each in page if each.cause is not None})
+    history = [_change(each, told) for each in page]
+    return shapes.History(history=history, next=cursor_text(Cursor(rest, "") if rest > 0 else None))
 
 
-def _change(change: Change) -> shapes.Change:
+def _evidence(
+    use: Services, caller: ApiKey, person: str, causes: set[ObservationId]
+) -> dict[ObservationId | None, shapes.Evidence]:
+    found = [each for each, _ in use.system.graph.observations(causes)]
+    naming = Naming(use, caller, (), subject=person, texts=notes_in(found))
+    return {each.id: naming.evidence(each) for each in found}
+
+
+def _change(change: Change, told: Mapping[ObservationId | None, shapes.Evidence]) -> shapes.Change:
     return shapes.Change(
         kind=change.kind.value,
         person=change.person,
         others=list(change.others),
         cause=None if change.cause is None else str(change.cause),
+        evidence=told.get(change.cause),
         version=change.seq,
         at=rfc3339(change.at),
     )

@@ -264,14 +264,35 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     segments: list[str]
 
 
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """Who decided something, when and why."""
+
+    reason: str
+    by: str
+    at: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An observation: identifiers that came together. `strength` is 9 for a steward's word, which has a `note`, and 5
+    (proved) to 1 (seen together) else; `at` is the event's own time, or the beginning of its day."""
+
+    id: str
+    source: str
+    strength: int
+    at: str
+    note: Note | msgspec.UnsetType = msgspec.UNSET
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A merge, split or move: `others` became this person, left it, or took identifiers from it. `cause` names the
-    observation that brought it about, `version` the graph's version since."""
+    observation that brought it about, which `evidence` tells; both are null where evidence was taken away. `version`
+    is the graph's since."""
 
     kind: str
     person: str
     others: list[str]
     cause: str | None
+    evidence: Evidence | None
     version: int
     at: str
 

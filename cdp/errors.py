@@ -46,7 +46,7 @@ class LogFull(Retryable):
 
 class ConfigurationError(XunjiError):
     def __init__(self, setting: str, *, came: str, allowed: str) -> None:
-        self.setting = setting
+        self.setting, self.came, self.allowed = setting, came, allowed
         super().__init__(f"{setting} is {came}; allowed is {allowed}.")
 
 

@@ -21,6 +21,7 @@ from cdp.errors import MalformedHit, Retryable
 from cdp.hot import hot_reading
 from cdp.live import LiveFeed
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
+from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.records import writing
 from cdp.scrub import scrub_text
@@ -54,6 +55,7 @@ class Tools:
     profiles: ProfileReader
     leads: LeadDesk
     live: LiveFeed
+    outbox: Outbox
     records: Engine
 
 
@@ -220,9 +222,10 @@ def commit(tools: Tools, batch: Batch) -> None:
 
 
 def publish(tools: Tools, batch: Batch) -> None:
-    """Tell whoever listens what became of each event."""
+    """Tell whoever listens what became of each event, and of persons."""
     tools.profiles.touch({item.set for item in batch.stored} | batch.changed_sets)
     tools.live.publish(batch)
+    tools.outbox.tell()
 
 
 def _trace(tools: Tools) -> str:

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     events_retention: Duration | None = None
     capture_events: Names = ("lead_submitted", "test_drive_requested")
     topics: Path | None = None
+    policy: Path | None = None
     trusted_proxies: Names = ()
     lead_wait: Duration = timedelta(seconds=0.5)
     region: str = "CN"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,13 +18,14 @@ from sqlalchemy import BigInteger, Column, Connection, Engine, LargeBinary, Stri
 
 from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis
-from cdp.records import chunks, insert_ignoring, metadata
+from cdp.records import chunks, insert_ignoring, metadata, reading
 
 NONCE_BYTES = 12
 TOKEN_BYTES = 15
 """120 bits: two of 10^12 values meet by chance with a probability of 10^-12; 20 characters of base64."""
 KNOWN_TOKENS = 200_000
 """Tokens remembered as already in the vault; each takes about 150 bytes."""
+SCAN_ROWS = 10_000
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
@@ -123,3 +124,19 @@ class Vault:
         with hot_reading(self._engine) as reader:
             found = [(token, row) for token in tokens for row in _SEALED.rows(reader, token=token)]
         return {token: self._cipher.open(sealed).decode() for token, (sealed,) in found}
+
+    def scan(self) -> Iterator[tuple[Identifier, str]]:
+        """Every value that the vault has: the identifier with its token, and the clear value, in no order.
+
+        For rules that must look at clear values, such as those of a policy; nothing of it may be shown or kept.
+        """
+        page = select(vault_rows.c.token, vault_rows.c.kind, vault_rows.c.sealed).order_by(vault_rows.c.token)
+        last = ""
+        while True:
+            with reading(self._engine) as connection:
+                rows = connection.execute(page.where(vault_rows.c.token > last).limit(SCAN_ROWS)).all()
+            if not rows:
+                return
+            for token, kind, sealed in rows:
+                yield Identifier(kind, token), self._cipher.open(sealed).decode()
+            last = rows[-1].token

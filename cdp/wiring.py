@@ -19,8 +19,10 @@ from cdp.log import LogReader
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
 from cdp.moments import now_ms
+from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.pipeline import Tools
+from cdp.policy import policy_in_force, put_in_force
 from cdp.records import open_engine
 from cdp.seen import SeenIds
 from cdp.settings import Settings
@@ -31,7 +33,6 @@ from collectors.sources import LiveSources, SourceBook
 from identity.engine import IdentityEngine
 from identity.graph import Graph
 from identity.graph_sql import SqlGraph
-from identity.kinds import BUILT_IN
 from leads.capture import LeadDesk
 from profiles.interests import load_topics
 from profiles.profile import ProfileReader
@@ -58,6 +59,7 @@ class System:
     profiles: ProfileReader
     leads: LeadDesk
     live: LiveFeed
+    outbox: Outbox
     worker: Worker
 
     @property
@@ -77,19 +79,22 @@ def open_system(settings: Settings) -> System:
 
     Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot be reached.
     """
+    policy = policy_in_force(settings.policy)
     secret = settings.secret_bytes
     records = open_records(settings)
     reader = open_log_reader(settings)
     graph = open_graph(settings)
     events = open_events(settings)
-    policy = BUILT_IN
     vault = Vault(records, secret)
     book = SourceBook(records, secret)
     sources = LiveSources(book)
     identity = IdentityEngine(graph, policy)
+    put_in_force(identity, vault)
     profiles = ProfileReader(events)
     leads = LeadDesk(records, identity, events, vault, load_topics(settings.topics), region=settings.region)
     live = LiveFeed()
+    outbox = Outbox(records, identity, live)
+    outbox.tell()
     tools = Tools(
         dialects=DIALECTS,
         sources=sources,
@@ -102,11 +107,12 @@ def open_system(settings: Settings) -> System:
         profiles=profiles,
         leads=leads,
         live=live,
+        outbox=outbox,
         records=records,
     )
     worker = Worker(tools, reader, secret, clock=now_ms)
     return System(
-        settings, records, reader, graph, events, vault, book, sources, identity, profiles, leads, live, worker
+        settings, records, reader, graph, events, vault, book, sources, identity, profiles, leads, live, outbox, worker
     )
 
 
@@ -122,6 +128,7 @@ def check(settings: Settings) -> None:
     for setting, url in (("XUNJI_GRAPH_URL", settings.graph_url), ("XUNJI_RECORDS_URL", settings.records_url)):
         _open_sql(setting, settings.resolved(url)).dispose()
     load_topics(settings.topics)
+    policy_in_force(settings.policy)
 
 
 def open_records(settings: Settings) -> Engine:

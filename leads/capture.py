@@ -21,7 +21,6 @@ from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
 from identity.engine import IdentityEngine
-from identity.kinds import BUILT_IN, blocked
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
 from leads import store
 from leads.clear import ClearValues
@@ -72,7 +71,7 @@ class LeadDesk(LeadReader):
         Durable on return. The same (source, external_id) again, also at the same moment, gives the lead that was
         first. `waited` tells how the caller's wait for earlier events ended. Raises Refused, see `request`.
         """
-        enquiry = enquiry_of(request, region=self._region)
+        enquiry = enquiry_of(request, region=self._region, policy=self._identity.policy)
         if there := self.existing(enquiry.source, enquiry.external_id):
             return there, False
         draft, unusable = self._draft(enquiry)
@@ -105,7 +104,7 @@ class LeadDesk(LeadReader):
             source=source,
             external_id=external_id,
             subject=subject,
-            own=tuple(strongest(event.identifiers, BUILT_IN)),
+            own=tuple(strongest(event.identifiers, self._identity.policy)),
             contact={kind: safe.token(kind, value) for kind, value in checked.values.items()},
             doubtful=checked.doubtful,
             channel=fields.get("channel") or event.campaign.medium or None,
@@ -154,8 +153,9 @@ class LeadDesk(LeadReader):
         lead_id = _lead_id(source, external_id)
         # Without any identifier the lead itself is all that is known of the person.
         given = enquiry.identifiers or (Identifier("lead_id", lead_id),)
-        stored = {safe.identifier(each): blocked(each.kind, each.value) for each in given}
-        own = tuple(strongest(stored, BUILT_IN))
+        policy = self._identity.policy
+        stored = {safe.identifier(each): policy.blocked(each.kind, each.value) for each in given}
+        own = tuple(strongest(stored, policy))
         draft = Draft(
             id=lead_id,
             source=source,

@@ -14,7 +14,7 @@ import msgspec
 from cdp.errors import Refused, Rejected
 from cdp.model import Identifier
 from cdp.moments import parse_rfc3339, rfc3339
-from identity.kinds import BUILT_IN
+from identity.kinds import Policy
 from identity.normalise import normalise
 from leads.contact import can_be, check_contact
 from leads.lead import INTEREST_FIELDS, Enquiry
@@ -88,10 +88,10 @@ def read_request(body: bytes | dict[str, Any]) -> LeadRequest:
         raise Rejected(f"The body is no JSON text: {error}. Send one JSON object.") from None
 
 
-def enquiry_of(request: LeadRequest, *, region: str) -> Enquiry:
+def enquiry_of(request: LeadRequest, *, region: str, policy: Policy) -> Enquiry:
     """The request, checked and normalised. Raises Refused (422) naming each field that cannot be right."""
     checked = check_contact(msgspec.to_builtins(request.contact), region=region)
-    identifiers, problems = _identifiers(request.identifiers, region)
+    identifiers, problems = _identifiers(request.identifiers, region, policy)
     problems += [
         _problem(path, EXPECTED[path], "one that cannot be", "Ask for it again, or leave the field out.")
         for path in checked.invalid
@@ -115,12 +115,14 @@ def enquiry_of(request: LeadRequest, *, region: str) -> Enquiry:
     )
 
 
-def _identifiers(given: list[GivenIdentifier], region: str) -> tuple[list[Identifier], list[dict[str, str]]]:
+def _identifiers(
+    given: list[GivenIdentifier], region: str, policy: Policy
+) -> tuple[list[Identifier], list[dict[str, str]]]:
     found, problems = [], []
     for index, each in enumerate(given):
         value = normalise(each.kind, each.value, region=region)
-        if each.kind not in BUILT_IN.kinds:
-            expected = "one of " + ", ".join(BUILT_IN.kinds)
+        if each.kind not in policy.kinds:
+            expected = "one of " + ", ".join(policy.kinds)
             problems.append(_problem(f"identifiers[{index}].kind", expected, each.kind, "Name the kind it is."))
         elif value is None or not can_be(each.kind, value):
             expected = f"a value that a {each.kind} can have"

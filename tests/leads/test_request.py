@@ -8,6 +8,7 @@ import pytest
 
 from cdp.errors import Refused, Rejected
 from cdp.model import Identifier
+from identity.kinds import BUILT_IN
 from leads.lead import Enquiry
 from leads.request import enquiry_of, read_request
 
@@ -21,7 +22,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 def read(**changes: Any) -> Enquiry:
-    return enquiry_of(read_request(body(**changes)), region="CN")
+    return enquiry_of(read_request(body(**changes)), region="CN", policy=BUILT_IN)
 
 
 def refused_paths(**changes: Any) -> list[str]:
