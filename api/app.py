@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, Response
 
-from api import accounting, events, hits, keyring, leads, persons, replays, sources
+from api import accounting, decisions, events, hits, identity, keyring, leads, persons, replays, sources
 from api.answer import answer
 from api.auditing import Auditor
 from api.documented import REFUSALS, document
@@ -36,7 +36,7 @@ KEYS_S = 2.0
 """How often keys are read again, for changes that another process made."""
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 
-ROUTERS = (sources, accounting, hits, events, persons, leads, replays, keyring)
+ROUTERS = (sources, accounting, hits, events, persons, identity, decisions, leads, replays, keyring)
 
 
 def create_app(system: System) -> FastAPI:

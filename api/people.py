@@ -16,17 +16,19 @@ from api.keys import ApiKey
 from api.permissions import Permission
 from api.showing import Showing, filled, identifier_shown, tokens_in, tokens_of, trait_shown
 from cdp.errors import NotFound
-from cdp.model import PERSONAL_KINDS, Identifier, Millis, PersonId, SetId
+from cdp.model import PERSONAL_KINDS, Identifier, Millis, PersonId, SetId, Window, Windows
 from cdp.moments import rfc3339
 from cdp.scrub import scrub_text
 from cdp.vault import Vault
 from cdp.wiring import System
 from identity.normalise import normalise
+from identity.observation import pid, strongest
 from identity.person import Person
 from identity.recent import Recent
 from profiles.profile import Profile
 from profiles.store import SetSummary
 from profiles.traits import fold
+from profiles.whose import Whose
 
 REMEMBERED = 20_000
 """Answers kept; a usual one has 1 to 2 KB."""
@@ -36,6 +38,7 @@ REMEMBERED = 20_000
 class _Remembered:
     version: int
     sets: tuple[SetId, ...]
+    windows: Windows
     profile: Profile
     body: bytes
 
@@ -46,6 +49,7 @@ class People:
     def __init__(self, system: System, showing: Showing) -> None:
         self._system = system
         self._showing = showing
+        self.whose = Whose(system.identity, system.events)
         self._bodies: Recent[str, _Remembered] = Recent(REMEMBERED)
         self._found: Recent[Identifier, tuple[int, PersonId]] = Recent(REMEMBERED)
 
@@ -61,7 +65,7 @@ class People:
     def find(self, caller: ApiKey, identifier: Identifier) -> bytes | None:
         """The person whose it is, as JSON; None where it is nobody's."""
         version = self._system.identity.version
-        who = self._system.identity.whole_of(identifier)
+        who = self.whose.person_of(identifier)
         if who is None:
             return None
         self._found.put(identifier, (version, who.id))
@@ -72,7 +76,7 @@ class People:
         entry = None if caller.may(Permission.SEE_CLEAR) else self._bodies.get(person)
         if entry is None or entry.version != self._system.identity.version:
             return None
-        return entry.body if self._system.profiles.cached(entry.sets) is entry.profile else None
+        return entry.body if self._system.profiles.cached(entry.sets, entry.windows) is entry.profile else None
 
     def read(self, caller: ApiKey, person: str) -> bytes:
         """The person that this id means now, as JSON. Raises NotFound."""
@@ -81,18 +85,22 @@ class People:
 
     def _read(self, caller: ApiKey, asked: str, who: Person, version: int) -> bytes:
         sets = tuple(who.sets)
-        profile = self._system.profiles.get(sets)
+        profile = self._system.profiles.get(sets, who.windows)
         body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))
-        if not caller.may(Permission.SEE_CLEAR):
+        # What happens on a shared device may be another's the next moment, without the graph or these sets moving.
+        if not caller.may(Permission.SEE_CLEAR) and not who.shared:
             # With the version from before the look: what changed meanwhile makes it old at once.
-            self._bodies.put(asked, _Remembered(version, sets, profile, body))
+            self._bodies.put(asked, _Remembered(version, sets, who.windows, profile, body))
         return body
 
     def read_as_of(self, caller: ApiKey, person: str, at: Millis) -> bytes:
-        """As `read`, from events that had occurred by then alone; identifiers seen only later are left out."""
-        who = self.who(person)
-        seen = _summaries(self._system.events.events_between(tuple(who.sets), after=-1, until=at))
-        traits = fold(self._system.events.traits(tuple(who.sets), until=at), until=at)
+        """As `read`, of whom we took the person for at that moment of our own clock, from events that had occurred by
+        then alone; identifiers seen only later are left out. Where we knew nothing of the person yet, because its
+        past came in later, it is the person of today."""
+        who = self._who_as_of(person, at)
+        sets, windows = tuple(who.sets), who.windows
+        seen = _summaries(self._system.events.events_between(sets, after=-1, until=at, windows=windows))
+        traits = fold(self._system.events.traits(sets, until=at, windows=windows), until=at)
         times = _times(who, seen)
         known = [each for each in who.values if each.identifier in times and times[each.identifier][0] <= at]
         profile = Profile(
@@ -105,10 +113,33 @@ class People:
 
     def who(self, person: str) -> Person:
         """Raises NotFound for an id that never was a person's."""
-        who = self._system.identity.whole(PersonId(person))
+        who = self.whose.person(PersonId(person))
         if who is None:
             raise NotFound("person", person)
         return who
+
+    def _who_as_of(self, person: str, at: Millis) -> Person:
+        identity = self._system.identity
+        found = identity.person_as_of(PersonId(person), at)
+        if found is None:
+            return self.who(person)
+        then, nodes = found
+        present = {now for node in nodes if (now := identity.current(pid(*node))) is not None}
+        wholes = [whole for each in sorted(present) if (whole := self.whose.person(each)) is not None]
+        mine = {node.identifier for node in nodes}
+        known = {value.identifier for whole in wholes for value in whole.values}
+        sets = {
+            each: members
+            for whole in wholes
+            for each, members in whole.sets.items()
+            # As today an event is its strongest identifier's; sessions are kept of whom nobody was joined with since.
+            if known <= mine or next((one for one in strongest(members, identity.policy) if one in known), None) in mine
+        }
+        windows: dict[SetId, list[Window]] = {}
+        for each, when in ((each, when) for whole in wholes for each, when in whole.windows.items() if each in sets):
+            windows[each] = sorted([*windows.get(each, ()), *when], key=lambda window: window[0] or 0)
+        values = {value.node: value for whole in wholes for value in whole.values if value.node in nodes}
+        return Person(then, list(values.values()), sets, windows)
 
     def current(self, person: str) -> PersonId:
         """The person that this id means now. Raises NotFound for an id that never was one."""
@@ -116,10 +147,6 @@ class People:
         if current is None:
             raise NotFound("person", person)
         return current
-
-    def sets_of(self, person: str) -> list[SetId]:
-        """Raises NotFound for an id that never was a person's."""
-        return self._system.identity.sets_of(self.current(person))
 
     def _shown(self, caller: ApiKey, who: Person, profile: Profile, seen: Iterable[SetSummary]) -> shapes.Person:
         reveal = caller.may(Permission.SEE_CLEAR)

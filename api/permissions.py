@@ -19,6 +19,8 @@ class Permission(StrEnum):
     WRITE_LEADS = "write leads"
     SEE_CLEAR = "see clear personal values"
     REPLAY = "replay hits"
+    DECIDE_IDENTITY = "decide identity"
+    REBUILD_IDENTITY = "rebuild identity"
     MANAGE_KEYS = "manage keys"
 
 
@@ -40,12 +42,13 @@ _PEOPLE = frozenset({_P.READ_EVENTS, _P.READ_PERSONS, _P.READ_LEADS})
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.DATA: _TRACKING | _PEOPLE | {_P.MANAGE_SOURCES, _P.REPLAY},
+    Role.DATA: _TRACKING | _PEOPLE | {_P.MANAGE_SOURCES, _P.REPLAY, _P.DECIDE_IDENTITY},
     Role.BUSINESS: _PEOPLE | {_P.READ_ACCOUNTING},
     Role.MARKETER: _PEOPLE,
     Role.SALES: frozenset({_P.READ_PERSONS, _P.READ_LEADS, _P.WRITE_LEADS, _P.SEE_CLEAR}),
     Role.DEVELOPER: _TRACKING | {_P.WRITE_LEADS},
     Role.TESTER: _TRACKING,
-    Role.PRIVACY: _PEOPLE | {_P.READ_ACCOUNTING, _P.READ_HITS, _P.SEE_CLEAR},
+    Role.PRIVACY: _PEOPLE | {_P.READ_ACCOUNTING, _P.READ_HITS, _P.SEE_CLEAR, _P.DECIDE_IDENTITY},
 }
-"""Only those who call people and those who answer for privacy see clear values; a developer's server sends leads."""
+"""Only those who call people and those who answer for privacy see clear values; a developer's server sends leads.
+Who is who is decided by those who care for the data, and by those who must put right what a person objects to."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,7 +20,11 @@ from cdp.worker import Replay
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Made once in `create_app`; `closing` is set when the server begins to end, for answers without an end."""
+    """Made once in `create_app`; `closing` is set when the server begins to end, for answers without an end.
+
+    `deciding` is held while a likely match is decided, `whole_graph` by what goes through all evidence, one at a
+    time, and `progress` are told how far that is.
+    """
 
     system: System
     keybook: KeyBook
@@ -29,6 +34,9 @@ class Services:
     people: People
     replays: OrderedDict[str, Replay] = field(default_factory=OrderedDict)
     closing: Event = field(default_factory=Event)
+    deciding: Lock = field(default_factory=Lock)
+    whole_graph: Lock = field(default_factory=Lock)
+    progress: list[Callable[[int], None]] = field(default_factory=list)
 
 
 async def _services(request: Request) -> Services:

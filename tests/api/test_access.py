@@ -32,6 +32,16 @@ CALLS = {
     ("GET", "/persons/x/trail"): Permission.READ_PERSONS,
     ("GET", "/persons/x/leads"): Permission.READ_LEADS,
     ("GET", "/persons/x/history"): Permission.READ_PERSONS,
+    ("POST", "/identity/explain"): Permission.READ_PERSONS,
+    ("GET", "/identity/policy"): Permission.READ_PERSONS,
+    ("POST", "/identity/what-if"): Permission.DECIDE_IDENTITY,
+    ("POST", "/identity/rebuild"): Permission.REBUILD_IDENTITY,
+    ("POST", "/identity/decisions"): Permission.DECIDE_IDENTITY,
+    ("GET", "/identity/decisions"): Permission.READ_PERSONS,
+    ("DELETE", "/identity/decisions/x"): Permission.DECIDE_IDENTITY,
+    ("POST", "/identity/retractions"): Permission.DECIDE_IDENTITY,
+    ("GET", "/identity/reviews"): Permission.READ_PERSONS,
+    ("POST", "/identity/reviews/x"): Permission.DECIDE_IDENTITY,
     ("POST", "/leads"): Permission.WRITE_LEADS,
     ("GET", "/leads"): Permission.READ_LEADS,
     ("GET", "/leads/x"): Permission.READ_LEADS,
@@ -78,6 +88,12 @@ def test_a_role_may_do_what_the_table_grants_and_nothing_else(client_of: ClientO
         assert (answer.status_code == 403) == (permission not in GRANTS[role]), (method, path)
         if answer.status_code == 403:
             assert permission.value in problem(answer, 403)["detail"]
+
+
+def test_only_those_who_care_for_data_or_answer_for_privacy_decide_who_is_who() -> None:
+    deciding = {role for role in Role if Permission.DECIDE_IDENTITY in GRANTS[role]}
+    assert deciding == {Role.ADMIN, Role.DATA, Role.PRIVACY}
+    assert [role for role in Role if Permission.REBUILD_IDENTITY in GRANTS[role]] == [Role.ADMIN]
 
 
 def test_only_those_who_call_people_or_guard_privacy_see_clear_values() -> None:

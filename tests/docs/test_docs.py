@@ -28,12 +28,14 @@ from api.permissions import GRANTS
 from cdp.batch import LEAD_NOT_CAPTURED
 from cdp.cli import app
 from cdp.errors import Rejected, XunjiError
-from cdp.model import DropReason
+from cdp.model import DropReason, Fact, Trust
 from cdp.settings import PREFIX, Settings
+from collectors import segment_call, sensors_record
 from collectors.counts import Counts
 from identity.kinds import BUILT_IN
-from identity.observation import STRENGTHS
+from identity.observation import STEWARD, STRENGTHS, strength_of
 from identity.resolve import State
+from leads.freeze import PROOFS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -201,10 +203,31 @@ def test_the_rules_of_a_kind_are_documented_as_they_are(kind: str) -> None:
     assert {other: int(most) for most, other in re.findall(r"(\d+) `(\w+)`", hub)} == dict(rules.fan_out)
 
 
-def test_strengths_and_states_are_documented() -> None:
-    told = page("identity.md")
-    assert set(map(int, re.findall(r"^\| (\d) \|", told, re.MULTILINE))) == set(STRENGTHS.values())
-    assert [state for state in State if f"- **{state}**:" not in told] == []
+def test_states_are_documented() -> None:
+    assert [state for state in State if f"- **{state}**:" not in page("identity.md")] == []
+
+
+def test_the_strength_of_each_fact_from_each_trust_is_documented_as_it_is() -> None:
+    rows = re.findall(r"^\| (\d) \| (\w+) \| `?(.+?)`? \| (.+) \|$", page("identity.md"), re.MULTILINE)
+    assert {int(strength): name for strength, name, *_ in rows} == PROOFS
+    assert int(rows[0][0]) == STEWARD
+    told: dict[tuple[Fact, Trust, bool], int] = {}
+    for strength, _, fact, senders in rows[1:]:
+        for sender in senders.split("; "):
+            trust = Trust(sender.split("`")[1])
+            told[Fact(fact), trust, "`context.proof`" in sender] = int(strength)
+    assert {(fact, trust): n for (fact, trust, proven), n in told.items() if not proven} == STRENGTHS
+    assert {key: strength_of(*key) for key in told} == told
+    # A signature is worth something where the key is not, and for a login alone.
+    assert {key[:2] for key in told if key[2]} == {
+        (fact, trust) for fact, trust in STRENGTHS if strength_of(fact, trust, True) != strength_of(fact, trust)
+    }
+
+
+def test_what_each_sdk_sends_as_a_login_is_documented() -> None:
+    ((segment, sensors),) = re.findall(r"^\| `login` \| (.+?) \| (.+?) \|$", page("identity.md"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", segment)) == segment_call._LOGINS
+    assert set(re.findall(r"`(\w+)`", sensors)) == sensors_record._BINDS | {sensors_record._UNBIND}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
