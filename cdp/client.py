@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,8 @@ API = "/api/v1"
 MAX_PAGE = 1_000
 TIMEOUT_S = 60.0
 """A command may look through all that is kept."""
+WHOLE_GRAPH_S = 1_800.0
+"""For what goes through all evidence: minutes for a million observations."""
 PROBE_S = 5.0
 IN_PROCESS = "http://in-process"
 _HERE = ("http://127.", "http://localhost:", "http://[::1]:")
@@ -73,9 +75,10 @@ class Client:
             if not cursor:
                 return entries
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any], *, timeout_s: float = TIMEOUT_S) -> Any:
         """The answer to POST, `body` without what is None. Raises Declined, ServerUnavailable."""
-        return self._call("POST", path, json={name: value for name, value in body.items() if value is not None})
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._call("POST", path, json=given, timeout=timeout_s)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to PATCH. Raises Declined, ServerUnavailable."""
@@ -112,8 +115,11 @@ def _body(answer: httpx.Response) -> Any:
 
 
 @contextmanager
-def connect(settings: Settings, *, processing: bool = False) -> Iterator[Client]:
-    """A client of the server that runs, else of the API in process; there, `processing` runs the worker besides.
+def connect(
+    settings: Settings, *, processing: bool = False, progress: Callable[[int], None] | None = None
+) -> Iterator[Client]:
+    """A client of the server that runs, else of the API in process; there, `processing` runs the worker besides, and
+    `progress` is told how many observations were read by what goes through all of them.
 
     Raises ServerUnavailable where XUNJI_URL names a server that does not answer, StoreUnavailable and
     ConfigurationError where the stores cannot be opened.
@@ -134,7 +140,7 @@ def connect(settings: Settings, *, processing: bool = False) -> Iterator[Client]
     system = open_system(settings)
     worker = start_worker(system) if processing else None
     try:
-        with client_of(IN_PROCESS, settings.admin, transport=_transport(system)) as client:
+        with client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)) as client:
             yield client
     finally:
         if worker is not None:
@@ -157,10 +163,13 @@ def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None 
             runner.run(http.aclose())
 
 
-def _transport(system: System) -> httpx.AsyncBaseTransport:
+def _transport(system: System, progress: Callable[[int], None] | None) -> httpx.AsyncBaseTransport:
     from api.app import create_app
 
-    return httpx.ASGITransport(create_app(system), raise_app_exceptions=False)
+    app = create_app(system)
+    if progress is not None:
+        app.state.services.progress.append(progress)
+    return httpx.ASGITransport(app, raise_app_exceptions=False)
 
 
 class Note(NamedTuple):

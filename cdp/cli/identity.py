@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdp.cli.identity_match import match
+from cdp.cli.identity_online import rebuild, what_if
 from cdp.cli.output import Json, answer
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Who is who. 识别同一个人。", no_args_is_help=True)
 app.command()(match)
+app.command()(rebuild)
+app.command("what-if")(what_if)
 
 STAGES = {"reading": "reading 读取", "resolving": "resolving 识别", "writing": "writing 写出"}
 

@@ -1,20 +1,23 @@
-"""`cdp person`: who somebody is, and what they did."""
+"""`cdp person`: who somebody is, what they did, and why two identifiers are one person or not."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cdp.cli.arguments import KindAndValue, parse_identifier
 from cdp.cli.output import Json, answer
 
-app = typer.Typer(help="Persons: profile and trail. 人：画像与行为轨迹。", no_args_is_help=True)
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
+    from rich.console import RenderableType
 
-@app.callback()
-def _persons() -> None:
-    """Makes `show` a verb of its own: a group with one command would else be that command."""
+app = typer.Typer(help="Persons: profile, trail, reasons. 人：画像、轨迹与依据。", no_args_is_help=True)
+
+EVIDENCE_SHOWN = 3
+"""Newest observations printed for each step; --json has more."""
 
 
 @app.command()
@@ -40,3 +43,85 @@ def show(
         person: dict[str, Any] = client.post("/persons/lookup", identifier._asdict())
         trail = client.get(f"/persons/{person['id']}/trail", limit=limit)["events"] if limit else []
     answer({**person, "trail": trail}, lambda value: person_card(value, settings.zone), json=json)
+
+
+@app.command()
+def why(
+    one: Annotated[
+        KindAndValue,
+        typer.Argument(parser=parse_identifier, metavar="KIND:VALUE", help="One identifier. 一个标识。"),
+    ],
+    other: Annotated[
+        KindAndValue,
+        typer.Argument(parser=parse_identifier, metavar="KIND:VALUE", help="Another one. 另一个标识。"),
+    ],
+    json: Json = False,
+) -> None:
+    """Tell the evidence that joins two identifiers, or what keeps them apart. 说明两个标识为何是或不是同一个人。
+
+    Example: cdp person why phone:+8613812345678 member_id:YQ20418837
+    """
+    from cdp.client import connect
+    from cdp.settings import load_settings
+
+    settings = load_settings()
+    with connect(settings) as client:
+        found = client.post("/identity/explain", {"a": one._asdict(), "b": other._asdict()})
+    # Either way the question is answered, so the exit code is 0; programs read `same`.
+    answer(found, lambda value: _joined(value, settings.zone) if value["same"] else _apart(value), json=json)
+
+
+def _joined(found: dict[str, Any], zone: tzinfo) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("from 从", "to 到", "proved by 依据", "when 时间", "source 来源"):
+        table.add_column(column, overflow="fold")
+    for step in found["path"]:
+        table.add_row(*_step(step, zone))
+    verdict = "[bold green]One person. 是同一个人。[/]"
+    if not found["path"]:
+        return Group(verdict, "Both are the same identifier. 两者是同一个标识。")
+    weakest = min(step["strength"] for step in found["path"])
+    return Group(
+        verdict, "", table, "", f"[dim]The weakest step has strength {weakest} of 9. 最弱一环强度 {weakest}。[/]"
+    )
+
+
+def _step(step: dict[str, Any], zone: tzinfo) -> list[str]:
+    from rich.markup import escape
+
+    from cdp.card import PROOFS
+    from leads.freeze import PROOFS as NAMES
+
+    shown = step["evidence"][:EVIDENCE_SHOWN]
+    proof = PROOFS.get(NAMES.get(step["strength"], ""), "")
+    more = len(step["evidence"]) - len(shown)
+    times = [_day(each["at"], zone) for each in shown] + ([f"+{more}"] if more else [])
+    sources = [_said(each) for each in shown]
+    ends = [escape(f"{end['kind']} {end['value']}") for end in (step["a"], step["b"])]
+    return [*ends, f"{step['strength']} {proof}", "\n".join(times), escape("\n".join(sources))]
+
+
+def _said(each: dict[str, Any]) -> str:
+    note = each.get("note")
+    return f"{each['source']} {note['by']}: {note['reason']}" if note else str(each["source"])
+
+
+def _day(at: str, zone: tzinfo) -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d}"
+
+
+def _apart(found: dict[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.markup import escape
+
+    said = [
+        line
+        for each in found["refusals"]
+        for line in (escape(each["sentence"]["zh"]), escape(each["sentence"]["en"]), "")
+    ]
+    return Group("[bold]Two persons. 不是同一个人。[/]", "", *said[:-1])

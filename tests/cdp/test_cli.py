@@ -55,7 +55,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert set(NAMES) == {
         *("serve", "accounting", "doctor", "source create", "source list", "source disable"),
         *("key create", "key list", "key revoke", "person show", "lead show", "log replay", "config show"),
-        *("identity resolve", "identity match", "identity policy"),
+        *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
+        "person why",
     }
 
 
@@ -102,6 +103,10 @@ def test_kinds_and_roles_are_those_of_the_product() -> None:
         "key create crm --role king",
         "person show 13812345678",
         "person show phone:",
+        "person why phone:+8613812345678",
+        "person why phone:+8613812345678 member",
+        "identity what-if",
+        "identity what-if no-such-file.toml",
         "accounting --from yesterday",
         "log replay --from 2026-11-01",
         "serve --role captain",

@@ -13,9 +13,15 @@ import pytest
 
 from cdp.accounting import counter_rows
 from cdp.cli import run
+from cdp.model import Identifier
 from cdp.records import writing
 from cdp.settings import Settings
-from cdp.wiring import open_records
+from cdp.wiring import open_graph, open_records
+from identity.engine import IdentityEngine
+from identity.graph_sql import SqlGraph
+from identity.graph_tables import value
+from identity.kinds import BUILT_IN
+from identity.observation import Observation, observation_id
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +93,70 @@ def test_nobody_is_a_no(cdp: Any) -> None:
 
 def test_a_value_that_is_none_of_its_kind_is_a_wrong_call(cdp: Any) -> None:
     assert cdp("person show shoe_size:42")[0] == 2
+
+
+def test_why_is_answered_also_where_the_answer_is_no(cdp: Any) -> None:
+    code, out, err = cdp("person why phone:+8613812345678 member_id:nobody --json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["same"], {each["rule"] for each in found["refusals"]}) == (False, {"unknown"})
+    code, out, _ = cdp("person why phone:+8613812345678 member_id:nobody")
+    assert code == 0
+    assert "不是同一个人" in out
+    code, _, err = cdp("person why phone:abc123 member_id:nobody")
+    assert code == 2
+    assert "abc123" not in err
+
+
+def test_the_graph_is_derived_again_and_compared(cdp: Any) -> None:
+    assert json.loads(cdp("identity rebuild --json")[1])["equal"] is True
+    code, out, _ = cdp("identity rebuild --check")
+    assert (code, "follow from the evidence" in out) == (0, True)
+
+
+def test_a_check_that_finds_a_difference_exits_1(cdp: Any, data: Path) -> None:
+    assert cdp("identity rebuild")[0] == 0
+    graph = open_graph(Settings(data_dir=data))
+    assert isinstance(graph, SqlGraph)
+    engine = IdentityEngine(graph, BUILT_IN)
+    met = (Identifier("member_id", "m1"), Identifier("device_id", "d1"))
+    engine.observe([Observation(observation_id("one"), met, 4, 0)])
+    with writing(graph._engine, "graph") as connection:
+        connection.execute(value.update().values(contested=True))
+    graph.close()
+    code, out, _ = cdp("identity rebuild --check --json")
+    assert (code, json.loads(out)["values"]) == (1, 2)
+    code, out, _ = cdp("identity rebuild --json")
+    assert (code, json.loads(out)["values"]) == (0, 2)
+    assert cdp("identity rebuild --check")[0] == 0
+
+
+def test_another_policy_is_tried_from_its_file(cdp: Any, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(cdp("identity policy")[1])
+    code, out, err = cdp(f"identity what-if {file} --json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["merged"], found["split"], found["examples"]) == (0, 0, [])
+    assert cdp(f"identity what-if {file}")[0] == 0
+    file.write_text("max_cluster = 0")
+    code, out, err = cdp(f"identity what-if {file}")
+    assert (code, out) == (2, "")
+    assert "policy.toml" in err
+
+
+def test_a_policy_in_the_settings_is_in_force(cdp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[kinds.badge]\npriority = 50")
+    monkeypatch.setenv("XUNJI_POLICY", str(file))
+    assert cdp("person show badge:42")[0] == 1
+    code, _, err = cdp("person show phone:+8613812345678")
+    assert (code, "badge" in err) == (2, True)
+    file.write_text("[kinds.badge]\npriority = -1")
+    code, _, err = cdp("person show badge:42")
+    assert code == 2
+    assert err.startswith("XUNJI_POLICY is ")
+    assert "priority" in err
 
 
 def test_a_replay_of_nothing_ends(cdp: Any) -> None:
