@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from cdp.wiring import System
 from identity.kinds import BUILT_IN
 from identity.policy_file import as_table
 from identity.reviews import Band, Candidate, Reason, Reviews, review_id
-from tests.api.conftest import ClientOf, problem, shaped
+from tests.api.conftest import ADMIN_KEY, ClientOf, Server, problem, shaped
 from tests.cdp.intake import Intake, make_event
 
 API = "/api/v1/identity"
@@ -516,6 +517,33 @@ def test_a_merge_is_in_the_outbox_and_is_heard_live(
     with reading(system.records) as connection:
         newest = connection.execute(select(outbox_rows).order_by(outbox_rows.c.n.desc()).limit(1)).one()
     assert (newest.kind, newest.id) == ("person.split", message.body.id)
+
+
+def test_a_merge_that_events_bring_is_heard_as_a_server_sent_event(
+    app: FastAPI, intake: Intake, source: Source, data: httpx.Client, visitor: str
+) -> None:
+    with (
+        Server(app) as server,
+        httpx.stream(
+            "GET",
+            f"http://127.0.0.1:{server.port}/api/v1/events/live",
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=30,
+        ) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith(":")
+        member = f"m-{visitor}"
+        intake.take(source.id, make_event(anonymousId=f"{visitor}-1"), make_event(anonymousId=f"{visitor}-2"))
+        for n in (1, 2):
+            intake.take(source.id, make_event(anonymousId=f"{visitor}-{n}", userId=member))
+        while next(lines) != "event: person":
+            pass
+        told = json.loads(next(lines).removeprefix("data: "))
+    person = find(data, {"kind": "member_id", "value": member})["id"]
+    assert set(told) == {"id", "kind", "at", "person", "others", "causes", "graph_version"}
+    assert (told["kind"], told["person"], len(told["others"])) == ("person.merged", person, 1)
+    assert told["causes"] == [history_of(data, person)[0]["cause"]]
 
 
 def test_nothing_that_the_steward_sends_or_reads_is_logged_clear(
