@@ -88,10 +88,10 @@ class IdentityEngine:
         with self._lock:
             self._look_again()
             new_observations = self._new_observations(observations)
-            new_sets = self._new_sets(sets, new_observations)
+            new_sets, renewed = self._new_sets(sets, new_observations)
             if not new_observations and not new_sets:
                 return Changes(self._head.seq)
-            return self._take(Incoming(new_sets, new_observations, blocked or {}))
+            return self._take(Incoming(new_sets, new_observations, blocked or {}), renewed)
 
     def observe(self, observations: Sequence[Observation]) -> Changes:
         """`absorb` for evidence alone."""
@@ -156,15 +156,25 @@ class IdentityEngine:
             if whole is None:
                 return None
             erasing = erasure_of(self._graph, whole)
-            self.retract(dict.fromkeys(erasing.observations, note))
+            self.forget(erasing, note)
+            return erasing
+
+    def forget(self, erasing: Erased, note: str) -> None:
+        """Do what `erase` does, where it was found beforehand what that takes; also what a crash left half done."""
+        with self._lock:
+            alone = self._graph.values([pid(each) for each in erasing.identifiers])
+            late = [each.id for each in self._graph.mentioning([each.number for each in alone])]
+            self.retract(dict.fromkeys([*erasing.observations, *late], note))
             self._sure = False
             self._graph.commit(forgetting(self._graph, erasing, self._graph.head().seq + 1, self._now()))
             self._look_again()
-            return erasing
+            # Sets whose members were forgotten are not what they were when they were registered.
+            self._registered.clear()
 
-    def _take(self, incoming: Incoming) -> Changes:
+    def _take(self, incoming: Incoming, renewed: Collection[SetId] = ()) -> Changes:
         at = self._now()
         settled = settle(self._graph, self._policy, self._memory, head=self._head, at=at, incoming=incoming)
+        settled.commit.renewed.update(renewed)
         # A commit that raises may have been written all the same; then nothing remembered can be relied on.
         self._sure = False
         self._graph.commit(settled.commit)
@@ -179,16 +189,23 @@ class IdentityEngine:
             del unknown[known]
         return list(unknown.values())
 
-    def _new_sets(self, sets: SetMembers, observations: Iterable[Observation]) -> dict[SetId, tuple[Identifier, ...]]:
+    def _new_sets(
+        self, sets: SetMembers, observations: Iterable[Observation]
+    ) -> tuple[dict[SetId, tuple[Identifier, ...]], list[SetId]]:
+        """The sets that the store does not know as they are, and which of them it knew before a member was erased."""
         unknown = {each: members for each, members in sets.items() if each not in self._registered}
         for each in observations:
             its_set = set_id(each.identifiers)
             if its_set not in self._registered:
                 unknown.setdefault(its_set, each.identifiers)
-        for known in self._graph.members(list(unknown)):
-            self._registered.put(known, True)
-            del unknown[known]
-        return unknown
+        renewed = []
+        for known, members in self._graph.members(list(unknown)).items():
+            if {each.identifier for each in members} == set(unknown[known]):
+                self._registered.put(known, True)
+                del unknown[known]
+            else:
+                renewed.append(known)
+        return unknown, renewed
 
     def _remember(self, settled: Settled) -> None:
         commit = settled.commit

@@ -150,7 +150,8 @@ class Commit:
     their open membership ends at `seq` and another begins where they have a person. Refusals between any of
     `unsettled` give way to `refusals`. `forgotten` are nodes whose identifier, pid and owner are overwritten besides,
     so that nothing is left of them but their number. `retracted` gives the note of each observation that no longer
-    counts. `policy` names the rules that the conclusions follow from now on, None for the same as before.
+    counts. Those of `new_sets` that are `renewed` were there before, with members that are forgotten, and have the new
+    ones instead. `policy` names the rules that the conclusions follow from now on, None for the same as before.
     """
 
     seq: int
@@ -164,6 +165,7 @@ class Commit:
     changed_pairs: dict[PairKey, Proof] = field(default_factory=dict)
     dropped_pairs: set[PairKey] = field(default_factory=set)
     new_sets: list[StoredSet] = field(default_factory=list)
+    renewed: set[SetId] = field(default_factory=set)
     unsettled: set[int] = field(default_factory=set)
     refusals: list[StoredRefusal] = field(default_factory=list)
     turns: list[StoredTurn] = field(default_factory=list)

@@ -113,6 +113,8 @@ def _write_evidence(db: Connection, commit: Commit) -> None:
     run_rows(db, _ADD[observation], [_observation_row(each) for each in commit.observations])
     gone = [{"its_id": each, "new_retracted": note} for each, note in commit.retracted.items()]
     run_rows(db, _RETRACT, gone)
+    for some in chunks(sorted(commit.renewed)):
+        db.execute(delete(set_member).where(set_member.c.set_id.in_(some)))
     members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]
     run_rows(db, _ADD[set_member], members)
 

@@ -41,12 +41,16 @@ PAIR_SHIFT = 31
 
 _BEAR = create(IDENTIFIER)
 _CHANGE = change(IDENTIFIER, "number", CONCLUSIONS)
+_FORGET = change(IDENTIFIER, "number", ("pid", "kind", "value", "owner", *CONCLUSIONS))
+_FORGET_NAME = change(PERSON, "number", ("pid",))
 _NAME = f"UNWIND $rows AS row MERGE (n:{PERSON.label} {{number: row[0]}}) ON CREATE SET n.pid = row[1]"
 _END = (
     f"UNWIND $rows AS number {find(IDENTIFIER, 'i', 'number', 'number')} SET i.moved = $seq"
     f" WITH i MATCH (i)-[n:{IS.label}]->() WHERE n.to_seq IS NULL SET n.to_seq = $seq"
 )
 _BEGIN = connect(IS, "number", ("from_seq",))
+_RENEW = f"UNWIND $rows AS id {find(SET, 's', 'id', 'id')} DETACH DELETE s"
+_RENEW = f"UNWIND $rows AS id {find(SET, 'n', 'id', 'id')} DETACH DELETE n"
 _ADD_SET = create_connected(SET, HOLDS, "number")
 _OBSERVE = (
     f"{create(OBSERVATION)} WITH n {find(SET, 's', 'id', 'n.set')}"
@@ -105,6 +109,8 @@ def _write_values(run: _Writer, commit: Commit) -> None:
     moved = {each.number: each for each in sorted(commit.moved, key=numbers)}
     # What is there is changed before anything is made, for a transaction finds what it made itself more slowly.
     run(_CHANGE, [_full([each.number, *_conclusions(each)]) for each in changed])
+    run(_FORGET, [_forgotten_row(each) for each in sorted(commit.forgotten, key=numbers)])
+    run(_FORGET_NAME, [[each.number, each.pid] for each in sorted(commit.forgotten, key=numbers)])
     run(_END, sorted(moved.keys() - {each.number for each in born}))
     run(_BEAR, [_born_row(each, commit.seq if each.number in moved else None) for each in born], nodes=len(born))
     run(_NAME, [[number, each.pid] for number, each in moved.items() if number == each.person])
@@ -115,6 +121,11 @@ def _write_values(run: _Writer, commit: Commit) -> None:
 def _born_row(each: Value, moved: int | None) -> list[Any]:
     name = (each.number, each.pid, each.identifier.kind, each.identifier.value, each.base, moved)
     return _full([*name, *_conclusions(each), each.owner or None])
+
+
+def _forgotten_row(each: Value) -> list[Any]:
+    name = (each.pid, each.identifier.kind, each.identifier.value, each.owner or None)
+    return _full([each.number, *name, *_conclusions(each)])
 
 
 def _conclusions(each: Value) -> tuple[Any, ...]:
@@ -146,6 +157,8 @@ def encode(value: Any) -> str:
 
 def _write_evidence(run: _Writer, commit: Commit) -> None:
     run(_RETRACT, [[each, note or None] for each, note in sorted(commit.retracted.items())])
+    run(_RENEW, sorted(commit.renewed))
+    run(_RENEW, sorted(commit.renewed))
     sets = [[each.members, each.id] for each in sorted(commit.new_sets)]
     run(_ADD_SET, sets, nodes=len(sets), edges=sum(len(each.members) for each in commit.new_sets))
     observations = [_observation_row(each) for each in sorted(commit.observations)]

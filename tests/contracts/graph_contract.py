@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdp.errors import GraphConflict
-from cdp.model import Identifier, SetId
+from cdp.model import Identifier, PersonId, SetId
 from identity.changes import ChangeKind, Turn
 from identity.graph import (
     Commit,
@@ -212,6 +212,15 @@ class GraphContract:
         assert parted.holding([2]) == parted.holding([1, 2, 4]) == {SetId(BIG), SetId(2)}
         assert parted.holding([3]) == {SetId(4)}
 
+    def test_a_renewed_set_has_its_new_members_alone(self, merged: Graph) -> None:
+        merged.commit(Commit(seq=3, at=3_000, new_sets=[StoredSet(SetId(2), (1, 3))], renewed={SetId(2)}))
+        members = merged.members([SetId(2), SetId(4)])
+        assert {each: [one.identifier for one in some] for each, some in members.items()} == {
+            SetId(2): [DEVICE, MEMBER],
+            SetId(4): [DEVICE],
+        }
+        assert SetId(2) not in merged.holding([2])
+
     def test_sets_that_moved_are_found_from_any_commit_on(self, parted: Graph) -> None:
         past = second_epoch(None)
         parted.commit(Commit(seq=4, at=4_000, changed=[past], moved=[past]))
@@ -317,6 +326,21 @@ class GraphContract:
         assert graph.head() == Head(1, 4)
         assert graph.known([ObservationId(9)]) == set()
         graph.commit(merging_commit())
+
+    def test_nothing_is_left_of_a_forgotten_node_but_its_number(self, parted: Graph) -> None:
+        erased = Identifier("device_id", "erased-3")
+        gone = Value(3, PersonId("erased-3"), erased, 3, state=State.BLOCKED, reason="erased")
+        parted.commit(Commit(seq=4, at=4_000, moved=[gone], forgotten=[gone]))
+        assert parted.values([pid(DEVICE)]) == []
+        assert parted.values([gone.pid]) == [gone]
+        assert parted.members([SetId(4)]) == {SetId(4): [SetMember(erased, State.BLOCKED, (), None)]}
+        assert parted.members_as_of(1)[gone.pid] == {Node(erased)}
+        assert parted.pids([3]) == {3: gone.pid}
+        back = value(6, DEVICE)
+        again = StoredSet(SetId(4), (6,))
+        parted.commit(Commit(seq=5, at=5_000, born=[back], moved=[back], new_sets=[again], renewed={SetId(4)}))
+        assert parted.members([SetId(4)]) == {SetId(4): [SetMember(DEVICE, State.LINK, (), pid(DEVICE))]}
+        assert parted.holding([3]) == set()
 
     def test_more_keys_than_one_statement_takes(self, open_graph: OpenGraph) -> None:
         graph, numbers = open_graph(), range(1, 5_001)

@@ -10,6 +10,7 @@ from cdp.errors import GraphConflict, StoreUnavailable
 from cdp.model import PersonId, SetId
 from identity.changes import ChangeKind
 from identity.engine import IdentityEngine
+from identity.erase import erasure_of
 from identity.graph import Commit, SetMember
 from identity.graph_sql import SqlGraph
 from identity.observation import Link, Node, Observation, Proof, pid, set_id
@@ -290,3 +291,36 @@ def test_a_read_that_a_merge_overtakes_is_not_remembered(open_identity: OpenEngi
     overtaking.append(make_observation("wx_openid:wx1/oLi", "phone:token-li"))
     assert engine.person_of_set(FORM) == pid(PHONE), "what was true when it was read"
     assert engine.person_of_set(FORM) == pid(OPENID)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_whoever_comes_back_after_an_erasure_is_somebody_new_with_the_same_sets(
+    open_identity: OpenEngine, restart: bool
+) -> None:
+    engine = open_identity()
+    ms_li(engine)
+    erased = engine.erase(pid(WEB), "asked for")
+    assert erased is not None
+    if restart:
+        engine = open_identity()
+    assert engine.person_of_set(FORM) is None
+    engine.absorb({FORM: (WEB, PHONE)}, [make_observation("anonymous_id:web-9", "phone:token-li", strength=2, day=40)])
+    person = engine.person_of(PHONE)
+    assert person is not None
+    assert engine.person_of_set(FORM) == engine.person_of(WEB) == person
+    assert (engine.person_of(OPENID), engine.person_of_set(VISIT)) == (None, None)
+    assert not engine.rebuild(check=True)
+
+
+def test_an_erasure_that_a_crash_cut_off_is_done_from_what_it_had_found(open_identity: OpenEngine) -> None:
+    engine = open_identity()
+    ms_li(engine)
+    whole = engine.whole(pid(WEB))
+    assert whole is not None
+    erasing = erasure_of(engine.graph, whole)
+    engine.retract(dict.fromkeys(erasing.observations, "asked for"))
+    engine = open_identity()
+    for _ in range(2):
+        engine.forget(erasing, "asked for")
+        assert [engine.person_of(each) for each in (OPENID, WEB, PHONE)] == [None, None, None]
+        assert engine.members_as_of(engine.version) == {}
