@@ -16,12 +16,13 @@ import msgspec
 import structlog
 from sqlalchemy import Connection, Engine
 
-from cdp.model import Event, Fact, Identifier, Millis, PersonId, SetId, Trust
+from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, SetId, Trust, Windows
 from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
 from identity.engine import IdentityEngine
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
+from identity.person import Person
 from leads import store
 from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
@@ -32,6 +33,7 @@ from leads.read import LeadReader
 from leads.request import LeadRequest, enquiry_of
 from profiles.interests import Topics
 from profiles.store import EventStore, StoredEvent
+from profiles.whose import Whose
 
 log = structlog.get_logger()
 
@@ -56,10 +58,10 @@ class LeadDesk(LeadReader):
         region: str = "CN",
         clock: Callable[[], Millis] = now_ms,
     ) -> None:
-        super().__init__(records, identity, vault, region=region, clock=clock)
+        super().__init__(records, identity, vault, Whose(identity, events), region=region, clock=clock)
         self._events = events
         self._topics = topics
-        self._open = OpenTrails(identity, events)
+        self._open = OpenTrails(identity, events, self._whose)
         with reading(records) as connection:
             recent = store.frozen_since(connection, clock() - ADDITIONS_MS)
         for lead in recent:
@@ -180,29 +182,39 @@ class LeadDesk(LeadReader):
         return self._identity.absorb({draft.subject: draft.own}, said, blocked=unusable).sets
 
     def _freeze(self, draft: Draft, waited: Waited, at: Millis) -> Lead:
-        person = self._identity.person_of_set(draft.subject) if draft.subject else None
-        sets = self._sets_of(draft.subject, person)
+        person = self._whose.person_at(draft.subject, at) if draft.subject else None
         # Watched first and read then, so that nothing that comes in between is missed (`OpenTrails`).
-        self._open.watch(store.OpenLead(draft.id, draft.subject, at, sets))
-        sets = self._sets_of(draft.subject, person)
-        self._open.know(draft.id, sets)
+        who = self._whose.person(person) if person else None
+        self._open.watch(store.OpenLead(draft.id, draft.subject, at, *_sets_of(draft.subject, who)))
+        who = self._whose.person(person) if person else None
+        self._open.know(draft.id, who)
+        sets, windows = _sets_of(draft.subject, who)
         trail = freeze(
-            self._identity, self._events, self._topics, person=person, own=draft.own, sets=sets, waited=waited, at=at
+            self._identity,
+            self._events,
+            self._topics,
+            person=person,
+            own=draft.own,
+            sets=sets,
+            waited=waited,
+            at=at,
+            windows=windows,
         )
         return Lead(draft, trail)
-
-    def _sets_of(self, subject: SetId, person: PersonId | None) -> tuple[SetId, ...]:
-        if person is None:
-            return (subject,) if subject else ()
-        return tuple(sorted({subject, *self._identity.sets_of(person)}))
 
     def _watch_again(self, lead_id: LeadId) -> None:
         """Watch a lead as another call stored it first."""
         with reading(self._records) as connection:
             found = store.find(connection, lead_id)
         if found is not None and found.behaviour is not None:
-            sets = tuple(map(SetId, found.behaviour.sets))
-            self._open.watch(store.OpenLead(lead_id, found.row.subject, found.row.frozen_at, sets), settled=False)
+            self._open.watch(store.OpenLead.of(found.row, found.behaviour), settled=False)
+
+
+def _sets_of(subject: SetId, who: Person | None) -> tuple[tuple[SetId, ...], Windows]:
+    """What a trail is read from: all that is the person's, or where there is none, what came with the lead."""
+    if who is None:
+        return (subject,) if subject else (), NO_WINDOWS
+    return tuple(sorted(who.sets)), who.windows
 
 
 def _lead_id(source: str, external_id: str | None) -> LeadId:

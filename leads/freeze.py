@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from cdp.model import Identifier, Millis, PersonId, SetId
+from cdp.model import NO_WINDOWS, Identifier, Millis, PersonId, SetId, Windows
 from identity.engine import IdentityEngine
 from identity.observation import Link
 from leads.lead import FrozenTrail, Waited
@@ -32,13 +32,14 @@ def freeze(
     sets: Sequence[SetId],
     waited: Waited,
     at: Millis,
+    windows: Windows = NO_WINDOWS,
 ) -> FrozenTrail:
-    """The trail of `sets`, with what it says of the person; `own` are the identifiers that the lead brought.
+    """The trail of `sets` in `windows`, with what it says of the person; `own` is what the lead brought of identifiers.
 
     Asks the event store twice and the graph once.
     """
-    newest = [_lasting(event) for event in events.trail(sets, limit=TRAIL_EVENTS)]
-    parts = events.summaries(sets)
+    newest = [_lasting(event) for event in events.trail(sets, limit=TRAIL_EVENTS, windows=windows)]
+    parts = events.summaries(sets, windows=windows)
     scores = interests(newest, topics, at)
     total = sum(part.events for part in parts)
     told = summary(newest, scores, topics, at, total=total)
@@ -53,6 +54,7 @@ def freeze(
         interests=scores,
         summary=with_origin(told, newest, first_seen=min((part.first_seen for part in parts), default=at), at=at),
         why=reasons(identity.links_of(person), own) if person else [],
+        windows=windows,
     )
 
 

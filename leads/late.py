@@ -1,23 +1,26 @@
 """What still belongs to a frozen trail although it was not known when it was frozen.
 
 For 24 hours after a capture two things are watched: events of the person that happened before it and arrive only
-now, and identifier sets that are recognised as the person's only now. Every event passes here, so the first look
-is one dictionary access.
+now, and identifier sets, or stretches of their time, that are recognised as the person's only now. Every event passes
+here, so the first look is one dictionary access.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from cdp.model import Millis, PersonId, SetId
+from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window, Windows
+from identity.attribution import SESSION_MS
 from identity.engine import IdentityEngine
+from identity.person import Person
 from leads.lead import ADDITIONS_MS, ARRIVED_LATE, IDENTIFIED_LATER, Addition, LeadId
 from leads.store import OpenLead
 from profiles.store import Cursor, EventStore, StoredEvent
+from profiles.whose import Whose, beyond
 
 MAX_JOINED = 200
 """Newest events that are added at once when sets are recognised as the person's, as many as a trail has."""
@@ -25,24 +28,27 @@ MAX_JOINED = 200
 
 @dataclass(slots=True, eq=False)
 class OpenTrail:
-    """A trail that may still get additions. `sets` are the person's sets whose stored events it knows."""
+    """A trail that may still get additions. `sets` are the person's sets whose stored events it knows, in `windows`;
+    `devices` are shared ones that the person had."""
 
     lead: LeadId
     subject: SetId
     frozen_at: Millis
     sets: frozenset[SetId]
+    windows: Windows = field(default_factory=dict)
+    devices: frozenset[Identifier] = frozenset()
     person: PersonId | None = None
 
 
 class Found:
     """What one look found; `additions` is to be written, and the rest remembered once that is durable.
 
-    `joined` are the sets that each trail got, and how often it had been marked when it was looked at.
+    `joined` tells for each trail what is its person's now, and how often it had been marked when it was looked at.
     """
 
     def __init__(self) -> None:
         self.additions: list[Addition] = []
-        self.joined: dict[OpenTrail, tuple[frozenset[SetId], int]] = {}
+        self.joined: dict[OpenTrail, tuple[Person | None, int]] = {}
 
 
 class OpenTrails:
@@ -52,13 +58,15 @@ class OpenTrails:
     at least one of the two, and `show` leaves out of the additions what the trail has.
     """
 
-    def __init__(self, identity: IdentityEngine, events: EventStore) -> None:
+    def __init__(self, identity: IdentityEngine, events: EventStore, whose: Whose) -> None:
         self._identity = identity
         self._events = events
+        self._whose = whose
         self._lock = Lock()
         self._trails: dict[LeadId, OpenTrail] = {}
         self._by_set: dict[SetId, tuple[OpenTrail, ...]] = {}
         self._by_person: dict[PersonId, tuple[OpenTrail, ...]] = {}
+        self._by_device: dict[Identifier, tuple[OpenTrail, ...]] = {}
         self._unsettled: dict[OpenTrail, int] = {}
 
     def watch(self, lead: OpenLead, *, settled: bool = True) -> None:
@@ -69,24 +77,25 @@ class OpenTrails:
         """
         if not lead.subject:
             return
-        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, frozenset((*lead.sets, lead.subject)))
+        sets = frozenset((*lead.sets, lead.subject))
+        windows = lead.windows if lead.subject in lead.sets else {**lead.windows, lead.subject: ()}
+        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, sets, windows)
         with self._lock:
             # Asked under the lock, or a change that `find` is about to tell could be overwritten with the past.
-            trail.person = self._identity.person_of_set(lead.subject)
+            trail.person = self._whose.person_at(lead.subject, lead.frozen_at)
             self._drop(lead.id)
             self._trails[lead.id] = trail
             self._enter(trail, trail.sets)
+            self._move(trail, trail.person)
             if not settled:
                 self._mark(trail)
 
-    def know(self, lead_id: LeadId, sets: Iterable[SetId]) -> None:
-        """Say that the lead's trail was read from these sets as well."""
+    def know(self, lead_id: LeadId, who: Person | None) -> None:
+        """Say that the lead's trail was read from what is this person's."""
         with self._lock:
             trail = self._trails.get(lead_id)
-            if trail is not None:
-                fresh = frozenset(sets) - trail.sets
-                trail.sets |= fresh
-                self._enter(trail, fresh)
+            if trail is not None and who is not None:
+                self._learn(trail, who)
 
     def find(self, stored: Sequence[StoredEvent], changed: Collection[SetId], *, at: Millis) -> Found:
         """Additions that these newly stored events, and sets that are now another person's, make to open trails.
@@ -100,35 +109,51 @@ class OpenTrails:
         fresh = {row.event.id for row in stored}
         for trail, rows in self._arrived(stored).items():
             found.additions += self._late(trail, rows, at)
-        unknown = {row.set for row in stored if row.set not in self._by_set}
-        self._mark_unsettled(unknown.union(changed))
+        self._mark_unsettled(stored, changed)
+        self._mark_proved(stored)
         with self._lock:
             unsettled = list(self._unsettled.items())
         for trail, marks in unsettled:
-            joined = self._sets_of(trail) - trail.sets
-            found.joined[trail] = (joined, marks)
-            found.additions += self._recognised(trail, joined, fresh, at)
+            who = self._whose.person(trail.person) if trail.person else None
+            found.joined[trail] = (who, marks)
+            found.additions += self._recognised(trail, who, fresh, at) if who else []
         return found
 
     def settle(self, found: Found) -> None:
         """Remember what was found, after the additions are durable."""
         with self._lock:
-            for trail, (joined, marks) in found.joined.items():
+            for trail, (who, marks) in found.joined.items():
                 # Marked once more means that another thread saw sets join after this look.
                 if self._unsettled.get(trail) == marks:
                     del self._unsettled[trail]
-                if self._trails.get(trail.lead) is trail:
-                    fresh = joined - trail.sets
-                    trail.sets |= fresh
-                    self._enter(trail, fresh)
+                if self._trails.get(trail.lead) is trail and who is not None:
+                    self._learn(trail, who)
 
     def _arrived(self, stored: Sequence[StoredEvent]) -> dict[OpenTrail, list[StoredEvent]]:
         arrived: dict[OpenTrail, list[StoredEvent]] = defaultdict(list)
         for row in stored:
-            for trail in self._by_set.get(row.set, ()):
+            for trail in self._watching(row):
                 if row.event.occurred_at <= trail.frozen_at:
                     arrived[trail].append(row)
-        return arrived
+        # A set may be another's at that time. Whose the trail is is asked for together, or it could be an older answer.
+        moments = {(trail.subject, trail.frozen_at) for trail in arrived}
+        moments |= {(row.set, row.event.occurred_at) for rows in arrived.values() for row in rows}
+        persons = self._whose.persons_at(moments) if moments else {}
+        for trail, rows in arrived.items():
+            person = persons[trail.subject, trail.frozen_at]
+            rows[:] = [
+                row
+                for row in rows
+                if persons[row.set, row.event.occurred_at] == person and (person or row.set == trail.subject)
+            ]
+        return {trail: rows for trail, rows in arrived.items() if rows}
+
+    def _watching(self, row: StoredEvent) -> Iterable[OpenTrail]:
+        watching = self._by_set.get(row.set, ())
+        if not self._by_device:
+            return watching
+        of_devices = (trail for each in row.event.identifiers for trail in self._by_device.get(each, ()))
+        return dict.fromkeys([*watching, *of_devices])
 
     def _late(self, trail: OpenTrail, rows: list[StoredEvent], at: Millis) -> list[Addition]:
         ids = {row.event.id for row in rows}
@@ -137,36 +162,53 @@ class OpenTrails:
         events = self._events.events_between(sorted({row.set for row in rows}), after=since, until=until)
         return [_addition(trail, event, ARRIVED_LATE, at) for event in events if event["id"] in ids]
 
-    def _recognised(
-        self, trail: OpenTrail, joined: Collection[SetId], fresh: Collection[str], at: Millis
-    ) -> list[Addition]:
+    def _recognised(self, trail: OpenTrail, who: Person, fresh: Collection[str], at: Millis) -> list[Addition]:
+        joined = _joined(trail, who)
         if not joined:
             return []
         before = Cursor(trail.frozen_at + 1, "")
         return [
             _addition(trail, event, ARRIVED_LATE if event["id"] in fresh else IDENTIFIED_LATER, at)
-            for event in self._events.trail(sorted(joined), limit=MAX_JOINED, before=before)
+            for event in self._events.trail(sorted(joined), limit=MAX_JOINED, before=before, windows=joined)
         ]
 
-    def _mark_unsettled(self, changed: Collection[SetId]) -> None:
-        persons = self._identity.persons_of_sets(changed)
+    def _mark_unsettled(self, stored: Sequence[StoredEvent], changed: Collection[SetId]) -> None:
+        """Mark trails that sets may have joined, by being new, or another person's than they were."""
+        with self._lock:
+            until = next((trail.frozen_at for trail in reversed(self._trails.values())), 0)
+        unknown = {row.set: row.event.occurred_at <= until for row in stored if row.set not in self._by_set}
+        persons: dict[SetId, set[PersonId | None]] = {
+            each: {person} for each, person in self._identity.persons_of_sets(unknown).items()
+        }
+        # What came late, and what changed, may be somebody's who had a phone before its present owner.
+        over = self._identity.persons_over_time({*changed, *(each for each, late in unknown.items() if late)})
+        persons |= {each: {person for _, person in parts} for each, parts in over.items()}
+        subjects = [trail for each in changed for trail in self._by_set.get(each, ()) if trail.subject == each]
+        owners = self._whose.persons_at({(trail.subject, trail.frozen_at) for trail in subjects}) if subjects else {}
         with self._lock:
             # Subjects first: which trails a set joins depends on the person that they are now.
-            for set_, person in persons.items():
-                for trail in self._by_set.get(set_, ()):
-                    if trail.subject == set_:
-                        self._move(trail, person)
-                        self._mark(trail)
-            for set_, person in persons.items():
-                for trail in self._by_person.get(person, ()) if person else ():
+            for trail in subjects:
+                if self._trails.get(trail.lead) is trail:
+                    self._move(trail, owners[trail.subject, trail.frozen_at])
+                    self._mark(trail)
+            for set_, those in persons.items():
+                for trail in (trail for person in those if person for trail in self._by_person.get(person, ())):
                     if set_ not in trail.sets:
+                        self._mark(trail)
+
+    def _mark_proved(self, stored: Sequence[StoredEvent]) -> None:
+        """Mark trails whose person may have proved a shared device: what happened on it just before is theirs too."""
+        if not self._by_device:
+            return
+        with self._lock:
+            for row in stored:
+                for trail in self._by_set.get(row.set, ()):
+                    near = row.event.occurred_at <= trail.frozen_at + SESSION_MS
+                    if near and not trail.devices.isdisjoint(row.event.identifiers):
                         self._mark(trail)
 
     def _mark(self, trail: OpenTrail) -> None:
         self._unsettled[trail] = self._unsettled.get(trail, 0) + 1
-
-    def _sets_of(self, trail: OpenTrail) -> frozenset[SetId]:
-        return frozenset(self._identity.sets_of(trail.person)) if trail.person else frozenset()
 
     def _close(self, at: Millis) -> None:
         with self._lock:
@@ -175,10 +217,22 @@ class OpenTrails:
             for lead_id in over:
                 self._drop(lead_id)
 
+    def _learn(self, trail: OpenTrail, who: Person) -> None:
+        """What is this person's is known to the trail from now on."""
+        fresh, devices = frozenset(who.sets) - trail.sets, self._whose.devices(who) - trail.devices
+        # What it knew as a whole it keeps knowing so, and what is somebody else's now as it was.
+        known = {each: when for each, when in trail.windows.items() if each not in who.sets}
+        new = {each: when for each, when in who.windows.items() if each in fresh or each in trail.windows}
+        trail.windows = known | new
+        trail.sets |= fresh
+        trail.devices |= devices
+        self._enter(trail, fresh)
+        for device in devices:
+            self._by_device[device] = (*self._by_device.get(device, ()), trail)
+
     def _enter(self, trail: OpenTrail, sets: Iterable[SetId]) -> None:
         for set_ in sets:
             self._by_set[set_] = (*self._by_set.get(set_, ()), trail)
-        self._move(trail, trail.person)
 
     def _move(self, trail: OpenTrail, person: PersonId | None) -> None:
         _remove(self._by_person, trail.person, trail)
@@ -193,6 +247,19 @@ class OpenTrails:
             _remove(self._by_person, trail.person, trail)
             for set_ in trail.sets:
                 _remove(self._by_set, set_, trail)
+            for device in trail.devices:
+                _remove(self._by_device, device, trail)
+
+
+def _joined(trail: OpenTrail, who: Person) -> dict[SetId, Sequence[Window]]:
+    """What is the person's that the trail does not know: sets, each in the windows that are new."""
+    found: dict[SetId, Sequence[Window]] = {}
+    for each in who.sets:
+        when = who.windows.get(each, (ALWAYS,))
+        new = beyond(when, trail.windows.get(each, (ALWAYS,))) if each in trail.sets else when
+        if new:
+            found[each] = new
+    return found
 
 
 def _while_over(trails: Iterable[OpenTrail], at: Millis) -> Iterable[OpenTrail]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NewType
 
 import msgspec
 
-from cdp.model import Identifier, Millis, PersonId, SetId
+from cdp.model import NO_WINDOWS, Identifier, Millis, PersonId, SetId, Windows
 
 LeadId = NewType("LeadId", str)
 
@@ -59,7 +59,7 @@ class FrozenTrail(msgspec.Struct, frozen=True, kw_only=True):
     """The behaviour of a person as it was known at `frozen_at`, and what was concluded from it.
 
     `events` are the newest 200 of `total`, newest first, as the event store gives them; `sets` are the identifier
-    sets that were the person's at that moment.
+    sets that were the person's at that moment, in these `windows`.
     """
 
     frozen_at: Millis
@@ -72,6 +72,7 @@ class FrozenTrail(msgspec.Struct, frozen=True, kw_only=True):
     interests: list[dict[str, Any]]
     summary: dict[str, str]
     why: list[dict[str, Any]]
+    windows: Windows = NO_WINDOWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

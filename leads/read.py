@@ -18,6 +18,7 @@ from leads import show, store
 from leads.clear import ClearValues
 from leads.lead import CONTACT_FIELDS
 from profiles.store import Cursor
+from profiles.whose import Moment, Whose
 
 Page = tuple[list[dict[str, Any]], Cursor | None]
 """Leads, and where the next page begins."""
@@ -31,6 +32,7 @@ class LeadReader:
         records: Engine,
         identity: IdentityEngine,
         vault: Vault,
+        whose: Whose,
         *,
         region: str,
         clock: Callable[[], Millis],
@@ -38,6 +40,7 @@ class LeadReader:
         self._records = records
         self._identity = identity
         self._vault = vault
+        self._whose = whose
         self._region = region
         self._clock = clock
 
@@ -85,9 +88,7 @@ class LeadReader:
         actor: str = "",
     ) -> Page:
         """A page of the leads that are this person's now, as `leads`."""
-        subjects = self._identity.sets_of(person)
-        with reading(self._records) as connection:
-            found = store.page(connection, limit=limit + 1, before=cursor, subjects=subjects)
+        found = self._captured_of(person, limit=limit + 1, before=cursor)
         return self._cards(found[:limit], reveal=reveal, actor=actor), _cursor_after(found, limit)
 
     def lookup(self, kind: str, value: str, *, reveal: bool = False, actor: str = "") -> list[dict[str, Any]]:
@@ -96,10 +97,8 @@ class LeadReader:
         safe = ClearValues(self._vault, region=self._region)
         same = normalise(kind, value, region=self._region) if kind not in ("name", "wechat") else value
         person = self._identity.person_of(safe.identifier(Identifier(kind, same))) if same else None
+        found = self._captured_of(person, limit=store.MAX_PAGE) if person else []
         with reading(self._records) as connection:
-            found = (
-                store.page(connection, limit=store.MAX_PAGE, subjects=self._identity.sets_of(person)) if person else []
-            )
             if kind in CONTACT_FIELDS:
                 found += store.with_contact(
                     connection, [self._vault.token(kind, each) for each in {value, same} if each]
@@ -108,14 +107,21 @@ class LeadReader:
         newest = sorted(by_id.values(), key=lambda lead: (-lead.row.created_at, lead.row.id))
         return self._cards(newest, reveal=reveal, actor=actor)
 
+    def _captured_of(self, person: PersonId, *, limit: int, before: Cursor | None = None) -> list[store.StoredLead]:
+        who = self._whose.person(person)
+        if who is None:
+            return []
+        with reading(self._records) as connection:
+            return store.page(connection, limit=limit, before=before, subjects=who.sets, windows=who.windows)
+
     def _cards(self, found: Iterable[store.StoredLead], *, reveal: bool, actor: str) -> list[dict[str, Any]]:
         return self._shown([(lead, show.card(lead)) for lead in found], reveal=reveal, actor=actor)
 
     def _shown(
         self, found: Sequence[tuple[store.StoredLead, dict[str, Any]]], *, reveal: bool, actor: str
     ) -> list[dict[str, Any]]:
-        persons = self._identity.persons_of_sets([lead.row.subject for lead, _ in found])
-        bodies = [body | {"person": persons.get(lead.row.subject) or self._named(lead)} for lead, body in found]
+        persons = self._whose.persons_at({_moment(lead) for lead, _ in found})
+        bodies = [body | {"person": persons[_moment(lead)] or self._named(lead)} for lead, body in found]
         tokens = {body["id"]: show.tokens_of(body) for body in bodies}
         values = show.Shown(self._vault, set().union(*tokens.values()), reveal=reveal)
         if reveal:
@@ -127,6 +133,10 @@ class LeadReader:
     def _named(self, lead: store.StoredLead) -> PersonId | None:
         at_capture = lead.row.person_at_capture
         return self._identity.current(at_capture) if at_capture else None
+
+
+def _moment(lead: store.StoredLead) -> Moment:
+    return lead.row.subject, lead.row.frozen_at
 
 
 def _cursor_after(found: Sequence[store.StoredLead], limit: int) -> Cursor | None:

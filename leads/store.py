@@ -7,7 +7,7 @@ beside it, so that the frozen trail stays as it was.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,7 +31,7 @@ from sqlalchemy import (
     select,
 )
 
-from cdp.model import Millis, SetId
+from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from cdp.records import chunks, insert_ignoring, metadata
 from leads.lead import NEW, Addition, Lead, LeadId
 from profiles.store import Cursor
@@ -101,6 +101,7 @@ class Behaviour(msgspec.Struct, frozen=True, array_like=True):
 
     events: list[dict[str, Any]]
     sets: tuple[int, ...]
+    windows: Windows = {}
 
 
 class StoredLead(NamedTuple):
@@ -118,6 +119,11 @@ class OpenLead(NamedTuple):
     subject: SetId
     frozen_at: Millis
     sets: tuple[SetId, ...]
+    windows: Windows = NO_WINDOWS
+
+    @classmethod
+    def of(cls, row: Any, behaviour: Behaviour) -> OpenLead:
+        return cls(row.id, row.subject, row.frozen_at, tuple(map(SetId, behaviour.sets)), behaviour.windows)
 
 
 _light = tuple(column for column in lead_rows.c if column is not lead_rows.c.trail)
@@ -151,7 +157,7 @@ def _row_of(lead: Lead) -> dict[str, Any]:
         "waited_ms": trail.waited.waited_ms,
         "total": trail.total,
         "card": msgspec.json.encode(_card_of(lead)).decode(),
-        "trail": _packed(Behaviour(trail.events, trail.sets)),
+        "trail": _packed(Behaviour(trail.events, trail.sets, trail.windows)),
     }
 
 
@@ -196,9 +202,11 @@ def page(
     before: Cursor | None = None,
     stage: str | None = None,
     owner: str | None = None,
-    subjects: Iterable[SetId] | None = None,
+    subjects: Collection[SetId] | None = None,
+    windows: Windows = NO_WINDOWS,
 ) -> list[StoredLead]:
-    """Leads without their trails, newest first, ties by id. `subjects` keeps those of these identifier sets."""
+    """Leads without their trails, newest first, ties by id. `subjects` keeps those of these identifier sets, and of
+    those that have `windows` the ones that were captured in them."""
     query = _newest(limit, before)
     if stage is not None:
         query = query.where(lead_rows.c.stage == stage)
@@ -207,9 +215,17 @@ def page(
     if subjects is None:
         return _cards(connection.execute(query))
     found: list[StoredLead] = []
-    for chunk in chunks(sorted(subjects)):
+    always = [each for each in subjects if each not in windows]
+    for chunk in chunks(sorted(always)):
         found += _cards(connection.execute(query.where(lead_rows.c.subject.in_(chunk))))
+    for each in windows.keys() & set(subjects):
+        of_all = connection.execute(query.where(lead_rows.c.subject == each).limit(None))
+        found += [lead for lead in _cards(of_all) if _within(windows[each], lead.row.frozen_at)]
     return sorted(found, key=lambda lead: (-lead.row.created_at, lead.row.id))[:limit]
+
+
+def _within(windows: Iterable[Window], at: Millis) -> bool:
+    return any((start is None or start <= at) and (end is None or at < end) for start, end in windows)
 
 
 def with_contact(connection: Connection, tokens: Sequence[str], *, limit: int = MAX_PAGE) -> list[StoredLead]:
@@ -240,10 +256,7 @@ def frozen_since(connection: Connection, at: Millis) -> list[OpenLead]:
     """Leads frozen at that moment or later, oldest first, with the sets of their frozen trails."""
     columns = (lead_rows.c.id, lead_rows.c.subject, lead_rows.c.frozen_at, lead_rows.c.trail)
     query = select(*columns).where(lead_rows.c.frozen_at >= at).order_by(lead_rows.c.frozen_at, lead_rows.c.id)
-    return [
-        OpenLead(row.id, row.subject, row.frozen_at, tuple(map(SetId, _unpacked(row.trail, Behaviour).sets)))
-        for row in connection.execute(query)
-    ]
+    return [OpenLead.of(row, _unpacked(row.trail, Behaviour)) for row in connection.execute(query)]
 
 
 def add(connection: Connection, additions: Iterable[Addition]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window
@@ -71,6 +71,10 @@ class Whose:
         for device, own in self._own(who.shared).items():
             windows |= dict.fromkeys(own, self._without_sessions(device, own))
         return who._replace(sets=sets, windows=windows)
+
+    def devices(self, who: Person) -> frozenset[Identifier]:
+        """The shared devices that this person may have proved to have."""
+        return frozenset(self._proving(who.shared))
 
     def person_at(self, each: SetId, at: Millis) -> PersonId | None:
         """Whose an event of this set and this time is; None where nobody's."""
@@ -150,7 +154,7 @@ class Whose:
         anchors = {each: anchor for each, held in members.items() if (anchor := self._anchor(held))}
         said = self._evidence(device, {anchor.identifier for anchor in anchors.values()})
         proved = {
-            (each, day): _proves(members[each], said.get(day, ()), self._identity)
+            (each, day): self._proves(members[each], said.get((day, anchors[each].identifier), ()))
             for each, day in {(each, at // DAY_MS) for at, each in happened if each in anchors}
         }
         proofs = [(at, each) for at, each in happened if proved.get((each, at // DAY_MS))]
@@ -158,16 +162,19 @@ class Whose:
         persons = {anchor.identifier: anchor.person for anchor in anchors.values()}
         return [Turn(window, persons[anchor]) for window, anchor in found], members
 
-    def _evidence(self, device: Identifier, anchors: Collection[Identifier]) -> dict[int, list[Observation]]:
-        """By day, what was said of these anchors and the device as strongly as owning it takes."""
+    def _evidence(
+        self, device: Identifier, anchors: Set[Identifier]
+    ) -> Mapping[tuple[int, Identifier], list[Observation]]:
+        """By day and anchor, what was said of both and the device as strongly as owning it takes."""
         if not anchors:
             return {}
         graph, policy = self._identity.graph, self._identity.policy
         asked = anchors if len(anchors) <= FEW_ANCHORS else [device]
-        found: defaultdict[int, list[Observation]] = defaultdict(list)
+        found: defaultdict[tuple[int, Identifier], list[Observation]] = defaultdict(list)
         for each in graph.mentioning([value.number for value in graph.values([pid(value) for value in asked])]):
             if each.strength >= policy.owner_strength and not each.different and device in each.identifiers:
-                found[each.occurred_at // DAY_MS].append(each)
+                for anchor in anchors & set(each.identifiers):
+                    found[each.occurred_at // DAY_MS, anchor].append(each)
         return found
 
     # Of a set
@@ -183,21 +190,34 @@ class Whose:
         anchors = found and found.state is State.LINK and self._identity.policy.anchors(found.identifier.kind)
         return found if anchors else None
 
-
-def _proves(members: Sequence[SetMember], said: Iterable[Observation], identity: IdentityEngine) -> bool:
-    """Whether one of these observations is about events of this set: it has nobody whom the set has not, and all of
-    the set's anchors."""
-    usable = {member.identifier for member in members if member.state is not State.BLOCKED}
-    every = {member.identifier for member in members}
-    anchors = {each for each in usable if identity.policy.anchors(each.kind)}
-    return any(
-        anchors <= met <= every and contradiction(each, met & usable, identity.policy) is None
-        for each in said
-        if (met := set(each.identifiers))
-    )
+    def _proves(self, members: Sequence[SetMember], said: Iterable[Observation]) -> bool:
+        """Whether one of these observations is about events of this set: it has nobody whom the set has not, and all
+        of the set's anchors."""
+        policy = self._identity.policy
+        usable = {member.identifier for member in members if member.state is not State.BLOCKED}
+        every = {member.identifier for member in members}
+        anchors = {each for each in usable if policy.anchors(each.kind)}
+        return any(
+            anchors <= met <= every and contradiction(each, met & usable, policy) is None
+            for each in said
+            if (met := set(each.identifiers))
+        )
 
 
 # Stretches of time
+
+
+def beyond(windows: Iterable[Window], known: Iterable[Window]) -> list[Window]:
+    """What of these windows is in none of the others, both in order."""
+    found = [_common(one, other) for one in windows for other in _between(known)]
+    return [each for each in found if each is not None]
+
+
+def _common(one: Window, other: Window) -> Window | None:
+    starts = [each for each in (one[0], other[0]) if each is not None]
+    ends = [each for each in (one[1], other[1]) if each is not None]
+    start, end = max(starts, default=None), min(ends, default=None)
+    return None if start is not None and end is not None and start >= end else (start, end)
 
 
 def _in_time(over: Sequence[tuple[Window, PersonId | None]], at: Millis) -> PersonId | None:
@@ -222,12 +242,14 @@ def _around(moments: Iterable[Millis], *, before: Millis, after: Millis) -> list
 def _between(windows: Iterable[Window]) -> list[Window]:
     """What lies before, between and after these windows, which are in order."""
     found: list[Window] = []
-    free: Millis | None = None
+    free: Window = ALWAYS
     for start, end in windows:
-        if start != free:
-            found.append((free, start))
-        free = end
-    return [*found, (free, None)]
+        if start is not None and start != free[0]:
+            found.append((free[0], start))
+        if end is None:
+            return found
+        free = (end, None)
+    return [*found, free]
 
 
 def _where(windows: Iterable[Window], moments: Sequence[Millis]) -> list[Window]:
