@@ -112,7 +112,7 @@ def _found(use: Services, caller: ApiKey, event_id: str) -> dict[str, Any] | sha
     if stored is None:
         return _refused(use, caller, event_id)
     shown = use.showing.events(caller, [stored], subject=event_id)[0]
-    person = use.system.identity.person_of_set(stored["set"]) if stored["set"] else None
+    person = use.people.whose.person_at(stored["set"], stored["occurred_at"]) if stored["set"] else None
     return shown | {"outcome": "stored", "person": person, "again": again(use, event_id)}
 
 
