@@ -224,7 +224,7 @@ class Neo4jGraph:
         try:
             with _reachable():
                 agent = self._driver.get_server_info().agent
-                _check_version(agent)
+                check_version(agent)
                 self._make_rules()
         except StoreUnavailable as error:
             if isinstance(error.__cause__, AuthError):
@@ -304,7 +304,8 @@ def _auth(parts: SplitResult) -> tuple[str, str] | None:
     return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
-def _check_version(agent: str) -> None:
+def check_version(agent: str) -> None:
+    """Of a server that names itself so. Raises ConfigurationError where it is too old."""
     number = agent.partition("/")[2]
     version = tuple(int(part) for part in number.split(".")[:2] if part.isdecimal())
     if version < OLDEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdp.errors import ConfigurationError, StoreUnavailable
-from identity.graph_neo4j import Address, Neo4jGraph, address_of
+from identity.graph_neo4j import Address, Neo4jGraph, address_of, check_version
 
 SECRET = "p@ss/w:rd"
 
@@ -34,3 +34,14 @@ def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable, match="graph store") as caught:
         Neo4jGraph("bolt://xunji:hush@127.0.0.1:1/neo4j")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["5.7.0", "5.26.30", "2025.04.0"])
+def test_a_server_that_can_have_unique_edges_will_do(version: str) -> None:
+    check_version(f"Neo4j/{version}")
+
+
+@pytest.mark.parametrize("version", ["4.4.41", "5.6.0"])
+def test_an_older_server_is_refused_with_a_sentence(version: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"is the address of Neo4j {version}; allowed is Neo4j 5\.7 or later"):
+        check_version(f"Neo4j/{version}")

@@ -45,8 +45,12 @@ def neo4j() -> Iterator[Neo4j]:
 
 @pytest.fixture
 def empty_neo4j(neo4j: Neo4j) -> Neo4j:
-    """Without nodes; constraints and indexes stay, because making them takes longer than most tests."""
-    with GraphDatabase.driver(neo4j.url) as driver, driver.session() as session:
+    empty(neo4j)
+    return neo4j
+
+
+def empty(server: Neo4j) -> None:
+    """Take away all nodes; constraints and indexes stay, because making them takes longer than most tests."""
+    with GraphDatabase.driver(server.url) as driver, driver.session() as session:
         # In parts, for a transaction of everything would not fit into the server's memory.
         session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS").consume()
-    return neo4j
