@@ -65,7 +65,7 @@ class Policy:
 
     def links(self, name: str) -> bool:
         """Whether values of this kind may join people at all."""
-        return not self.kind(name).evidence_only
+        return name in self._linking
 
     def counts(self, name: str) -> bool:
         """Whether a value of this kind in an observation can change any conclusion."""
@@ -87,6 +87,10 @@ class Policy:
         if value in values:
             return PLACEHOLDER
         return PLACEHOLDER_FORM if any(pattern.search(value) for pattern in patterns) else None
+
+    @cached_property
+    def _linking(self) -> frozenset[str]:
+        return frozenset(name for name, kind in self.kinds.items() if not kind.evidence_only)
 
     @cached_property
     def _anchors(self) -> frozenset[str]:

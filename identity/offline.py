@@ -94,7 +94,8 @@ def resolve_file(
 
 
 def persons_of(evidence: Evidence, resolution: Resolution, policy: Policy) -> dict[str, str]:
-    """The person of each observation, verdicts aside, sorted by its id; NOBODY where only unusable values were met.
+    """The person of each observation, verdicts aside, sorted by its id; NOBODY where only values were met that link
+    nobody, and outside of every session of a shared device.
 
     A retracted observation is whose the remaining evidence says its identifiers are.
     """
@@ -126,8 +127,9 @@ class _Owners:
         standing = self.standings[value]
         if standing.state is State.LINK:
             return self.labels[Node(value, standing.owner_at(observation.occurred_at))]
+        # A tablet has a profile of its own in the live system; but it is no person, and here persons are asked for.
         anchor = who_had_it(self.sessions.get(value, ()), observation.occurred_at)
-        return self.labels[Node(anchor or value)]
+        return self.labels[Node(anchor)] if anchor else NOBODY
 
     def speaker(self, met: Iterable[Identifier]) -> Identifier | None:
         """Whose the observations of these identifiers are. What was only in retracted ones is unknown."""

@@ -58,6 +58,8 @@ def timeline(kind: str, claims: Claims, policy: Policy) -> tuple[Epoch, ...] | s
     types somebody else's number into an app with a public key neither gets it nor takes it away. Claims of different
     kinds may be one person's and share an epoch where they overlap. Nearer than `gap_days` counts as overlapping.
     """
+    if len(claims) < 2:
+        return ()
     gap = policy.kind(kind).gap_days * DAY_MS
     owners: dict[str, Claim] = {}
     for name, claim in sorted(claims.items(), key=lambda each: (-each[1].strength, each[1].first, each[0])):

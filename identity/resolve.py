@@ -212,9 +212,13 @@ def ledgers_of(
     return {value: Ledger(_count(value, others, policy), claims.get(value, {})) for value, others in partners.items()}
 
 
-def _count(value: Identifier, others: Iterable[Identifier], policy: Policy) -> dict[str, int]:
-    counts = Counter(name for other in others if other != value for name in counted(value.kind, other.kind, policy))
-    return dict(counts)
+def _count(value: Identifier, others: Collection[Identifier], policy: Policy) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for other in others:
+        if other != value:
+            for name in counted(value.kind, other.kind, policy):
+                counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def times_of(
@@ -241,7 +245,7 @@ def usable_of(observation: Observation, unusable: Container[Identifier], policy:
 
 def contradiction(observation: Observation, met: Collection[Identifier], policy: Policy) -> str | None:
     """Why these cannot be one person's: two values of a kind of which a person has one; None where they can."""
-    if observation.different:
+    if observation.different or len(met) < 2:
         return None
     groups = Counter(policy.group(each.kind, each.value) for each in met if policy.kind(each.kind).exclusive)
     twice = sorted(kind for (kind, _), count in groups.items() if count > 1)
@@ -256,16 +260,15 @@ def node_pairs(
     `met` is sorted. It joins what stood for its values at its time. "Different" holds for all times. Two values of
     kinds that are only counted make no pair.
     """
-    for a, b in combinations(met, 2):
-        if not (policy.links(a.kind) or policy.links(b.kind)):
-            continue
-        if observation.different:
-            for one in standing(a).nodes(a):
-                for other in standing(b).nodes(b):
-                    yield one, other
-        else:
-            at = observation.occurred_at
-            yield Node(a, standing(a).owner_at(at)), Node(b, standing(b).owner_at(at))
+    if observation.different:
+        sides = [standing(each).nodes(each) for each in met]
+        pairs = ((a, b) for one, other in combinations(sides, 2) for a in one for b in other)
+    else:
+        at = observation.occurred_at
+        pairs = combinations([Node(each, standing(each).owner_at(at)) for each in met], 2)
+    for a, b in pairs:
+        if policy.links(a.identifier.kind) or policy.links(b.identifier.kind):
+            yield a, b
 
 
 # Persons
@@ -289,8 +292,9 @@ def components(nodes: Iterable[Node], links: Iterable[Pair]) -> list[set[Node]]:
     """What the links connect, each node in one component."""
     of: dict[Node, set[Node]] = {node: {node} for node in nodes}
     for a, b in links:
-        small, large = sorted((of[a], of[b]), key=len)
-        if small is not large:
+        one, other = of[a], of[b]
+        if one is not other:
+            small, large = sorted((one, other), key=len)
             large |= small
             of.update(dict.fromkeys(small, large))
     return list({id(component): component for component in of.values()}.values())
@@ -309,6 +313,8 @@ def partition(
     component: Collection[Node], proofs: Mapping[Pair, Proof], policy: Policy
 ) -> tuple[list[frozenset[Node]], list[Refusal]]:
     """The persons of one component, and the links that were refused between them."""
+    if len(component) == 1:
+        return [frozenset(component)], []
     foes = _foes(proofs)
     if broken_limit(counts_of(component, policy), len(component), policy) is None and not foes:
         return [frozenset(component)], []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cdp.model import Identifier
 from identity.kinds import Kind, Policy
 from identity.observation import Observation, observation_id
@@ -18,6 +20,18 @@ SMALL = Policy(
     },
     max_cluster=7,
 )
+
+OTHER = Policy(
+    kinds={
+        **SMALL.kinds,
+        "phone": replace(SMALL.kinds["phone"], max_per_person=1, fan_out={"member": 1}, gap_days=3),
+        "device": replace(SMALL.kinds["device"], changes_hands=False, fan_out={}, blocked=("d3",)),
+        "name": Kind(max_per_person=1),
+    },
+    max_cluster=5,
+    owner_strength=5,
+)
+"""The same world under other rules: what was a hub may link, and names link too."""
 
 
 def identifier(text: str) -> Identifier:

@@ -19,7 +19,7 @@ from identity.graph_sql import SqlGraph, metadata
 from identity.kinds import Policy
 from identity.observation import Link, Node, Observation, pid, set_id
 from identity.resolve import State, resolve
-from tests.identity.makers import SMALL, identifier, make_observation
+from tests.identity.makers import OTHER, SMALL, identifier, make_observation
 
 # Few values, and most observations of two, so that limits are met, hubs flip late and components get contested often.
 VALUES = [
@@ -100,6 +100,7 @@ class WhoIsWho(RuleBasedStateMachine):
         self.gone: set[int] = set()
         self.blocked: dict[Identifier, str] = {}
         self.names: set[PersonId] = set()
+        self.policy = SMALL
 
     def teardown(self) -> None:
         if hasattr(self, "context"):
@@ -135,12 +136,15 @@ class WhoIsWho(RuleBasedStateMachine):
     def block(self, text: str) -> None:
         value = identifier(text)
         self.engine.block({value: "a steward said so"})
-        self.blocked[value] = "a steward said so"
+        if not self.policy.blocked(value.kind, value.value):
+            self.blocked[value] = "a steward said so"
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
     def erase(self, data: st.DataObject) -> None:
         persons = self.engine.members_as_of(self.engine.version)
+        if not persons:
+            return
         person = data.draw(st.sampled_from(sorted(persons)))
         erased = self.engine.erase(person, "asked for")
         assert erased is not None
@@ -154,7 +158,12 @@ class WhoIsWho(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.engine = IdentityEngine(self.engine.graph, SMALL, now=lambda: 0)
+        self.engine = IdentityEngine(self.engine.graph, self.policy, now=lambda: 0)
+
+    @rule(policy=st.sampled_from([SMALL, OTHER]))
+    def change_the_policy(self, policy: Policy) -> None:
+        self.engine.rebuild(policy, blocked=self.blocked)
+        self.policy = policy
 
     def state(self) -> dict[Node, tuple[object, ...]]:
         return {
