@@ -69,6 +69,13 @@ class LogReader(Protocol):
     def rewrite(self, position: Position, payload: bytes) -> None:
         """Put another payload in the place of a kept record (redaction at erasure). Durable on return."""
 
+    def purge(self) -> None:
+        """Leave nothing of what rewritten records held before in the store's files.
+
+        May take a second and hold appends up for milliseconds. Raises StoreUnavailable where somebody reads on and
+        on; then call it again.
+        """
+
     def wait(self, timeout_s: float) -> None:
         """Return soon after anything was appended since the last call, or after the timeout."""
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from cdp import sqlite_wal
 from cdp.errors import ConfigurationError, LogFull, StoreUnavailable
 from cdp.log import Record
 from cdp.model import Millis, Position
@@ -265,6 +266,11 @@ class SqliteLogReader:
                     records[index] = (records[index][0], payload)
                     db.execute("UPDATE rows SET records = ? WHERE first = ?", (_encode(records), first))
             db.execute("COMMIT")
+
+    def purge(self) -> None:
+        for partition in self._partitions():
+            with _translated():
+                sqlite_wal.cut(self._path(partition), "log")
 
     def wait(self, timeout_s: float) -> None:
         self._bell.wait(timeout_s)

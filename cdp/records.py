@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from cdp import sqlite_wal
 from cdp.errors import StoreUnavailable
 
 metadata = MetaData()
@@ -74,6 +75,8 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA temp_store=MEMORY")
+    # What is deleted is overwritten at once, also by SQLite libraries whose default is another.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 
@@ -81,6 +84,13 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another wrote in between; one that
     # says beforehand that it writes waits its turn.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _written_by(connection) else "BEGIN")
+
+
+def purge_sqlite(url: str, store: str) -> None:
+    """Leave nothing of what was deleted in the write-ahead log beside the file. Raises StoreUnavailable."""
+    path = make_url(url).database
+    if path:
+        sqlite_wal.cut(Path(path), store)
 
 
 def _open_postgresql(url: URL) -> Engine:

@@ -333,3 +333,31 @@ def test_a_file_that_is_no_log_is_named_as_unavailable(log: SqliteLog) -> None:
     (log.folder / "partition-0.db").write_bytes(b"not a database, and long enough to be looked at" * 100)
     with pytest.raises(StoreUnavailable, match="log"):
         reader.ends()
+
+
+def test_a_purge_leaves_nothing_of_a_redacted_record_beside_a_writer_that_goes_on(log: SqliteLog) -> None:
+    reader = log.reader()
+
+    def found(secret: bytes) -> bool:
+        return any(secret in path.read_bytes() for path in log.folder.glob("partition-*"))
+
+    async def work() -> None:
+        writer = log.writer()
+        for number in range(200):
+            await writer.append(b"secret-%d " % number * 500, 1_000)
+        assert found(b"secret-7 ")
+        reader.rewrite(Position(0, 7), b"redacted")
+        appending = asyncio.create_task(append_on(writer))
+        await asyncio.to_thread(reader.purge)
+        await appending
+        assert not found(b"secret-7 ")
+        assert found(b"secret-8 ")
+        await writer.close()
+
+    async def append_on(writer: LogWriter) -> None:
+        for number in range(200, 300):
+            position = await writer.append(b"secret-%d " % number, 1_000)
+            assert position == Position(0, number)
+
+    run(work())
+    assert [record.offset for record in reader.read(0, 0, 1_000)] == list(range(300))

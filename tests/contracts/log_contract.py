@@ -239,6 +239,15 @@ class LogContract:
         assert [record.payload for record in reader.read(0, 0, 10)] == [b"hit 0", b"redacted", b"hit 2"]
         assert (reader.seek(0, 1_500), reader.ends()) == (1, {0: 3})
 
+    def test_a_purge_changes_nothing_that_can_be_read(self, log: Log) -> None:
+        fill(log, [1_000, 2_000, 3_000])
+        reader = log.reader()
+        reader.purge()
+        reader.rewrite(Position(0, 1), b"redacted")
+        reader.purge()
+        assert [record.payload for record in reader.read(0, 0, 10)] == [b"hit 0", b"redacted", b"hit 2"]
+        assert reader.ends() == {0: 3}
+
     def test_rewriting_what_is_not_kept_changes_nothing(self, log: Log) -> None:
         fill(log, [1_000, 2_000])
         reader = log.reader()
