@@ -61,6 +61,10 @@ DURABLE = {
     "parts_to_throw_insert": 100_000,
     "merge_selecting_sleep_ms": 500,
     "max_merge_selecting_sleep_ms": 5_000,
+    # How often rewritten parts are looked for, in seconds: an erasure waits until they are deleted.
+    "cleanup_delay_period": 1,
+    "max_cleanup_delay_period": 5,
+    "cleanup_delay_period_random_add": 0,
 }
 LEAN = {
     "auto_statistics_types": "''",
@@ -112,6 +116,14 @@ PROFILING = {
     "optimize_use_projections": 0,
 }
 BACKGROUND = {**_READING, "max_threads": 1, "max_memory_usage": 512 * MIB, "mutations_sync": 1}
+
+TEXTS = {"events": "envelope", "traits": "value"}
+"""The tables of what is known of persons, and the column that holds what was written."""
+MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
+"""A marker of `cdp.scrub`, with its token as the only group, as it stands in a text of SQL."""
+NEEDLES = 200
+"""Searched for at once; the engine takes 255."""
+PURGE_S, PURGE_LOOK_S = 60.0, 0.2
 
 FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
@@ -294,15 +306,68 @@ class ClickHouseEvents:
             [SetSummary(row[0], row[2], int(row[5]), row[7]) for row in rows if not row[3]],
         )
 
-    def delete_sets(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> int:
+    def delete_sets(
+        self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS, received_until: Millis | None = None
+    ) -> int:
         if not sets:
             return 0
         where = _of(sets, windows)
+        if received_until is not None:
+            where += f" AND received_at <= {int(received_until)}"
         with _unavailable():
             counted = self._background.raw_query(f"SELECT count() FROM events WHERE {where}", fmt="TSV")
             for table in ("traits", "events"):
                 self._background.command(f"ALTER TABLE {table} DELETE WHERE {where}")
         return int(counted)
+
+    def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
+        if not sets:
+            return set()
+        found = [
+            f"SELECT arrayJoin(extractAll({column}, '{MARKED}')) AS token FROM {table} WHERE {_of(sets, windows)}"
+            for table, column in TEXTS.items()
+        ]
+        rows = self._query(f"SELECT DISTINCT token FROM ({' UNION ALL '.join(found)})", client=self._background)
+        return {token for (token,) in rows}
+
+    def holding(self, tokens: Collection[str], *, received_after: Millis | None = None) -> set[str]:
+        since = 0 if received_after is None else int(received_after) + 1
+        found: set[str] = set()
+        ordered = sorted(tokens)
+        for start in range(0, len(ordered), NEEDLES):
+            # Tokens are letters, digits and three signs, which need no escaping.
+            needles = ", ".join(f"'{token}'" for token in ordered[start : start + NEEDLES] if token.isascii())
+            for table, column in TEXTS.items():
+                rows = self._query(
+                    f"SELECT DISTINCT arrayJoin(arrayFilter(each -> position({column}, each) > 0, [{needles}]))"
+                    f" FROM {table} WHERE received_at >= {since} AND multiSearchAny({column}, [{needles}])",
+                    client=self._background,
+                )
+                found.update(token for (token,) in rows)
+        return found
+
+    def purge(self) -> None:
+        with _unavailable():
+            for table in TEXTS:
+                self._background.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")
+            try:
+                old = self._old_parts()
+                deadline = time.monotonic() + PURGE_S
+                while old & self._old_parts():
+                    if time.monotonic() > deadline:
+                        raise StoreUnavailable("event", "it keeps parts that were rewritten")
+                    time.sleep(PURGE_LOOK_S)
+            finally:
+                for table in TEXTS:
+                    self._background.command(f"ALTER TABLE {table} RESET SETTING old_parts_lifetime")
+
+    def _old_parts(self) -> set[tuple[str, str]]:
+        """Parts that were replaced by others and are still on the disk."""
+        rows = self._query(
+            "SELECT table, name FROM system.parts WHERE database = currentDatabase() AND NOT active",
+            client=self._background,
+        )
+        return {(table, name) for table, name in rows if table in TEXTS}
 
     def scan(self) -> Iterator[dict[str, Any]]:
         """In the order of (set, occurred_at, id); what is written meanwhile may or may not come."""

@@ -100,8 +100,21 @@ class EventStore(Protocol):
     def facts(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> tuple[list[TraitRow], list[SetSummary]]:
         """What `traits` and `summaries` give, in one look and in no order."""
 
-    def delete_sets(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> int:
-        """Erase all events and traits of these sets; returns how many events there were. Durable on return."""
+    def delete_sets(
+        self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS, received_until: Millis | None = None
+    ) -> int:
+        """Erase all events and traits of these sets, received at that moment or before; returns how many events there
+        were. Durable on return."""
+
+    def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
+        """The tokens of all markers in events and traits of these sets."""
+
+    def holding(self, tokens: Collection[str], *, received_after: Millis | None = None) -> set[str]:
+        """Those of these tokens that stand anywhere in an event or trait. Reads all that was received since."""
+
+    def purge(self) -> None:
+        """Wait until nothing of what was erased is left in the store's files: a minute at most, else
+        StoreUnavailable."""
 
     def scan(self) -> Iterator[dict[str, Any]]:
         """Every stored event, in no order: for checks and moves."""

@@ -299,6 +299,42 @@ class EventStoreContract:
         assert store.delete_sets([SetId(1)]) == 0
         assert store.delete_sets([]) == 0
 
+    def test_what_was_received_after_an_erasure_stays(self, store: EventStore) -> None:
+        changed = (TraitChange(Operation.SET, "city", '"x"'),)
+        batch = [make_stored(n, received_at=START + n, occurred_at=START, traits=changed) for n in range(6)]
+        store.write(batch, token="erase until")
+        assert store.delete_sets([SetId(7)], received_until=START + 3) == 4
+        assert sorted(ids(store.trail([SetId(7)], limit=9))) == [4, 5]
+        assert len(store.traits([SetId(7)])) == 2
+
+    def test_markers_are_found_in_events_and_traits_of_these_sets_alone(self, store: EventStore) -> None:
+        mine = make_stored(1, set_=1, properties='{"text": "⟦phone:one-_==⟧ and ⟦vin:two⟧"}'.encode())
+        trait = (TraitChange(Operation.SET, "note", '"⟦email:three⟧"'),)
+        other = make_stored(2, set_=2, properties='{"text": "⟦phone:four⟧"}'.encode(), traits=trait)
+        store.write([mine, other], token="markers")
+        assert store.markers([SetId(1)]) == {"one-_==", "two"}
+        assert store.markers([SetId(1), SetId(2)]) == {"one-_==", "two", "three", "four"}
+        assert store.markers([SetId(1)], windows={SetId(1): []}) == store.markers([]) == set()
+
+    def test_tokens_are_looked_for_in_all_that_is_kept(self, store: EventStore) -> None:
+        trait = (TraitChange(Operation.SET, "note", '"⟦email:three⟧"'),)
+        phone = (Identifier("phone", "token-of-a-phone=="),)
+        rows = [
+            make_stored(1, received_at=START, identifiers=phone),
+            make_stored(2, received_at=START + 5, properties='{"text": "⟦vin:two⟧"}'.encode(), traits=trait),
+        ]
+        store.write(rows, token="holding")
+        tokens = {"token-of-a-phone==", "two", "three", "nowhere", *(f"missing-{n}" for n in range(300))}
+        assert store.holding(tokens) == {"token-of-a-phone==", "two", "three"}
+        assert store.holding(tokens, received_after=START) == {"two", "three"}
+        assert store.holding(tokens, received_after=START + 5) == store.holding(set()) == set()
+
+    def test_a_purge_changes_nothing_that_can_be_read(self, store: EventStore) -> None:
+        store.write([make_stored(n, set_=n % 2 + 1) for n in range(6)], token="purge")
+        store.delete_sets([SetId(1)])
+        store.purge()
+        assert ids(store.trail([SetId(2)], limit=9)) == [5, 3, 1]
+
     def test_a_scan_gives_every_event_once(self, store: EventStore) -> None:
         store.write([make_stored(n, set_=n % 2 + 1, occurred_at=START) for n in range(11_000)], token="scan")
         assert sorted(ids(list(store.scan()))) == list(range(11_000))
