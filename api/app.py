@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, Response
 
-from api import accounting, decisions, events, hits, identity, keyring, leads, persons, replays, sources
+from api import accounting, decisions, erasures, events, hits, identity, keyring, leads, persons, replays, sources
 from api.answer import answer
 from api.auditing import Auditor
 from api.documented import REFUSALS, document
@@ -36,7 +36,8 @@ KEYS_S = 2.0
 """How often keys are read again, for changes that another process made."""
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 
-ROUTERS = (sources, accounting, hits, events, persons, identity, decisions, leads, replays, keyring)
+# The job of an erasure before the persons, one of whom could else be called "erasures".
+ROUTERS = (sources, accounting, hits, events, erasures, persons, identity, decisions, leads, replays, keyring)
 
 
 def create_app(system: System) -> FastAPI:
@@ -44,6 +45,7 @@ def create_app(system: System) -> FastAPI:
     keybook = KeyBook(system.records)
     keys = LiveKeys(keybook, system.settings.admin)
     kept = OnceBook(system.records, system.settings.secret_bytes)
+    system.forget_answers.append(kept.forget)
     auditor = Auditor(system.records)
     showing = Showing(system.vault, auditor)
     app = FastAPI(

@@ -24,6 +24,7 @@ from cdp.errors import NotFound, Rejected
 from cdp.model import Dropped, Event, Hit, Position
 from cdp.moments import rfc3339
 from cdp.records import reading
+from cdp.redactions import REDACTED
 from cdp.scrub import scrub_json, scrub_text
 from cdp.seen import Place, SeenIds, key_of
 from collectors.registry import DIALECTS
@@ -69,7 +70,7 @@ def _found(use: Services, caller: ApiKey, hit_id: str) -> shapes.Hit:
             body=None,
             encoding="text",
             withheld=None,
-            state=_state(processed, whole),
+            state=REDACTED if hit.dialect == REDACTED else _state(processed, whole),
             problem=use.showing.document(caller, whole.detail, subject=f"hit {hit_id}") if whole else None,
             events=_events(use, caller, hit, position, refusals, processed=processed),
         ),
@@ -96,7 +97,10 @@ class _Fate:
 def _events(
     use: Services, caller: ApiKey, hit: Hit, position: Position, refusals: Mapping[Place, Refusal], *, processed: bool
 ) -> list[shapes.HitEvent]:
-    """The hit translated again, as the worker did; what became of each record beside it."""
+    """The hit translated again, as the worker did; what became of each record beside it. Of a redacted hit only what
+    was refused is known."""
+    if hit.dialect == REDACTED:
+        return [_refused(refusal) for place, refusal in sorted(refusals.items()) if place.item != WHOLE_HIT]
     try:
         records = DIALECTS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
     except (Rejected, KeyError):
@@ -119,6 +123,19 @@ def _events(
             )
         )
     return shown
+
+
+def _refused(refusal: Refusal) -> shapes.HitEvent:
+    return shapes.HitEvent(
+        index=refusal.place.item,
+        id=refusal.event,
+        type=None,
+        name=None,
+        outcome="dropped",
+        reason=refusal.reason,
+        detail=refusal.detail,
+        first_hit=None,
+    )
 
 
 def _fate(use: Services, record: Event | Dropped, place: Place, refusal: Refusal | None) -> _Fate:

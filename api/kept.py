@@ -5,7 +5,7 @@ They may hold secrets that are shown once, and so lie sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, String, Table, select
@@ -53,6 +53,16 @@ class OnceBook:
         with reading(self._engine) as connection:
             row = connection.execute(select(once_rows).where(same & young)).one_or_none()
         return None if row is None else Kept(row.asked, row.status, self._cipher.open(row.sealed))
+
+    def forget(self, words: Collection[str]) -> None:
+        """Delete every answer in which any of these words stands, such as the id of a lead."""
+        wanted = [word.encode() for word in words]
+        with writing(self._engine) as connection:
+            for row in connection.execute(select(once_rows)).all() if wanted else ():
+                body = self._cipher.open(row.sealed)
+                if any(word in body for word in wanted):
+                    same = (once_rows.c.caller == row.caller) & (once_rows.c.key == row.key)
+                    connection.execute(once_rows.delete().where(same))
 
     def keep(self, caller: str, key: str, kept: Kept) -> None:
         """Durable on return; forgets what is too old."""

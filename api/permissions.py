@@ -18,6 +18,8 @@ class Permission(StrEnum):
     READ_LEADS = "read leads"
     WRITE_LEADS = "write leads"
     SEE_CLEAR = "see clear personal values"
+    ERASE_PERSONS = "erase persons"
+    EXPORT_PERSONS = "export persons"
     REPLAY = "replay hits"
     DECIDE_IDENTITY = "decide identity"
     REBUILD_IDENTITY = "rebuild identity"
@@ -48,7 +50,9 @@ GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.SALES: frozenset({_P.READ_PERSONS, _P.READ_LEADS, _P.WRITE_LEADS, _P.SEE_CLEAR}),
     Role.DEVELOPER: _TRACKING | {_P.WRITE_LEADS},
     Role.TESTER: _TRACKING,
-    Role.PRIVACY: _PEOPLE | {_P.READ_ACCOUNTING, _P.READ_HITS, _P.SEE_CLEAR, _P.DECIDE_IDENTITY},
+    Role.PRIVACY: _PEOPLE
+    | {_P.READ_ACCOUNTING, _P.READ_HITS, _P.SEE_CLEAR, _P.DECIDE_IDENTITY}
+    | {_P.ERASE_PERSONS, _P.EXPORT_PERSONS},
 }
 """Only those who call people and those who answer for privacy see clear values; a developer's server sends leads.
 Who is who is decided by those who care for the data, and by those who must put right what a person objects to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -130,6 +131,11 @@ def _history(use: Services, caller: ApiKey, person: str, limit: int, before: Cur
     told = _evidence(use, caller, person, {each.cause for each in page if each.cause is not None})
     history = [_change(each, told) for each in page]
     return shapes.History(history=history, next=cursor_text(Cursor(rest, "") if rest > 0 else None))
+
+
+def history_of(use: Services, caller: ApiKey, person: str) -> list[shapes.Change]:
+    """All of a person's history, newest first."""
+    return _history(use, caller, person, sys.maxsize, None).history
 
 
 def _evidence(

@@ -359,6 +359,7 @@ class _Lead(msgspec.Struct, frozen=True, kw_only=True):
     interests: list[dict[str, Any]]
     summary: BilingualText
     why: list[dict[str, Any]]
+    erased: bool
 
 
 class Lead(_Lead, frozen=True, kw_only=True):
@@ -386,6 +387,74 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     changed: int
     done: bool
+
+
+class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
+    """A store and its kind. `overwritten`: the bytes are gone too; else the server overwrites them in its own time."""
+
+    store: str
+    kind: str
+    overwritten: bool
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure destroyed, counted; `identifiers` by kind, `vault` clear values. `hits_of_others` of the `hits`
+    brought events of other people too; `trails_of_others` are leads of others on whose trail the person had been."""
+
+    id: str
+    person: str
+    reason: str
+    by: str
+    requested_at: str
+    done_at: str
+    identifiers: dict[str, int]
+    observations: int
+    events: int
+    traits: int
+    vault: int
+    leads: int
+    hits: int
+    hits_of_others: int
+    trails_of_others: int
+    stores: list[Destroyed]
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """`state` is waiting, running or done; `step` names what is being done, of `steps` of which some are done.
+    `receipt` is null until the end."""
+
+    id: str
+    person: str
+    reason: str
+    by: str
+    requested_at: str
+    state: str
+    step: str | None
+    steps_done: int
+    steps: int
+    hits_looked_at: int
+    receipt: Receipt | None
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of evidence: identifiers that came together, or with `different` two that are not one person's."""
+
+    id: str
+    source: str
+    strength: int
+    at: str
+    different: bool
+    identifiers: list[Identifier]
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of a person; `person` is a Person, `leads` are whole. Oldest first."""
+
+    person: msgspec.Raw
+    events: list[dict[str, Any]]
+    leads: list[dict[str, Any]]
+    history: list[Change]
+    observations: list[Said]
 
 
 class StoreState(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from cdp.moments import now_ms
 from cdp.running import leave_note
 from cdp.settings import Settings
 from cdp.supervisor import stop_on_signal
-from cdp.wiring import System, open_system, start_worker
+from cdp.wiring import System, open_system, start_eraser, start_worker
 
 log = structlog.get_logger()
 
@@ -33,13 +33,16 @@ def run_app(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     worker = start_worker(system)
+    eraser = start_eraser(system)
     upkeep = _start_upkeep(system)
     try:
         uvloop.run(_serve(system))
     finally:
         upkeep.set()
         system.worker.stop()
+        system.eraser.stop()
         worker.join()
+        eraser.join()
         system.close()
 
 

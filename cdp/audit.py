@@ -1,4 +1,4 @@
-"""Who saw which clear personal value, and when. Rows are only added."""
+"""Who saw which clear personal value, took a copy of a person or erased one, and when. Rows are only added."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ audit_rows = Table(
     Column("subject", String(100), nullable=False),
     Column("token", String(20), nullable=False),
 )
+
+
+def note_done(engine: Engine, action: str, *, actor: str, subject: str, at: Millis) -> None:
+    """One row for something done with a person's data as a whole, such as "export"; durable on return."""
+    with writing(engine) as connection:
+        connection.execute(audit_rows.insert(), done(action, actor=actor, subject=subject, at=at))
+
+
+def done(action: str, *, actor: str, subject: str, at: Millis) -> dict[str, object]:
+    """The row of `note_done`, for a transaction of the caller's."""
+    return {"at": at, "actor": actor, "action": action, "subject": subject, "token": ""}
 
 
 def note_shown(engine: Engine, tokens: Sequence[str], *, actor: str, subject: str, at: Millis) -> None:

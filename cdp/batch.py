@@ -30,7 +30,8 @@ class Item(msgspec.Struct, eq=False, gc=False):
 
     `evidence` holds what the event says of which identifiers, `blocked` why some of them never link; `clear` maps
     each token in the event to the value it stands for, until the vault has it; `contact` is what a form carried,
-    before it was made unreadable.
+    before it was made unreadable. `reborn` is when a person was erased who had any of the identifiers before, 0 for
+    never.
     """
 
     event: Event
@@ -42,6 +43,7 @@ class Item(msgspec.Struct, eq=False, gc=False):
     clear: dict[str, Identifier] = {}
     contact: dict[str, str] | None = None
     proven: bool = False
+    reborn: Millis = 0
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class Batch:
     overruled: list[Place] = field(default_factory=list)
     changed_sets: set[SetId] = field(default_factory=set)
     leads: list[tuple[list[Lead], LateEvents]] = field(default_factory=list)
+    erased: dict[Position, bool] = field(default_factory=dict)
 
     def token(self, items: list[Item]) -> str:
         """Names a write of these items, so that the redo of a batch, which has the same ranges, has its name.
@@ -128,6 +131,17 @@ class Batch:
         self.found(place, source=refusal.source, received_at=refusal.received_at)
         self.tally.count(dropped(refusal.reason), source=refusal.source, received_at=refusal.received_at)
         self.refusals.append(Refusal(place, refusal.source, refusal.reason.value, refusal.detail, refusal.received_at))
+
+    def erase(self, item: Item) -> None:
+        """Give an event that must not come back the outcome Dropped(ERASED), and have its hit redacted."""
+        event, place = item.event, item.place
+        self.erased[Position(place.partition, place.offset)] = False
+        if self.counted_before(place):
+            return
+        self.found(place, source=event.source, received_at=event.received_at)
+        self.tally.count(dropped(DropReason.ERASED), source=event.source, received_at=event.received_at)
+        reason, detail = DropReason.ERASED.value, DropReason.ERASED.sentence
+        self.refusals.append(Refusal(place, event.source, reason, detail, event.received_at, event.id))
 
     def fail(self, item: Item, trace: str) -> None:
         """End an event on which a step of ours raised. One that is stored stays so: then only its lead is missing,

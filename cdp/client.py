@@ -133,19 +133,20 @@ def connect(
             yield client
         return
     from cdp.logs import configure_logs
-    from cdp.wiring import open_system, start_worker
+    from cdp.wiring import open_system, start_eraser, start_worker
 
     # What a server tells of its everyday work is not what somebody asks for who gives one command.
     configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
-    worker = start_worker(system) if processing else None
+    threads = [start_worker(system), start_eraser(system)] if processing else []
     try:
         with client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)) as client:
             yield client
     finally:
-        if worker is not None:
-            system.worker.stop()
-            worker.join()
+        system.worker.stop()
+        system.eraser.stop()
+        for thread in threads:
+            thread.join()
         system.close()
 
 

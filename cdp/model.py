@@ -253,6 +253,7 @@ class DropReason(StrEnum):
     MALFORMED_EVENT = "MALFORMED_EVENT"
     EVENT_TOO_LARGE = "EVENT_TOO_LARGE"
     UNKNOWN_KEY = "UNKNOWN_KEY"
+    ERASED = "ERASED"
     INTERNAL = "INTERNAL"
 
     @property
@@ -264,6 +265,7 @@ _SENTENCES = {
     DropReason.MALFORMED_EVENT: "The record is no event of its dialect; its detail names the field.",
     DropReason.EVENT_TOO_LARGE: "The event has more than 1 MB; the front-end team sends less in its properties.",
     DropReason.UNKNOWN_KEY: "The event's key is of no enabled source; create or enable one, or mend the SDK's key.",
+    DropReason.ERASED: "Its person was erased after it happened; nobody need do anything, and its hit is redacted.",
     DropReason.INTERNAL: "A step of ours failed on this event; the trace is kept with it, and we mend it.",
 }
 

@@ -14,6 +14,7 @@ import msgspec
 from cdp.batch import NO_SET, Item
 from cdp.model import NO_PAGE, PERSONAL_KINDS, Event, Fact, Identifier, Page, SetId, TraitChange
 from cdp.scrub import Tokenise, looks_personal, scrub_json, scrub_text
+from cdp.tombstones import Tombstone, Tombstones, covered
 from cdp.vault import Vault
 from identity.kinds import Policy
 from identity.normalise import normalise
@@ -26,24 +27,42 @@ REMEMBERED_SETS = 65_536
 
 
 class Prepared(NamedTuple):
-    """What an event's identifiers come to."""
+    """What an event's identifiers come to. `stones` are those of persons who had any of them and were erased."""
 
     identifiers: tuple[Identifier, ...]
     usable: tuple[Identifier, ...]
     blocked: dict[Identifier, str]
     set: SetId
     clear: dict[str, Identifier]
+    stones: tuple[Tombstone, ...] = ()
 
 
 class Personal:
     """Replaces personal values by tokens. Not thread-safe: one belongs to one worker."""
 
-    def __init__(self, vault: Vault, policy: Policy, *, region: str, capture_events: Iterable[str]) -> None:
+    def __init__(
+        self, vault: Vault, policy: Policy, tombstones: Tombstones, *, region: str, capture_events: Iterable[str]
+    ) -> None:
         self._vault = vault
+        self._tombstones = tombstones
+        self._stones_version = tombstones.version
         self._policy = policy
         self._region = region
         self._capture_events = frozenset(capture_events)
         self._prepared: Recent[tuple[Identifier, ...], Prepared] = Recent(REMEMBERED_SETS)
+
+    def stones(self, event: Event) -> tuple[Tombstone, ...]:
+        """The tombstones of whom an event names, whose values are still clear."""
+        given: tuple[Identifier, ...] = ()
+        if event.name in self._capture_events:
+            contact = contact_of(msgspec.json.decode(event.properties))
+            given = check_contact(contact, region=self._region).identifiers
+        return self._prepare(event.identifiers + given).stones
+
+    def erased(self, event: Event) -> bool:
+        """Whether an event, whose values are still clear, lies before the erasure of somebody it names."""
+        stones = self.stones(event)
+        return bool(stones) and covered(stones, occurred_at=event.occurred_at, received_at=event.received_at)
 
     def tokenise(self, item: Item) -> None:
         """Change the item's event in place; see the module. Doing so twice changes nothing more."""
@@ -59,6 +78,9 @@ class Personal:
                 item.evidence.append((Fact.FORM, prepared.usable))
         event.identifiers, item.set, item.blocked = prepared.identifiers, prepared.set, prepared.blocked
         item.clear = dict(prepared.clear)
+        if prepared.stones:
+            at = event.occurred_at
+            item.reborn = max((each.erased_at for each in prepared.stones if each.since <= at < each.until), default=0)
         self._scrub(event, self._collecting(item.clear))
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
@@ -91,6 +113,10 @@ class Personal:
         return tokenise
 
     def _prepare(self, identifiers: tuple[Identifier, ...]) -> Prepared:
+        if self._stones_version != self._tombstones.version:
+            # What is remembered of erased identifiers must go in any case.
+            self._stones_version = self._tombstones.version
+            self._prepared.clear()
         prepared = self._prepared.get(identifiers)
         if prepared is None:
             prepared = self._prepare_anew(identifiers)
@@ -110,7 +136,8 @@ class Personal:
         ordered = tuple(strongest(kept, self._policy))
         usable = tuple(each for each in ordered if kept[each] is None)
         blocked = {each: reason for each, reason in kept.items() if reason is not None}
-        return Prepared(ordered, usable, blocked, set_id(ordered) if ordered else NO_SET, clear)
+        its_set = set_id(ordered) if ordered else NO_SET
+        return Prepared(ordered, usable, blocked, its_set, clear, self._tombstones.of(ordered, its_set))
 
     def _safe(self, kind: str, value: str, clear: dict[str, Identifier], tokenise: Tokenise) -> Identifier:
         if kind not in PERSONAL_KINDS:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hmac
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 from sqlalchemy import Engine
 
@@ -24,14 +25,17 @@ from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, T
 from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.records import writing
+from cdp.redactions import LATE, REDACTED, Redactions
 from cdp.scrub import scrub_text
 from cdp.seen import Place, SeenIds
+from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
 from collectors.dialect import Dialect
 from collectors.sources import LiveSources
 from identity.engine import IdentityEngine
+from identity.gate import Gate
 from identity.kinds import Policy
-from identity.observation import assertion, strength_of
+from identity.observation import assertion, observation_id, strength_of
 from identity.ownership import DAY_MS
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader
@@ -42,7 +46,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the steps work with; made once in `cdp.wiring`."""
+    """What the steps work with; made once in `cdp.wiring`. A batch is in `gate` together with others who take evidence
+    in; an erasure is there alone."""
 
     dialects: Mapping[str, Dialect]
     sources: LiveSources
@@ -57,6 +62,9 @@ class Tools:
     live: LiveFeed
     outbox: Outbox
     records: Engine
+    tombstones: Tombstones
+    redactions: Redactions
+    gate: Gate = field(default_factory=Gate)
 
 
 Step = Callable[[Tools, Batch, list[Item]], list[Item]]
@@ -77,6 +85,11 @@ def translate(tools: Tools, batch: Batch) -> None:
     for position, hit in batch.hits:
         if hit is None:
             batch.unreadable(position, source="", received_at=batch.now, detail="The log's record cannot be opened.")
+            continue
+        if hit.dialect == REDACTED:
+            # Whatever was in it has its outcome, unless the redaction came before the hit was processed.
+            if not batch.replay:
+                batch.translated(position, source=hit.source, received_at=hit.received_at)
             continue
         try:
             found = tools.dialects[hit.dialect].translate(hit, position.hit_id, tools.sources.by_key)
@@ -102,6 +115,19 @@ def _admit(batch: Batch, hit: Hit, position: Position, index: int, record: Event
         batch.drop(unknown, place)
 
 
+def drop_erased(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
+    """What happened before a person was erased does not come back, and the hit that brings it is redacted."""
+    if not tools.tombstones:
+        return items
+    kept = []
+    for item in items:
+        if tools.personal.erased(item.event):
+            batch.erase(item)
+        else:
+            kept.append(item)
+    return kept
+
+
 def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """An id counts once per source, at its first place, whatever else comes with it later."""
     with hot_reading(tools.records) as reader:
@@ -114,9 +140,20 @@ def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
         batch.found(item.place, source=item.event.source, received_at=item.event.received_at)
         if first == item.place:
             fresh.append(item)
-        else:
-            batch.repeat(item)
+            continue
+        batch.repeat(item)
+        if tools.tombstones and _first_was_erased(tools, item.event, first):
+            batch.erased[Position(item.place.partition, item.place.offset)] = False
     return fresh
+
+
+def _first_was_erased(tools: Tools, event: Event, first: Place) -> bool:
+    """Whether an event that came again went with a person: a copy without a time of its own looks like a new one."""
+    stones = tools.personal.stones(event)
+    if not stones:
+        return False
+    at = tools.redactions.received_at(first)
+    return at is None or covered(stones, occurred_at=at, received_at=at)
 
 
 def tokenise(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
@@ -138,6 +175,10 @@ def resolve_identity(tools: Tools, batch: Batch, items: list[Item]) -> list[Item
                 continue
             strength = _strength(tools, item, fact)
             observation = assertion(tools.policy, item.event.source, identifiers, strength, day)
+            if observation is not None and item.reborn:
+                # On the day of an erasure the same is said before and after it, and only the first is taken back.
+                its_id = observation_id(f"{observation.id}\0{item.reborn}")
+                observation = msgspec.structs.replace(observation, id=its_id)
             if observation is not None:
                 evidence.append(observation)
     blocked = {each: reason for item in items for each, reason in item.blocked.items()}
@@ -180,7 +221,7 @@ def _strength(tools: Tools, item: Item, fact: Fact) -> int:
     return strength_of(fact, source.trust if source else Trust.PUBLIC, item.proven)
 
 
-STEPS: tuple[Step, ...] = (skip_duplicate, tokenise, resolve_identity, store_events, capture_lead)
+STEPS: tuple[Step, ...] = (drop_erased, skip_duplicate, tokenise, resolve_identity, store_events, capture_lead)
 
 
 def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
@@ -211,6 +252,7 @@ def commit(tools: Tools, batch: Batch) -> None:
         batch.tally.write(connection)
         forget_refusals(connection, batch.overruled)
         note_refusals(connection, batch.refusals)
+        tools.redactions.note(connection, LATE, batch.erased)
         for leads, late in batch.leads:
             tools.leads.write(connection, leads, late)
         if not batch.replay:
@@ -226,6 +268,8 @@ def publish(tools: Tools, batch: Batch) -> None:
     tools.profiles.touch({item.set for item in batch.stored} | batch.changed_sets)
     tools.live.publish(batch)
     tools.outbox.tell()
+    if batch.erased:
+        tools.redactions.due.set()
 
 
 def _trace(tools: Tools) -> str:

@@ -125,6 +125,25 @@ class Vault:
             found = [(token, row) for token in tokens for row in _SEALED.rows(reader, token=token)]
         return {token: self._cipher.open(sealed).decode() for token, (sealed,) in found}
 
+    def kinds(self, connection: Connection, tokens: Iterable[str]) -> dict[str, str]:
+        """The kind of each of these tokens that has a clear value."""
+        found: dict[str, str] = {}
+        for chunk in chunks(sorted(tokens)):
+            wanted = select(vault_rows.c.token, vault_rows.c.kind).where(vault_rows.c.token.in_(chunk))
+            rows = connection.execute(wanted)
+            found.update((row.token, row.kind) for row in rows)
+        return found
+
+    def destroy(self, connection: Connection, tokens: Iterable[str]) -> int:
+        """Delete clear values in the caller's transaction; how many there were. A later `remember` keeps them anew."""
+        wanted = sorted(set(tokens))
+        for token in wanted:
+            self._known.pop(token, None)
+        return sum(
+            connection.execute(vault_rows.delete().where(vault_rows.c.token.in_(chunk))).rowcount
+            for chunk in chunks(wanted)
+        )
+
     def scan(self) -> Iterator[tuple[Identifier, str]]:
         """Every value that the vault has: the identifier with its token, and the clear value, in no order.
 

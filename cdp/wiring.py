@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,30 +15,42 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from cdp import erasure
+from cdp.eraser import Eraser
+from cdp.erasure import Keeping
+from cdp.erasure_hits import Look
+from cdp.erasure_jobs import ErasureBook
 from cdp.errors import ConfigurationError
 from cdp.live import LiveFeed
 from cdp.log import LogReader
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
+from cdp.model import SetId
 from cdp.moments import now_ms
 from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.pipeline import Tools
 from cdp.policy import policy_in_force, put_in_force
-from cdp.records import open_engine
+from cdp.records import open_engine, purge_sqlite, writing
+from cdp.redactions import Redactions
 from cdp.seen import SeenIds
 from cdp.settings import Settings
+from cdp.tombstones import Tombstones
 from cdp.vault import Vault
 from cdp.worker import Worker
 from collectors.registry import DIALECTS
 from collectors.sources import LiveSources, SourceBook
 from identity.engine import IdentityEngine
+from identity.gate import Gate
 from identity.graph import Graph
 from identity.graph_sql import SqlGraph
+from identity.kinds import Policy
 from leads.capture import LeadDesk
+from leads.similar import SimilarLeads
 from profiles.interests import load_topics
 from profiles.profile import ProfileReader
 from profiles.store import EventStore
+from profiles.whose import Whose
 
 log = structlog.get_logger()
 
@@ -58,9 +72,12 @@ class System:
     identity: IdentityEngine
     profiles: ProfileReader
     leads: LeadDesk
+    similar: SimilarLeads
     live: LiveFeed
     outbox: Outbox
     worker: Worker
+    eraser: Eraser
+    forget_answers: list[Callable[[Collection[str]], None]]
 
     @property
     def run_folder(self) -> Path:
@@ -70,6 +87,7 @@ class System:
     def close(self) -> None:
         """Let go of all stores; call it after the worker has ended."""
         self.events.close()
+        self.graph.close()
         self.log.close()
         self.records.dispose()
 
@@ -80,6 +98,7 @@ def open_system(settings: Settings) -> System:
     Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot be reached.
     """
     policy = policy_in_force(settings.policy)
+    gate = Gate()
     secret = settings.secret_bytes
     records = open_records(settings)
     reader = open_log_reader(settings)
@@ -91,16 +110,23 @@ def open_system(settings: Settings) -> System:
     identity = IdentityEngine(graph, policy)
     put_in_force(identity, vault)
     profiles = ProfileReader(events)
-    leads = LeadDesk(records, identity, events, vault, load_topics(settings.topics), region=settings.region)
+    topics = load_topics(settings.topics)
+    tombstones = Tombstones(records, vault)
+    redactions = Redactions(records, reader, secret)
+    leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate)
     live = LiveFeed()
     outbox = Outbox(records, identity, live)
     outbox.tell()
+    similar = SimilarLeads(
+        records, identity, vault, gate=gate, regrouped=partial(_regrouped, records, profiles, leads, outbox)
+    )
+    leads.follow(similar)
     tools = Tools(
         dialects=DIALECTS,
         sources=sources,
         seen=SeenIds(),
         policy=policy,
-        personal=Personal(vault, policy, region=settings.region, capture_events=settings.capture_events),
+        personal=_personal(settings, vault, policy, tombstones),
         vault=vault,
         identity=identity,
         events=events,
@@ -109,11 +135,82 @@ def open_system(settings: Settings) -> System:
         live=live,
         outbox=outbox,
         records=records,
+        tombstones=tombstones,
+        redactions=redactions,
+        gate=gate,
     )
     worker = Worker(tools, reader, secret, clock=now_ms)
-    return System(
-        settings, records, reader, graph, events, vault, book, sources, identity, profiles, leads, live, outbox, worker
+    erasing = erasure.Tools(
+        records=records,
+        log=reader,
+        identity=identity,
+        whose=Whose(identity, events),
+        events=events,
+        profiles=profiles,
+        vault=vault,
+        leads=leads,
+        topics=topics,
+        look=Look(DIALECTS, sources, _personal(settings, vault, policy, tombstones)),
+        open_payload=worker.open_payload,
+        tombstones=tombstones,
+        redactions=redactions,
+        book=ErasureBook(records, secret, clock=now_ms),
+        gate=gate,
+        clock=now_ms,
+        keeping=_keeping(settings, reader, events),
     )
+    eraser = Eraser(erasing)
+    eraser.resume()
+    return System(
+        settings,
+        records,
+        reader,
+        graph,
+        events,
+        vault,
+        book,
+        sources,
+        identity,
+        profiles,
+        leads,
+        similar,
+        live,
+        outbox,
+        worker,
+        eraser,
+        erasing.answers,
+    )
+
+
+def _regrouped(
+    records: Engine, profiles: ProfileReader, leads: LeadDesk, outbox: Outbox, sets: Collection[SetId]
+) -> None:
+    """These sets are now another person's, without a batch: profiles, recent leads and followers learn of it."""
+    profiles.touch(sets)
+    found = leads.additions_for([], sets, at=now_ms())
+    if found.additions:
+        with writing(records) as connection:
+            leads.write(connection, [], found)
+    leads.written([], found)
+    outbox.tell()
+
+
+def _personal(settings: Settings, vault: Vault, policy: Policy, tombstones: Tombstones) -> Personal:
+    return Personal(vault, policy, tombstones, region=settings.region, capture_events=settings.capture_events)
+
+
+def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple[Keeping, ...]:
+    """The stores that an erasure sweeps at its end; a database server overwrites in its own time."""
+    kept = [Keeping("log", _kind_of(settings.log_url), reader.purge)]
+    kept.append(Keeping("events", _kind_of(settings.events_url), events.purge))
+    for store, url in (("graph", settings.graph_url), ("records", settings.records_url)):
+        kind, place = _kind_of(url), settings.resolved(url)
+        kept.append(Keeping(store, kind, partial(purge_sqlite, place, store) if kind == "sqlite" else None))
+    return tuple(kept)
+
+
+def _kind_of(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
 
 
 def check(settings: Settings) -> None:
@@ -125,8 +222,13 @@ def check(settings: Settings) -> None:
         raise ConfigurationError("XUNJI_DATA_DIR", came=came, allowed="a folder that can be written to") from None
     log_folder(settings)
     _events_url(settings)
-    for setting, url in (("XUNJI_GRAPH_URL", settings.graph_url), ("XUNJI_RECORDS_URL", settings.records_url)):
-        _open_sql(setting, settings.resolved(url)).dispose()
+    _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)).dispose()
+    if _in_neo4j(settings):
+        from identity.graph_neo4j import address_of
+
+        address_of(settings.graph_url)
+    else:
+        _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)).dispose()
     load_topics(settings.topics)
     policy_in_force(settings.policy)
 
@@ -161,9 +263,18 @@ def open_free_partition(folder: Path) -> SqliteLogWriter:
 
 
 def open_graph(settings: Settings) -> Graph:
+    if _in_neo4j(settings):
+        # Its driver takes half a second to load.
+        from identity.graph_neo4j import Neo4jGraph
+
+        return Neo4jGraph(settings.graph_url)
     engine = _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url))
     migrate(engine, "graph")
     return SqlGraph(engine)
+
+
+def _in_neo4j(settings: Settings) -> bool:
+    return settings.graph_url.startswith(("neo4j", "bolt"))
 
 
 def open_events(settings: Settings) -> EventStore:
@@ -171,6 +282,13 @@ def open_events(settings: Settings) -> EventStore:
     from profiles.events_clickhouse import ClickHouseEvents
 
     return ClickHouseEvents(_events_url(settings))
+
+
+def start_eraser(system: System) -> threading.Thread:
+    """Run erasures in a thread of its own; end it with `system.eraser.stop()` and `join`."""
+    thread = threading.Thread(target=system.eraser.run, name="eraser", daemon=True)
+    thread.start()
+    return thread
 
 
 def start_worker(system: System) -> threading.Thread:
@@ -186,7 +304,8 @@ def start_worker(system: System) -> threading.Thread:
 
 def _work(system: System) -> None:
     try:
-        system.worker.run()
+        with system.similar.working():
+            system.worker.run()
     except BaseException:
         log.exception("worker_failed")
         os.kill(os.getpid(), signal.SIGTERM)
@@ -208,4 +327,6 @@ def _open_sql(setting: str, url: str) -> Engine:
             return open_engine(url)
     except (ArgumentError, ModuleNotFoundError):
         driver = url.partition(":")[0]
+    if setting == "XUNJI_GRAPH_URL":
+        allowed = f"neo4j://user:password@host:7687/database, {allowed}"
     raise ConfigurationError(setting, came=f"an address of kind {driver!r} that cannot be used", allowed=allowed)

@@ -122,7 +122,7 @@ class Worker:
         records = self._reader.read(position.partition, position.offset, 1)
         if not records or records[0].offset != position.offset:
             return None
-        return self._open(records[0].payload)
+        return self.open_payload(records[0].payload)
 
     def _step(self) -> bool:
         """Process one batch, if there is anything; whether there was."""
@@ -196,9 +196,10 @@ class Worker:
         return _within(MAX_BYTES // shares, self._reader.read(partition, start, limit))
 
     def _opened(self, partition: int, records: Sequence[Record]) -> list[Found]:
-        return [(Position(partition, record.offset), self._open(record.payload)) for record in records]
+        return [(Position(partition, record.offset), self.open_payload(record.payload)) for record in records]
 
-    def _open(self, payload: bytes) -> Hit | None:
+    def open_payload(self, payload: bytes) -> Hit | None:
+        """The hit in a record of the log; None where it cannot be opened."""
         try:
             return msgspec.msgpack.decode(self._cipher.open(payload), type=Hit)
         except (InvalidTag, msgspec.DecodeError):
@@ -221,7 +222,7 @@ class Worker:
                 if again:
                     # Evidence that an earlier attempt took in changes nothing now; what it changed must still be told.
                     batch.changed_sets |= self._tools.identity.sets_moved_since(begun_at)
-                with BATCH_SECONDS.time():
+                with self._tools.gate.together(), BATCH_SECONDS.time():
                     process(self._tools, batch)
             except Retryable as error:
                 log.warning("batch_waits", reason=str(error))

@@ -7,9 +7,7 @@ of a batch is frozen and written with its batch, so doing the batch again change
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -21,6 +19,7 @@ from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
 from identity.engine import IdentityEngine
+from identity.gate import Gate
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
 from identity.person import Person
 from leads import store
@@ -28,9 +27,10 @@ from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
 from leads.freeze import freeze
 from leads.late import Found, OpenTrails
-from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited
+from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited, lead_id_of
 from leads.read import LeadReader
 from leads.request import LeadRequest, enquiry_of
+from leads.similar import SimilarLeads
 from profiles.interests import Topics
 from profiles.store import EventStore, StoredEvent
 from profiles.whose import Whose
@@ -57,15 +57,23 @@ class LeadDesk(LeadReader):
         *,
         region: str = "CN",
         clock: Callable[[], Millis] = now_ms,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__(records, identity, vault, Whose(identity, events), region=region, clock=clock)
+        # Captures are in it together; whoever erases a person is in it alone.
+        self._gate = gate or Gate()
         self._events = events
         self._topics = topics
         self._open = OpenTrails(identity, events, self._whose)
+        self._followers: list[SimilarLeads] = []
         with reading(records) as connection:
             recent = store.frozen_since(connection, clock() - ADDITIONS_MS)
         for lead in recent:
             self._open.watch(lead, settled=False)
+
+    def follow(self, follower: SimilarLeads) -> None:
+        """Tell `follower` of every lead that is durable, and of those that were erased."""
+        self._followers.append(follower)
 
     def capture(self, request: LeadRequest, *, waited: Waited, actor: str) -> tuple[dict[str, Any], bool]:
         """Capture a lead that somebody sends; the lead, masked, and whether it is new.
@@ -74,6 +82,10 @@ class LeadDesk(LeadReader):
         first. `waited` tells how the caller's wait for earlier events ended. Raises Refused, see `request`.
         """
         enquiry = enquiry_of(request, region=self._region, policy=self._identity.policy)
+        with self._gate.together():
+            return self._capture(enquiry, waited, actor)
+
+    def _capture(self, enquiry: Enquiry, waited: Waited, actor: str) -> tuple[dict[str, Any], bool]:
         if there := self.existing(enquiry.source, enquiry.external_id):
             return there, False
         draft, unusable = self._draft(enquiry)
@@ -102,7 +114,7 @@ class LeadDesk(LeadReader):
         source = safe.text(event.source)
         external_id = f"event:{event.id}"
         return Draft(
-            id=_lead_id(source, external_id),
+            id=lead_id_of(source, external_id),
             source=source,
             external_id=external_id,
             subject=subject,
@@ -141,18 +153,27 @@ class LeadDesk(LeadReader):
         store.add(connection, found.additions)
         return new
 
-    def written(self, leads: Iterable[Lead], found: Found) -> None:
+    def written(self, leads: Collection[Lead], found: Found) -> None:
         """Say that the transaction of `write` is durable."""
         for lead in leads:
             self._vault.committed(lead.draft.clear)
         self._open.settle(found)
+        for follower in self._followers:
+            follower.captured(lead.draft.id for lead in leads)
+
+    def forget(self, leads: Iterable[str]) -> None:
+        """Say that of these leads only shells are left."""
+        gone = [LeadId(each) for each in leads]
+        self._open.forget(gone)
+        for follower in self._followers:
+            follower.forget(gone)
 
     def _draft(self, enquiry: Enquiry) -> tuple[Draft, dict[Identifier, str]]:
         """What is kept of an enquiry, and which of its identifiers must never link, with the reason."""
         safe = ClearValues(self._vault, region=self._region)
         source = safe.text(enquiry.source)
         external_id = safe.text(enquiry.external_id) if enquiry.external_id else None
-        lead_id = _lead_id(source, external_id)
+        lead_id = lead_id_of(source, external_id)
         # Without any identifier the lead itself is all that is known of the person.
         given = enquiry.identifiers or (Identifier("lead_id", lead_id),)
         policy = self._identity.policy
@@ -215,11 +236,3 @@ def _sets_of(subject: SetId, who: Person | None) -> tuple[tuple[SetId, ...], Win
     if who is None:
         return (subject,) if subject else (), NO_WINDOWS
     return tuple(sorted(who.sets)), who.windows
-
-
-def _lead_id(source: str, external_id: str | None) -> LeadId:
-    """The same for the same lead, so that a repeat is recognised wherever it comes in."""
-    if external_id is None:
-        return LeadId(f"ld_{secrets.token_hex(12)}")
-    name = f"{source}\0{external_id}".encode()
-    return LeadId(f"ld_{blake2b(name, digest_size=12).hexdigest()}")

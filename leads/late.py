@@ -97,6 +97,12 @@ class OpenTrails:
             if trail is not None and who is not None:
                 self._learn(trail, who)
 
+    def forget(self, leads: Iterable[str]) -> None:
+        """Watch these leads no longer."""
+        with self._lock:
+            for lead in leads:
+                self._drop(LeadId(lead))
+
     def find(self, stored: Sequence[StoredEvent], changed: Collection[SetId], *, at: Millis) -> Found:
         """Additions that these newly stored events, and sets that are now another person's, make to open trails.
 

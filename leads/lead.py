@@ -6,8 +6,10 @@ personal and carries the clear values to the vault; with its frozen trail it is 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, NamedTuple, NewType
 
 import msgspec
@@ -15,6 +17,15 @@ import msgspec
 from cdp.model import NO_WINDOWS, Identifier, Millis, PersonId, SetId, Windows
 
 LeadId = NewType("LeadId", str)
+
+
+def lead_id_of(source: str, external_id: str | None) -> LeadId:
+    """The same for the same lead, so that a repeat is recognised wherever it comes in."""
+    if external_id is None:
+        return LeadId(f"ld_{secrets.token_hex(12)}")
+    name = f"{source}\0{external_id}".encode()
+    return LeadId(f"ld_{blake2b(name, digest_size=12).hexdigest()}")
+
 
 CONTACT_FIELDS = ("name", "phone", "email", "wechat")
 INTEREST_FIELDS = ("series", "model", "dealer", "city", "note")

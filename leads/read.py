@@ -16,7 +16,7 @@ from identity.engine import IdentityEngine
 from identity.normalise import normalise
 from leads import show, store
 from leads.clear import ClearValues
-from leads.lead import CONTACT_FIELDS
+from leads.lead import CONTACT_FIELDS, lead_id_of
 from profiles.store import Cursor
 from profiles.whose import Moment, Whose
 
@@ -50,7 +50,10 @@ class LeadReader:
             return None
         safe = ClearValues(self._vault, region=self._region)
         with reading(self._records) as connection:
-            lead_id = store.id_of(connection, safe.text(source), safe.text(external_id))
+            same = safe.text(source), safe.text(external_id)
+            # A shell has no external id any more, but the id that was made of it.
+            shells = store.present(connection, [lead_id_of(*same)])
+            lead_id = store.id_of(connection, *same) or next(iter(shells), None)
         return None if lead_id is None else self.lead(lead_id)
 
     def lead(self, lead_id: str, *, reveal: bool = False, actor: str = "") -> dict[str, Any]:

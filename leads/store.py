@@ -94,6 +94,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     interests: list[dict[str, Any]]
     summary: dict[str, str]
     why: list[dict[str, Any]]
+    erased: bool = False
 
 
 class Behaviour(msgspec.Struct, frozen=True, array_like=True):
@@ -157,7 +158,7 @@ def _row_of(lead: Lead) -> dict[str, Any]:
         "waited_ms": trail.waited.waited_ms,
         "total": trail.total,
         "card": msgspec.json.encode(_card_of(lead)).decode(),
-        "trail": _packed(Behaviour(trail.events, trail.sets, trail.windows)),
+        "trail": packed(Behaviour(trail.events, trail.sets, trail.windows)),
     }
 
 
@@ -179,7 +180,7 @@ def _card_of(lead: Lead) -> Card:
 def find(connection: Connection, lead_id: str) -> StoredLead | None:
     """One lead with its trail."""
     row = connection.execute(select(lead_rows).where(lead_rows.c.id == lead_id)).one_or_none()
-    return None if row is None else StoredLead(row, _card(row), _unpacked(row.trail, Behaviour))
+    return None if row is None else StoredLead(row, _card(row), unpacked(row.trail, Behaviour))
 
 
 def id_of(connection: Connection, source: str, external_id: str) -> LeadId | None:
@@ -256,7 +257,7 @@ def frozen_since(connection: Connection, at: Millis) -> list[OpenLead]:
     """Leads frozen at that moment or later, oldest first, with the sets of their frozen trails."""
     columns = (lead_rows.c.id, lead_rows.c.subject, lead_rows.c.frozen_at, lead_rows.c.trail)
     query = select(*columns).where(lead_rows.c.frozen_at >= at).order_by(lead_rows.c.frozen_at, lead_rows.c.id)
-    return [OpenLead.of(row, _unpacked(row.trail, Behaviour)) for row in connection.execute(query)]
+    return [OpenLead.of(row, unpacked(row.trail, Behaviour)) for row in connection.execute(query)]
 
 
 def add(connection: Connection, additions: Iterable[Addition]) -> None:
@@ -267,7 +268,7 @@ def add(connection: Connection, additions: Iterable[Addition]) -> None:
             "event_id": addition.event["id"],
             "added_at": addition.added_at,
             "reason": addition.reason,
-            "event": _packed(addition.event),
+            "event": packed(addition.event),
         }
         for addition in additions
     ]
@@ -278,13 +279,14 @@ def add(connection: Connection, additions: Iterable[Addition]) -> None:
 def additions_of(connection: Connection, lead_id: str) -> list[Addition]:
     """What was added to one lead's trail, newest occurred first, ties by id."""
     rows = connection.execute(select(addition_rows).where(addition_rows.c.lead == lead_id))
-    additions = [Addition(row.lead, _unpacked(row.event, dict), row.added_at, row.reason) for row in rows]
+    additions = [Addition(row.lead, unpacked(row.event, dict), row.added_at, row.reason) for row in rows]
     return sorted(additions, key=lambda addition: (-addition.event["occurred_at"], addition.event["id"]))
 
 
-def _packed(value: Any) -> bytes:
+def packed(value: Any) -> bytes:
+    """As large columns hold it."""
     return zlib.compress(msgspec.json.encode(value), COMPRESSION)
 
 
-def _unpacked(packed: bytes, type_: Any) -> Any:
-    return msgspec.json.decode(zlib.decompress(packed), type=type_)
+def unpacked(column: bytes, type_: Any) -> Any:
+    return msgspec.json.decode(zlib.decompress(column), type=type_)

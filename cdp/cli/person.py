@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +16,22 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from cdp.client import Client
+
 app = typer.Typer(help="Persons: profile, trail, reasons. 人：画像、轨迹与依据。", no_args_is_help=True)
 
+POLL_S = 0.2
+DESTROYED = {
+    "observations": "observations 证据",
+    "events": "events 行为",
+    "traits": "traits 画像属性",
+    "vault": "clear values 明文",
+    "leads": "leads 线索",
+    "trails_of_others": "trails of others 他人线索轨迹",
+    "hits": "kept hits 原始请求",
+    "hits_of_others": "of them with others' events 其中含他人行为",
+}
+"""What a receipt counts, as it is printed."""
 EVIDENCE_SHOWN = 3
 """Newest observations printed for each step; --json has more."""
 
@@ -125,3 +141,67 @@ def _apart(found: dict[str, Any]) -> RenderableType:
         for line in (escape(each["sentence"]["zh"]), escape(each["sentence"]["en"]), "")
     ]
     return Group("[bold]Two persons. 不是同一个人。[/]", "", *said[:-1])
+
+
+@app.command()
+def erase(
+    identifier: Annotated[
+        KindAndValue,
+        typer.Argument(parser=parse_identifier, metavar="KIND:VALUE", help="Any identifier of hers. 任一标识。"),
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it stands on the receipt. 原因，写入回执。")],
+    json: Json = False,
+) -> None:
+    """Erase a person for good, wait, and print the receipt. 彻底删除此人的数据并打印回执，不可恢复。
+
+    Example: cdp person erase phone:+8613812345678 --reason case-311
+    """
+    from cdp.client import connect
+    from cdp.settings import load_settings
+
+    with connect(load_settings(), processing=True) as client:
+        person: dict[str, Any] = client.post("/persons/lookup", identifier._asdict())
+        job = _followed(client, client.post(f"/persons/{person['id']}/erase", {"reason": reason}))
+    answer(job["receipt"], _receipt, json=json)
+
+
+def _followed(client: Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the end, with a bar on stderr where somebody sees it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("erase 删除", total=job["steps"])
+        while job["receipt"] is None:
+            time.sleep(POLL_S)
+            job = client.get(f"/persons/erasures/{job['id']}")
+            progress.update(bar, completed=job["steps_done"], description=f"erase 删除: {job['step'] or 'done'}")
+    return job
+
+
+def _receipt(receipt: dict[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for kind, count in receipt["identifiers"].items():
+        table.add_row(f"identifiers 标识 {kind}", f"{count:,}")
+    for name, label in DESTROYED.items():
+        table.add_row(label, f"{receipt[name]:,}")
+    stores = [f"{each['store']} ({each['kind']})" for each in receipt["stores"] if each["overwritten"]]
+    later = [f"{each['store']} ({each['kind']})" for each in receipt["stores"] if not each["overwritten"]]
+    lines: list[RenderableType] = [
+        f"[bold]Receipt 回执 {receipt['id']}[/]",
+        escape(f"{receipt['by']}: {receipt['reason']}"),
+        f"{receipt['requested_at']} – {receipt['done_at']}",
+        "",
+        table,
+        "",
+        f"Overwritten 已覆写: {', '.join(stores)}",
+    ]
+    if later:
+        lines.append(f"Left to the server's own housekeeping 由数据库自行清理: {', '.join(later)}")
+    return Group(*lines)

@@ -56,7 +56,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("serve", "accounting", "doctor", "source create", "source list", "source disable"),
         *("key create", "key list", "key revoke", "person show", "lead show", "log replay", "config show"),
         *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
-        "person why",
+        *("person why", "person erase"),
     }
 
 

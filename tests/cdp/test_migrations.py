@@ -12,6 +12,7 @@ from sqlalchemy import MetaData, inspect, text
 import api.kept
 import api.keys
 import cdp.audit
+import cdp.erasure_jobs
 import cdp.outbox
 import cdp.worker
 import identity.reviews
@@ -20,7 +21,7 @@ from cdp.records import metadata as records
 from cdp.records import open_engine, reading, writing
 from identity.graph_sql import metadata as graph
 
-DECLARING = (api.keys, api.kept, cdp.audit, cdp.outbox, cdp.worker, identity.reviews)
+DECLARING = (api.keys, api.kept, cdp.audit, cdp.erasure_jobs, cdp.outbox, cdp.worker, identity.reviews)
 """Modules that declare tables of the records store, with all that they import."""
 
 

@@ -191,7 +191,7 @@ def test_what_a_batch_moved_between_persons_is_told_although_a_crash_came_before
     [moved] = {each["set"] for each in stored(system, source) if len(each["identifiers"]) == 1}
     intake.append(source.id, make_event(type="identify", userId="mover", anonymousId="moved"))
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:3], crash))
+        patch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:4], crash))
         with pytest.raises(Crash):
             system.worker.drain()
     monkeypatch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:-1], tell))
