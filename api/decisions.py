@@ -19,7 +19,7 @@ from api.documented import ok
 from api.gate import PREFIX, DecidesIdentity, ReadsPersons
 from api.identity import TwoIdentifiers, two_of
 from api.keys import ApiKey
-from api.naming import Naming, note_in
+from api.naming import Naming
 from api.services import Services, Use
 from api.shapes import BilingualText
 from cdp.errors import Conflict, NotFound
@@ -28,7 +28,7 @@ from cdp.moments import now_ms, rfc3339
 from cdp.records import writing
 from identity.observation import ObservationId
 from identity.reviews import Review, Reviews, ReviewState
-from identity.steward import Decision, Note, Steward, Verdict
+from identity.steward import Decision, Note, Steward, Verdict, note_in
 from leads.clear import ClearValues
 from profiles.store import Cursor
 
@@ -111,8 +111,9 @@ async def retract(body: NewRetraction, use: Use, caller: DecidesIdentity) -> Res
 
 def _decide(use: Services, caller: ApiKey, body: NewDecision) -> shapes.Decision:
     a, b, given = two_of(use, body)
-    said, changes = _steward(use).decide(body.verdict, a, b, _note(use, caller, body.reason))
-    regrouped(use.system, changes.sets)
+    with use.system.gate.together():
+        said, changes = _steward(use).decide(body.verdict, a, b, _note(use, caller, body.reason))
+        regrouped(use.system, changes.sets)
     [shown] = _shown(use, caller, [said], given)
     return shown
 
@@ -128,9 +129,10 @@ def _decisions(use: Services, caller: ApiKey, limit: int, after: Cursor | None) 
 
 def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
     steward, wanted = _steward(use), _observation("decision", decision)
-    changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
-    _reviews(use).reopen(wanted)
-    regrouped(use.system, changes.sets)
+    with use.system.gate.together():
+        changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
+        _reviews(use).reopen(wanted)
+        regrouped(use.system, changes.sets)
     [shown] = _shown(use, caller, [each for each in steward.decisions() if each.id == wanted])
     return shown
 
@@ -139,9 +141,10 @@ def _retract(use: Services, caller: ApiKey, body: NewRetraction) -> tuple[shapes
     wanted = _observation("observation", body.observation)
     graph = use.system.graph
     before = graph.observations([wanted])
-    changes = _steward(use).retract(wanted, _note(use, caller, body.reason))
-    _reviews(use).reopen(wanted)
-    regrouped(use.system, changes.sets)
+    with use.system.gate.together():
+        changes = _steward(use).retract(wanted, _note(use, caller, body.reason))
+        _reviews(use).reopen(wanted)
+        regrouped(use.system, changes.sets)
     [(_, said)] = graph.observations([wanted])
     note = note_in(said)
     shown = Naming(use, caller, (), subject=str(wanted), texts=[note.reason]).note(note)
@@ -230,7 +233,7 @@ def _list(use: Services, caller: ApiKey, wanted: Wanted, limit: int, after: Curs
 
 def _answer(use: Services, caller: ApiKey, review_id: str, body: ReviewAnswer) -> shapes.Review:
     book, state = _reviews(use), ReviewState(body.verdict.value)
-    with use.deciding:
+    with use.system.gate.together(), use.deciding:
         found = book.one(review_id)
         if found.state is ReviewState.OPEN:
             note = _note(use, caller, body.reason)

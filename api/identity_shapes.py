@@ -61,7 +61,7 @@ class Retraction(msgspec.Struct, frozen=True, kw_only=True):
     observation: str
     reason: str
     by: str
-    at: str
+    at: str | None
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from cdp.model import PERSONAL_KINDS, Identifier
 from cdp.moments import rfc3339
 from cdp.scrub import fill_markers, markers_in
 from identity.observation import STEWARD, Observation
-from identity.steward import Note
+from identity.steward import Note, note_in
 from leads.show import masked
 
 
@@ -58,9 +58,11 @@ class Naming:
         return fill_markers(text, self._shown.value)
 
     def note(self, note: Note) -> shapes.Note:
-        return shapes.Note(reason=self.text(note.reason), by=note.by, at=rfc3339(note.at))
+        at = rfc3339(note.at) if note.at else None
+        return shapes.Note(reason=self.text(note.reason), by=note.by, at=at)
 
-    def evidence(self, each: Observation) -> shapes.Evidence:
+    def evidence(self, each: Observation, retracted: str = "") -> shapes.Evidence:
+        """`retracted` is what was said when it was taken back, '' while it counts."""
         note = note_of(each)
         return shapes.Evidence(
             id=str(each.id),
@@ -68,20 +70,13 @@ class Naming:
             strength=each.strength,
             at=rfc3339(each.occurred_at),
             note=msgspec.UNSET if note is None else self.note(note),
+            retracted=self.note(note_in(retracted)) if retracted else msgspec.UNSET,
         )
 
 
 def note_of(each: Observation) -> Note | None:
     """What a steward said with an observation; None for all others."""
     return note_in(each.note) if each.strength == STEWARD else None
-
-
-def note_in(text: str) -> Note:
-    """What stands with a decision or a retraction; an erasure leaves a plain text."""
-    try:
-        return msgspec.json.decode(text, type=Note)
-    except msgspec.DecodeError:
-        return Note(text, "", 0)
 
 
 def notes_in(observations: Iterable[Observation]) -> list[str]:

@@ -141,9 +141,10 @@ def history_of(use: Services, caller: ApiKey, person: str) -> list[shapes.Change
 def _evidence(
     use: Services, caller: ApiKey, person: str, causes: set[ObservationId]
 ) -> dict[ObservationId | None, shapes.Evidence]:
-    found = [each for each, _ in use.system.graph.observations(causes)]
-    naming = Naming(use, caller, (), subject=person, texts=notes_in(found))
-    return {each.id: naming.evidence(each) for each in found}
+    found = use.system.graph.observations(causes)
+    texts = [*notes_in(each for each, _ in found), *(gone for _, gone in found)]
+    naming = Naming(use, caller, (), subject=person, texts=texts)
+    return {each.id: naming.evidence(each, gone) for each, gone in found}
 
 
 def _change(change: Change, told: Mapping[ObservationId | None, shapes.Evidence]) -> shapes.Change:

@@ -265,22 +265,24 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Who decided something, when and why."""
+    """Who decided something, when and why; `by` is '' and `at` null where an erasure did."""
 
     reason: str
     by: str
-    at: str
+    at: str | None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An observation: identifiers that came together. `strength` is 9 for a steward's word, which has a `note`, and 5
-    (proved) to 1 (seen together) else; `at` is the event's own time, or the beginning of its day."""
+    (proved) to 1 (seen together) else; `at` is the event's own time, or the beginning of its day. `retracted` is there
+    once it was taken back."""
 
     id: str
     source: str
     strength: int
     at: str
     note: Note | msgspec.UnsetType = msgspec.UNSET
+    retracted: Note | msgspec.UnsetType = msgspec.UNSET
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

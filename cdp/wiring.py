@@ -59,7 +59,10 @@ MAX_COLLECTORS = 64
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Everything that the app process holds: stores, and what works on them. Made by `open_system`."""
+    """Everything that the app process holds: stores, and what works on them. Made by `open_system`.
+
+    Whoever takes evidence in is in `gate` together with others; an erasure is there alone.
+    """
 
     settings: Settings
     records: Engine
@@ -75,6 +78,7 @@ class System:
     similar: SimilarLeads
     live: LiveFeed
     outbox: Outbox
+    gate: Gate
     worker: Worker
     eraser: Eraser
     forget_answers: list[Callable[[Collection[str]], None]]
@@ -176,6 +180,7 @@ def open_system(settings: Settings) -> System:
         similar,
         live,
         outbox,
+        gate,
         worker,
         eraser,
         erasing.answers,

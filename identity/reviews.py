@@ -6,13 +6,13 @@ evidence in the graph, and the row notes which decision that was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Engine, Float, Row, String, Table, Text, and_, delete, or_, select, update
+from sqlalchemy import BigInteger, Column, Engine, Float, Row, String, Table, Text, and_, or_, select, update
 
 from cdp.errors import NotFound
 from cdp.model import Identifier, Millis
@@ -128,14 +128,6 @@ class Reviews:
     def reopen(self, decision: ObservationId) -> None:
         """The decision was taken back: whatever it answered waits again."""
         self._set(review_rows.c.decision == decision, state=ReviewState.OPEN.value, decision=None)
-
-    def forget(self, identifiers: Sequence[Identifier]) -> None:
-        """Delete what speaks of any of these, for erasure."""
-        with writing(self._records) as connection:
-            for each in identifiers:
-                is_a = and_(review_rows.c.a_kind == each.kind, review_rows.c.a_value == each.value)
-                is_b = and_(review_rows.c.b_kind == each.kind, review_rows.c.b_value == each.value)
-                connection.execute(delete(review_rows).where(or_(is_a, is_b)))
 
     def _set(self, where: Any, **values: Any) -> None:
         with writing(self._records) as connection:

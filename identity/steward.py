@@ -30,8 +30,8 @@ class Note(msgspec.Struct, frozen=True):
     """Who said so and why, as it stands with the observation."""
 
     reason: str
-    by: str
-    at: Millis
+    by: str = ""
+    at: Millis = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -89,11 +89,21 @@ class Steward:
 
     def decisions(self) -> list[Decision]:
         """All decisions, newest first, those that were taken back included."""
-        return [_decision(*each) for each in self._engine.graph.notes(SOURCE)]
+        # A source may be called as we are; what its events say is no decision.
+        said = [each for each in self._engine.graph.notes(SOURCE) if each[0].strength == STEWARD]
+        return [_decision(*each) for each in said]
+
+
+def note_in(text: str) -> Note:
+    """What stands with a decision or a retraction; an erasure leaves a plain text."""
+    try:
+        return msgspec.json.decode(text, type=Note)
+    except msgspec.DecodeError:
+        return Note(text)
 
 
 def _decision(said: Observation, retracted: str) -> Decision:
     a, b = said.identifiers
     verdict = Verdict.DIFFERENT if said.different else Verdict.SAME
-    undone = msgspec.json.decode(retracted, type=Note) if retracted else None
-    return Decision(said.id, verdict, a, b, msgspec.json.decode(said.note, type=Note), undone)
+    undone = note_in(retracted) if retracted else None
+    return Decision(said.id, verdict, a, b, note_in(said.note), undone)

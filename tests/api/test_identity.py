@@ -11,10 +11,11 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from api import identity_shapes as shapes
+from api.app import create_app
 from api.permissions import Role
 from api.shapes import History
 from cdp.audit import audit_rows
-from cdp.model import Identifier, Source
+from cdp.model import Identifier, PersonId, Source
 from cdp.moments import now_ms, parse_rfc3339
 from cdp.outbox import outbox_rows
 from cdp.records import reading
@@ -314,6 +315,20 @@ def test_a_recent_lead_learns_of_visits_that_a_decision_makes_hers(
     assert addition["event"]["name"] == "long_ago"
 
 
+def test_the_list_outlives_an_erasure_and_a_source_that_is_called_steward(
+    data: httpx.Client, system: System, intake: Intake, couple: Couple, visitor: str
+) -> None:
+    steward = intake.source("steward")
+    intake.take(steward.id, make_event(anonymousId=f"{visitor}-said", userId=f"m-{visitor}"))
+    his, hers, _ = couple
+    made = decide(data, "same", his, hers)
+    system.identity.erase(PersonId(find(data, his)["id"]), "erasure of a test")
+    listed = {each["id"]: each for each in data.get(f"{API}/decisions").json()["decisions"]}
+    gone = listed[made["id"]]
+    assert gone["undone"] == {"reason": "erasure of a test", "by": "", "at": None}
+    assert visitor not in str(gone)
+
+
 # Evidence taken away
 
 
@@ -481,6 +496,7 @@ def test_history_tells_what_a_decision_did_and_who_took_it(data: httpx.Client, c
     assert found[1]["evidence"]["note"] == {"reason": "they told us", "by": "data-key", "at": made["at"]}
     assert (found[2]["evidence"]["source"], found[2]["evidence"]["strength"]) == ("dealer", 2)
     assert "note" not in found[2]["evidence"]
+    assert (found[1]["evidence"]["retracted"]["reason"], "retracted" in found[2]["evidence"]) == ("taken back", False)
 
 
 def test_who_it_was_then_is_told_by_our_own_clock(data: httpx.Client, couple: Couple) -> None:
@@ -520,10 +536,10 @@ def test_a_merge_is_in_the_outbox_and_is_heard_live(
 
 
 def test_a_merge_that_events_bring_is_heard_as_a_server_sent_event(
-    app: FastAPI, intake: Intake, source: Source, data: httpx.Client, visitor: str
+    system: System, intake: Intake, source: Source, data: httpx.Client, visitor: str
 ) -> None:
     with (
-        Server(app) as server,
+        Server(create_app(system)) as server,
         httpx.stream(
             "GET",
             f"http://127.0.0.1:{server.port}/api/v1/events/live",

@@ -90,9 +90,6 @@ def test_pages_are_newest_first_and_neither_skip_nor_repeat(reviews: Reviews, cl
     assert found == whole
 
 
-def test_what_speaks_of_somebody_who_is_erased_goes(reviews: Reviews) -> None:
-    reviews.offer([make_candidate(A, B), make_candidate(B, C)])
-    reviews.forget([A])
-    assert [each.id for each in reviews.page(limit=10)] == [review_id(B, C)]
+def test_a_pair_that_was_never_offered_is_not_found(reviews: Reviews) -> None:
     with pytest.raises(NotFound):
         reviews.one(review_id(A, B))
