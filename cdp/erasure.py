@@ -10,6 +10,7 @@ said is gone from the graph and cannot come back, and what comes in meanwhile is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,8 @@ from profiles.store import EventStore
 from profiles.whose import Whose
 
 HITS_AT_ONCE = 500
+PAUSE_S = 0.005
+"""After so many, about as long as they took, so that batches and answers get their turn."""
 NEEDLE = 8
 """Characters from which on a clear value is looked for in hits that cannot be translated; shorter ones are met by
 chance."""
@@ -254,6 +257,7 @@ def find_hits(tools: Tools, job: Job, plan: Plan) -> None:
             with writing(tools.records) as connection:
                 tools.redactions.note(connection, job.id, found)
                 tools.book.save(connection, job, plan)
+            time.sleep(PAUSE_S)
 
 
 def redact_hits(tools: Tools, job: Job, plan: Plan) -> None:
