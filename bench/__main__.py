@@ -1,6 +1,6 @@
-"""All measurements, one after the other: `make bench`. Takes about 25 minutes; nothing else should run meanwhile.
+"""All measurements, one after the other: `make bench`. Takes about 45 minutes; nothing else should run meanwhile.
 
-Parts that can be run alone: `python -m bench.intake`, `bench.journey`, `bench.events`, `bench.log`.
+Each part can be run alone, as `python -m bench.intake`; so can `bench.events` and `bench.log`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("bench.intake", "bench.journey")
+PARTS = ("bench.identity_stream", "bench.match", "bench.identity", "bench.intake", "bench.journey")
 
 for part in PARTS:
     print(f"\n== {part}", flush=True)

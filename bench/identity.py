@@ -59,17 +59,18 @@ def sqlite_graphs() -> Iterator[OpenGraph]:
 
 @contextmanager
 def neo4j_graphs() -> Iterator[OpenGraph]:
-    from identity.graph_neo4j import Neo4jGraph
+    from neo4j import GraphDatabase
+
+    from identity.graph_neo4j import Neo4jGraph, address_of
     from tests.real.servers import Neo4j
 
     with tempfile.TemporaryDirectory() as folder, Neo4j(Path(folder)) as server:
         made: list[Neo4jGraph] = []
 
         def opened() -> Graph:
-            import neo4j
-
-            with neo4j.GraphDatabase.driver(server.url, auth=server.auth) as driver:
-                driver.execute_query("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+            address = address_of(server.url)
+            with GraphDatabase.driver(address.uri, auth=address.auth) as driver, driver.session() as session:
+                session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS").consume()
             made.append(Neo4jGraph(server.url))
             return made[-1]
 

@@ -24,6 +24,7 @@ from bench.events import BATCH, PEOPLE, Traffic, sets_of
 from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import Hit, Identifier, SourceKind
 from cdp.moments import now_ms
+from cdp.records import writing
 from cdp.seen import Place
 from cdp.settings import Settings
 from cdp.vault import Cipher
@@ -122,11 +123,10 @@ def stock_events(data: Path, count: int) -> None:
         )
     for start in range(0, count, BATCH):
         system.events.write(traffic.batch(min(BATCH, count - start)), token=f"stock-{start}")
-    with system.records.connect().execution_options(writes=True) as connection:
-        for start in range(0, count, SEEN_CHUNK):
-            with connection.begin():
-                keys = sorted(random.getrandbits(63) for _ in range(min(SEEN_CHUNK, count - start)))
-                system.worker._tools.seen.remember(connection, {key: Place(0, 0, 0) for key in keys}, at=now_ms())
+    for start in range(0, count, SEEN_CHUNK):
+        with writing(system.records) as connection:
+            keys = sorted(random.getrandbits(63) for _ in range(min(SEEN_CHUNK, count - start)))
+            system.worker._tools.seen.remember(connection, {key: Place(0, 0, 0) for key in keys}, at=now_ms())
     system.close()
 
 

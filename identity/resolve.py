@@ -260,6 +260,7 @@ def node_pairs(
     `met` is sorted. It joins what stood for its values at its time. "Different" holds for all times. Two values of
     kinds that are only counted make no pair.
     """
+    pairs: Iterable[Pair]
     if observation.different:
         sides = [standing(each).nodes(each) for each in met]
         pairs = ((a, b) for one, other in combinations(sides, 2) for a in one for b in other)
