@@ -17,7 +17,7 @@ from api.app import create_app
 from cdp.audit import audit_rows
 from cdp.client import IN_PROCESS, Client, Declined, client_of
 from cdp.model import Identifier, Position
-from cdp.moments import now_ms
+from cdp.moments import now_ms, rfc3339
 from cdp.records import reading
 from cdp.settings import Settings
 from cdp.vault import vault_rows
@@ -29,6 +29,7 @@ from tests.cdp.planted import (
     MEMBER,
     PHONE,
     START,
+    TABLET,
     her_events,
     her_lead,
     in_answers,
@@ -197,8 +198,6 @@ def test_a_phone_that_was_sold_again_is_forgotten_only_in_her_time(stage: Stage)
     stage.intake.source("shop", trust="server")
 
     def logs_in(member: str, at: int, name: str) -> dict[str, Any]:
-        from cdp.moments import rfc3339
-
         return {
             "type": "identify",
             "userId": member,
@@ -283,3 +282,35 @@ def test_tombstones_are_asked_by_identifiers_as_they_are_stored(stage: Stage) ->
     assert tombstones.of([Identifier("member_id", MEMBER)], 0)  # type: ignore[arg-type]
     assert tombstones.of([Identifier("phone", stage.system.vault.token("phone", f"+86{PHONE}"))], 0)  # type: ignore[arg-type]
     assert not tombstones.of([Identifier("member_id", "other-member-1")], 0)  # type: ignore[arg-type]
+
+
+def test_on_a_shared_tablet_only_what_happened_in_her_session_goes(stage: Stage) -> None:
+    hour = 3_600_000
+    stage.intake.source("site")
+
+    def on_the_tablet(name: str, at: int, **more: Any) -> dict[str, Any]:
+        device = {"context": {"device": {"id": TABLET}}}
+        return {"type": "track", "event": name, "messageId": name, "timestamp": rfc3339(at)} | device | more
+
+    hers = [
+        on_the_tablet("her login", START, type="identify", userId=MEMBER),
+        on_the_tablet("her look", START + 60_000),
+    ]
+    his = [
+        on_the_tablet("his login", START + hour, type="identify", userId="other-member-0"),
+        on_the_tablet("his look", START + hour + 60_000),
+        on_the_tablet("nobody's look", START + 5 * hour),
+    ]
+    stage.take(*hers, *his, received_at=START + 10 * hour)
+    receipt = stage.erase(MEMBER, "member_id")
+    assert (receipt["identifiers"], receipt["events"], receipt["hits"]) == ({"member_id": 1}, 2, 2)
+    for _ in range(2):
+        stage.take(*hers, received_at=now_ms())
+        stage.take(*(each | {"messageId": "again " + each["messageId"]} for each in hers), received_at=now_ms())
+        stage.system.worker.replay(0)
+        stage.system.worker.drain()
+        stage.system.eraser.drain()
+    left = {event["original_name"] or event["name"] for event in stage.client.all("/events", "events")}
+    assert not {"her login", "her look"} & left
+    assert {"his look", "nobody's look"} <= left
+    assert stage.client.get("/accounting")["balanced"]
