@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -182,10 +183,15 @@ def _whole_graph(use: Services) -> Iterator[None]:
     """For what holds all evidence in memory. Raises Conflict where another does so now."""
     if not use.whole_graph.acquire(blocking=False):
         raise Conflict("Somebody goes through the whole graph now. Ask again when that is done.")
+    collecting = gc.isenabled()
+    # Millions of objects without a cycle: to look for cycles among them again and again takes a sixth of the time.
+    gc.disable()
     try:
         yield
     finally:
         use.whole_graph.release()
+        if collecting:
+            gc.enable()
 
 
 def _tell(use: Services, read: int) -> None:

@@ -1,7 +1,7 @@
 """Likely matches that wait for a person to decide: a queue in the records store.
 
-Similarity alone joins nobody. Whoever finds two identifiers alike offers the pair here; what a steward says of it is
-evidence in the graph, and the row notes which decision that was.
+Whoever finds two identifiers alike and is not sure offers the pair here; what a steward says of it is evidence in the
+graph, and the row notes which decision that was.
 """
 
 from __future__ import annotations
