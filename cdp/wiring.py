@@ -215,7 +215,9 @@ def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple
 
 
 def _kind_of(url: str) -> str:
-    return url.partition(":")[0].partition("+")[0]
+    kind = url.partition(":")[0].partition("+")[0]
+    # Neo4j's protocol has a name of its own.
+    return "neo4j" if kind == "bolt" else kind
 
 
 def check(settings: Settings) -> None:

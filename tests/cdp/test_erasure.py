@@ -87,8 +87,8 @@ class Stage:
 
 
 @contextmanager
-def a_stage(folder: Path) -> Iterator[Stage]:
-    system = open_system(Settings(data_dir=folder, admin_key=ADMIN_KEY, secret=SECRET))
+def a_stage(folder: Path, **settings: str) -> Iterator[Stage]:
+    system = open_system(Settings(data_dir=folder, admin_key=ADMIN_KEY, secret=SECRET, **settings))
     intake = Intake(system)
     try:
         with client_of(IN_PROCESS, ADMIN_KEY, transport=httpx.ASGITransport(create_app(system))) as client:
