@@ -51,6 +51,9 @@ SOURCE = "similar"
 WAITING_MAX = 1_000
 """Leads remembered to be compared; what comes beyond is found in the store."""
 
+PAUSE_S = 60.0
+"""After a fault of ours, until it is tried again."""
+
 WAITING = Gauge("xunji_similar_waiting", "Leads that were not yet compared with earlier ones")
 
 Regrouped = Callable[[Collection[SetId]], None]
@@ -100,6 +103,7 @@ class SimilarLeads:
                     self._waiting.append(lead)
                 else:
                     self._behind = True
+            WAITING.set(len(self._waiting))
             self._changed.notify_all()
 
     @contextmanager
@@ -126,34 +130,32 @@ class SimilarLeads:
             if not page:
                 return count
             for place, lead in enumerate(page):
-                WAITING.set(len(page) - place + len(self._waiting))
                 if self._stopped:
                     return count
+                WAITING.set(len(page) - place + len(self._waiting))
                 self._take(lead)
                 count += 1
+            WAITING.set(len(self._waiting))
             last = page[-1]
 
     def _work(self) -> None:
         while not self._stopped:
-            lead = None
             try:
                 if self._behind:
                     self.catch_up()
                 with self._changed:
                     self._changed.wait_for(lambda: self._waiting or self._behind or self._stopped)
-                    WAITING.set(len(self._waiting))
                     lead = self._waiting.popleft() if self._waiting else None
                 if lead is not None and not self._stopped:
                     self._take(lead)
                     WAITING.set(len(self._waiting))
-            except Retryable as error:
-                log.warning("similar_waits", reason=str(error))
-                self._behind = True
-                with self._changed:
-                    self._changed.wait_for(lambda: self._stopped, error.retry_after_s)
             except Exception as error:
-                # Not its trace, which may quote what was compared.
-                log.error("similar_stopped", error=type(error).__name__)
+                # What was to be done is found in the store again. No trace, which may quote what was compared.
+                again = error.retry_after_s if isinstance(error, Retryable) else PAUSE_S
+                log.warning("similar_waits", error=type(error).__name__)
+                with self._changed:
+                    self._behind = True
+                    self._changed.wait_for(lambda: self._stopped, again)
 
     def _take(self, lead: LeadId) -> None:
         try:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from cdp.errors import StoreUnavailable
 from cdp.model import Identifier
 from cdp.records import reading, writing
+from identity.matching.model import dump_model, load_model
 from identity.reviews import Review, Reviews, ReviewState, review_rows
 from identity.steward import Note, Steward, Verdict
 from leads import similar
@@ -211,6 +212,36 @@ def test_evidence_that_was_taken_back_does_not_return(world: World, alike: Simil
         connection.execute(key_rows.delete())
     assert alike.catch_up() == 2
     assert not one_person(world, phone(world, PHONE), phone(world, SLIPPED))
+
+
+def test_a_crash_before_the_keys_are_noted_changes_nothing(
+    world: World, alike: SimilarLeads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    [first] = capture(world, alike, LI)
+    later = [LeadId(world.capture(each)[0]["id"]) for each in (LI_AGAIN, MS_LI)]
+    for lead in later:
+        monkeypatch.setattr("leads.similar_keys.write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            alike.compare(lead)
+        monkeypatch.undo()
+        version_before, asked_before = world.identity.version, reviews(world)
+        alike.compare(lead)
+        assert (world.identity.version, reviews(world)) == (version_before, asked_before)
+    assert {pair.b if pair.a == first else pair.a for pair in alike.pairs_of(first)} == set(later)
+
+
+def test_the_shipped_model_holds_nothing_that_was_made_up() -> None:
+    shipped = model()
+    assert load_model(dump_model(shipped)) == shipped
+    known = {column.name for column in shipped.columns if column.values.shares}
+    assert known == {"name", "city"}
+    for column in shipped.columns:
+        if column.name not in known:
+            # What is seen there is as common as anything else.
+            assert column.values.unseen == column.values.collision
 
 
 # Order
