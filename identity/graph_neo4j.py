@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from neo4j import GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, Session, unit_of_work
@@ -278,11 +280,12 @@ class Neo4jGraph:
         return self._driver.session(database=self._database, fetch_size=-1)
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Address:
     """What the driver is told; `uri` has no password in it."""
 
     uri: str
-    auth: tuple[str, str] | None
+    auth: tuple[str, str] | None = field(repr=False)
     database: str | None
 
 
@@ -305,12 +308,11 @@ def _auth(parts: SplitResult) -> tuple[str, str] | None:
 
 
 def check_version(agent: str) -> None:
-    """Of a server that names itself so. Raises ConfigurationError where it is too old."""
-    number = agent.partition("/")[2]
-    version = tuple(int(part) for part in number.split(".")[:2] if part.isdecimal())
-    if version < OLDEST:
+    """Of a server that names itself so. Raises ConfigurationError where it is too old, or none of Neo4j's."""
+    named = re.fullmatch(r"Neo4j/(\d+)\.(\d+)[\w.+-]*", agent)
+    if named is None or (int(named[1]), int(named[2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise ConfigurationError(SETTING, came=f"the address of Neo4j {number}", allowed=f"Neo4j {oldest} or later")
+        raise ConfigurationError(SETTING, came=f"the address of {agent}", allowed=f"that of Neo4j {oldest} or later")
 
 
 @contextmanager

@@ -16,6 +16,10 @@ def test_an_address_has_a_user_a_password_and_a_database() -> None:
     )
 
 
+def test_an_address_that_is_printed_keeps_the_password() -> None:
+    assert "hush" not in repr(address_of("neo4j://xunji:hush@db.example"))
+
+
 def test_all_but_the_host_may_be_left_out() -> None:
     assert address_of("bolt://127.0.0.1") == Address("bolt://127.0.0.1", None, None)
     assert address_of("neo4j+s://xunji@[::1]:7688/") == Address("neo4j+s://[::1]:7688", ("xunji", ""), None)
@@ -41,7 +45,7 @@ def test_a_server_that_can_have_unique_edges_will_do(version: str) -> None:
     check_version(f"Neo4j/{version}")
 
 
-@pytest.mark.parametrize("version", ["4.4.41", "5.6.0"])
-def test_an_older_server_is_refused_with_a_sentence(version: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"is the address of Neo4j {version}; allowed is Neo4j 5\.7 or later"):
+@pytest.mark.parametrize("version", ["4.4.41", "5.6.0", "v5.11.0 compatible graph database server"])
+def test_an_older_server_or_another_product_is_refused_with_a_sentence(version: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is the address of Neo4j/.+; allowed is that of Neo4j 5\.7 or later"):
         check_version(f"Neo4j/{version}")
