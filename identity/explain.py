@@ -18,6 +18,8 @@ EVIDENCE_SHOWN = 20
 """Newest observations told for each step."""
 
 UNKNOWN, CHANGED_HANDS, NO_EVIDENCE = "unknown", "changed hands", "no evidence"
+PARTED = "parted"
+"""Of a link that was refused because others, on its two sides, were called different."""
 
 
 class Step(NamedTuple):
@@ -115,8 +117,8 @@ def _obstacles(
     found += [Obstacle(*nodes, CHANGED_HANDS, each[0]) for each in (ones, others) if len(each) > 1]
     graph = engine.graph
     mine, theirs = _person(graph, ones), _person(graph, others)
-    found += _refused(graph, mine, theirs)
     found += _in_common(graph, mine, theirs)
+    found += _refused(graph, mine, theirs)
     return found or [Obstacle(*nodes, NO_EVIDENCE)]
 
 
@@ -138,7 +140,7 @@ def _refused(graph: Graph, mine: dict[int, Value], theirs: dict[int, Value]) -> 
     between = {each for each in refusals if (each.a in nodes) != (each.b in nodes) and {each.a, each.b} & others}
     if not between and _one_component(mine, theirs):
         between = refusals
-    return [Obstacle(*each) for each in sorted(between)]
+    return [Obstacle(a, b, PARTED if rule == DIFFERENT else rule) for a, b, rule in sorted(between)]
 
 
 def _one_component(mine: dict[int, Value], theirs: dict[int, Value]) -> bool:

@@ -148,7 +148,9 @@ class Regrouping:
         after = {number: person for number, value in concerned.items() if (person := self.now(value)) is not None}
         before = {number: was for number in after if number in desk.was and (was := desk.was[number][0]) is not None}
         causes = self.causes()
-        found = [StoredTurn(turn, _cause(turn, causes)) for turn in turns(before, after)]
+        # Where evidence was taken away there is no new proof: what was taken is the cause.
+        taken = min(commit.retracted, default=None)
+        found = [StoredTurn(turn, _cause(turn, causes) or taken) for turn in turns(before, after)]
         commit.turns = [each for each in found if each.turn.kind is not ChangeKind.CREATED]
         return found
 

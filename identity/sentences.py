@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cdp.model import Identifier
-from identity.explain import CHANGED_HANDS, NO_EVIDENCE, UNKNOWN, Obstacle
+from identity.explain import CHANGED_HANDS, NO_EVIDENCE, PARTED, UNKNOWN, Obstacle
 from identity.graph import Value
 from identity.resolve import DIFFERENT, State
 
@@ -33,6 +33,11 @@ def sentence(obstacle: Obstacle, show: Show = repr) -> Sentence:
         return Sentence(
             f"已有人工或数据说明 {one} 与 {other} 不是同一个人，其他关联因此不算。",
             f"{one} and {other} were called different, so whatever else joins them does not count.",
+        )
+    if obstacle.rule == PARTED:
+        return Sentence(
+            f"{one} 与 {other} 的关联被拒绝：它会把已被说明不是同一个人的标识连在一起。",
+            f"The link between {one} and {other} was refused: it would join some that were called different.",
         )
     if obstacle.about is None:
         return Sentence(

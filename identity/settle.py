@@ -90,6 +90,7 @@ class _Work:
         self.desk, self.incoming = desk, incoming
         self.commit, self.policy, self.graph = desk.commit, desk.policy, desk.graph
         self.fresh: list[Usable] = []
+        self.ended: dict[int, int] = {}
 
     def meet(self) -> None:
         """Hold every identifier that came; note the new observations, and which of them count."""
@@ -202,15 +203,18 @@ class _Work:
 
     def judge_all(self, later: set[Identifier]) -> set[Identifier]:
         """Say of each value whose ledger moved what it may do now, but of those that are derived again anyway; returns
-        those whose pairs must be too, because their epochs are others."""
+        those whose pairs must be too, because they have other epochs than before."""
         again = set()
         for value in [self.desk.by_number[number] for number in self.desk.touched]:
             fixed = value.owner or value.state in (State.BLOCKED, State.EVIDENCE)
             if not fixed and value.identifier not in later:
+                before = nodes_of(value)[1:]
                 epochs = value.epochs
                 self.set_standing(value, judge(value.identifier, value.ledger, Standing(State.LINK), self.policy))
-                if value.epochs != epochs:
+                if value.epochs and value.epochs != epochs:
                     again.add(value.identifier)
+                elif value.epochs != epochs:
+                    self.ended |= {self.desk.nodes[node].number: value.number for node in before}
         return again
 
     def set_standing(self, value: Value, standing: Standing) -> None:
@@ -239,12 +243,29 @@ class _Work:
     def derive(self, again: set[Identifier]) -> None:
         """Fold the new observations into the stored proofs; and for the values of `again`, all that mention them."""
         proofs = self.proofs_of(self.fresh, lambda a, b: a not in again and b not in again)
+        for key, proof in self.without_epochs(again).items():
+            proofs[key] = fold(proofs[key], proof) if key in proofs else proof
         stored = self.desk.pairs(proofs)
         self.compare(
             stored, {key: fold(stored[key], proof) if key in stored else proof for key, proof in proofs.items()}
         )
         if again:
             self.derive_again(again)
+
+    def without_epochs(self, again: set[Identifier]) -> dict[PairKey, Proof]:
+        """The stored proofs of epochs that have ended and were the last of their values, as proofs of the values.
+
+        Proofs add up, so a tablet that turns out to be shared needs none of its hundred thousand observations read.
+        """
+        joined: dict[PairKey, Proof] = {}
+        stored = self.graph.pairs_at(self.desk.existed(self.ended))
+        self.desk.hold_numbers({number for key in stored for number in key})
+        for key, proof in stored.items():
+            if again.isdisjoint(end.identifier for end in self.desk.ends(key)):
+                self.commit.dropped_pairs.add(key)
+                a, b = sorted(self.ended.get(number, number) for number in key)
+                joined[a, b] = fold(joined[a, b], proof) if (a, b) in joined else proof
+        return joined
 
     def derive_again(self, again: set[Identifier]) -> None:
         self.desk.meet(again, {})

@@ -26,12 +26,13 @@ class Verdict(StrEnum):
     DIFFERENT = "different"
 
 
-class Note(msgspec.Struct, frozen=True):
-    """Who said so and why, as it stands with the observation."""
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who said so and why, as it stands with the observation; `turned` where the smaller of the two was named last."""
 
     reason: str
     by: str = ""
     at: Millis = 0
+    turned: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class Steward:
             note.at,
             SOURCE,
             verdict is Verdict.DIFFERENT,
-            msgspec.json.encode(note).decode(),
+            msgspec.json.encode(msgspec.structs.replace(note, turned=b < a)).decode(),
         )
         if why := contradiction(said, said.identifiers, self._engine.policy):
             raise Refused(
@@ -103,7 +104,8 @@ def note_in(text: str) -> Note:
 
 
 def _decision(said: Observation, retracted: str) -> Decision:
-    a, b = said.identifiers
+    note = note_in(said.note)
+    a, b = said.identifiers[::-1] if note.turned else said.identifiers
     verdict = Verdict.DIFFERENT if said.different else Verdict.SAME
     undone = note_in(retracted) if retracted else None
-    return Decision(said.id, verdict, a, b, note_in(said.note), undone)
+    return Decision(said.id, verdict, a, b, note, undone)

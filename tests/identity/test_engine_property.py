@@ -135,8 +135,8 @@ class WhoIsWho(RuleBasedStateMachine):
     @rule(text=st.sampled_from([each for each in VALUES if not each.startswith("name")]))
     def block(self, text: str) -> None:
         value = identifier(text)
-        self.engine.block({value: "a steward said so"})
         if not self.policy.blocked(value.kind, value.value):
+            self.engine.block({value: "a steward said so"})
             self.blocked[value] = "a steward said so"
 
     @precondition(lambda self: self.live)

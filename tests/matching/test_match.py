@@ -52,7 +52,7 @@ def test_the_order_of_rows_changes_nothing(known: object) -> None:
 
 def test_linking_joins_all_records_of_a_person_through_the_other_source() -> None:
     known = febrl4()
-    # Each record of the second source comes twice: the copies are never compared, and meet in the first source's record.
+    # The second source has each record twice; the copies are never compared, and meet in the first source's record.
     twice = {name: list(values) + list(values[9_000:]) for name, values in known.rows.items()}
     twice["rec_id"][10_000:] = [f"{name}-again" for name in twice["rec_id"][10_000:]]
     records = build_records(twice, known.columns, sources=twice["source"])
