@@ -36,6 +36,7 @@ PROOFS = {
     "crm": "CRM 客户系统",
     "form": "form 表单",
     "co_occurrence": "seen together 同时出现",
+    "similar": "records alike 资料相似",
     "policy": "policy 策略",
 }
 NAMES = {

@@ -18,6 +18,9 @@ from profiles.store import EventStore
 TRAIL_EVENTS = 200
 MAX_REASONS = 100
 
+LIKENESS, LIKENESS_STRENGTH = "similar", 1
+"""Of evidence that says no more than that two records are alike: how its source begins, and its strength."""
+
 PROOFS = {9: "steward", 5: "proved", 4: "login", 3: "crm", 2: "form", 1: "co_occurrence"}
 """What links of each strength rest on."""
 
@@ -53,7 +56,7 @@ def freeze(
         events=newest,
         interests=scores,
         summary=with_origin(told, newest, first_seen=min((part.first_seen for part in parts), default=at), at=at),
-        why=reasons(identity.links_of(person), own) if person else [],
+        why=_with_likeness(identity, reasons(identity.links_of(person), own)) if person else [],
         windows=windows,
     )
 
@@ -90,6 +93,16 @@ def reasons(links: Collection[Link], own: Sequence[Identifier]) -> list[dict[str
     return sorted(told, key=lambda reason: -reason["strength"])
 
 
+def _with_likeness(identity: IdentityEngine, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The reasons, those of them named that rest on nothing but records being alike."""
+    weak = [reason["observation"] for reason in told if reason["strength"] == LIKENESS_STRENGTH]
+    alike = {each.id for each, _ in identity.graph.observations(weak) if each.source.startswith(f"{LIKENESS}:")}
+    for reason in told:
+        if reason.pop("observation") in alike:
+            reason["linked_by"] = LIKENESS
+    return told
+
+
 def _queued(link: Link, here: Identifier) -> tuple[int, Millis, Identifier, Identifier, Link]:
     there = link.b.identifier if link.a.identifier == here else link.a.identifier
     return (-link.proof.strength, link.proof.since, there, here, link)
@@ -102,4 +115,5 @@ def _reason(there: Identifier, here: Identifier, link: Link) -> dict[str, Any]:
         "linked_by": PROOFS.get(link.proof.strength, "policy"),
         "strength": link.proof.strength,
         "since": link.proof.since,
+        "observation": link.proof.observation,
     }

@@ -33,6 +33,7 @@ from identity.observation import Observation, ObservationId, observation_id, str
 from identity.resolve import State
 from identity.reviews import Band, Candidate, Reason, Reviews, review_id
 from leads import similar_keys
+from leads.freeze import LIKENESS, LIKENESS_STRENGTH
 from leads.lead import LeadId
 from leads.similar_core import Core, apart, core_of, differing
 from leads.similar_keys import Asked, Pair, Row
@@ -44,9 +45,6 @@ log = structlog.get_logger()
 
 STRICT = 0.99
 LOOSE = 0.8
-STRENGTH = 1
-SOURCE = "similar"
-"""Of the evidence, with the version of the model behind a colon."""
 
 WAITING_MAX = 1_000
 """Leads remembered to be compared; what comes beyond is found in the store."""
@@ -251,7 +249,7 @@ class SimilarLeads:
         return pairs
 
     def _core(self, side: Side) -> Core:
-        return core_of(self._identity.graph, side.members, side.asked.frozen_at, fuzzy=f"{SOURCE}:")
+        return core_of(self._identity.graph, side.members, side.asked.frozen_at, fuzzy=f"{LIKENESS}:")
 
     def _against(self, mine: Core, theirs: Core, found: Scored) -> list[Reason]:
         kinds = differing(mine, theirs, self._identity.policy)
@@ -264,11 +262,11 @@ class SimilarLeads:
 def _evidence(a: Side, b: Side, found: Scored) -> Observation:
     # The id is the pair's alone: evidence that was taken back does not return with another model.
     return Observation(
-        observation_id(f"{SOURCE}\0{a.asked.id}\0{b.asked.id}"),
+        observation_id(f"{LIKENESS}\0{a.asked.id}\0{b.asked.id}"),
         tuple(sorted((a.own[0], b.own[0]))),
-        STRENGTH,
+        LIKENESS_STRENGTH,
         max(a.asked.frozen_at, b.asked.frozen_at),
-        f"{SOURCE}:{found.model}",
+        f"{LIKENESS}:{found.model}",
     )
 
 

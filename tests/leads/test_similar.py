@@ -100,6 +100,12 @@ def test_a_row_keyed_again_with_a_slip_is_joined_by_the_weakest_evidence(world: 
     assert (said.strength, said.source) == (1, f"similar:{version()}")
 
 
+def test_a_later_lead_says_which_of_its_reasons_is_only_likeness(world: World, alike: SimilarLeads) -> None:
+    capture(world, alike, LI, LI_AGAIN)
+    later, _ = world.capture({**LI, "external_id": "later"})
+    assert {reason["linked_by"] for reason in later["why"]} == {"similar"}
+
+
 def test_a_title_for_a_name_and_a_slip_wait_for_a_steward_with_all_reasons(world: World, alike: SimilarLeads) -> None:
     a, b = capture(world, alike, LI, MS_LI)
 
