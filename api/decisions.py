@@ -13,7 +13,6 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import identity_shapes as shapes
-from api.aftermath import regrouped
 from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text
 from api.documented import ok
 from api.gate import PREFIX, DecidesIdentity, ReadsPersons
@@ -113,7 +112,7 @@ def _decide(use: Services, caller: ApiKey, body: NewDecision) -> shapes.Decision
     a, b, given = two_of(use, body)
     with use.system.gate.together():
         said, changes = _steward(use).decide(body.verdict, a, b, _note(use, caller, body.reason))
-        regrouped(use.system, changes.sets)
+        use.system.aftermath.regrouped(changes.sets)
     [shown] = _shown(use, caller, [said], given)
     return shown
 
@@ -132,7 +131,7 @@ def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
     with use.system.gate.together():
         changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
         _reviews(use).reopen(wanted)
-        regrouped(use.system, changes.sets)
+        use.system.aftermath.regrouped(changes.sets)
     [shown] = _shown(use, caller, [each for each in steward.decisions() if each.id == wanted])
     return shown
 
@@ -144,7 +143,7 @@ def _retract(use: Services, caller: ApiKey, body: NewRetraction) -> tuple[shapes
     with use.system.gate.together():
         changes = _steward(use).retract(wanted, _note(use, caller, body.reason))
         _reviews(use).reopen(wanted)
-        regrouped(use.system, changes.sets)
+        use.system.aftermath.regrouped(changes.sets)
     [(_, said)] = graph.observations([wanted])
     note = note_in(said)
     shown = Naming(use, caller, (), subject=str(wanted), texts=[note.reason]).note(note)
@@ -239,7 +238,7 @@ def _answer(use: Services, caller: ApiKey, review_id: str, body: ReviewAnswer) -
             note = _note(use, caller, body.reason)
             said, changes = _steward(use).decide(body.verdict, found.a, found.b, note)
             book.decided(review_id, state, said.id)
-            regrouped(use.system, changes.sets)
+            use.system.aftermath.regrouped(changes.sets)
             found = book.one(review_id)
     if found.state is not state:
         raise Conflict(f"It was decided: {found.state.value}. Take decision {found.decision} back first.")

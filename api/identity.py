@@ -13,7 +13,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api import identity_shapes as shapes
-from api.aftermath import regrouped
 from api.answer import answer, wrong
 from api.documented import ok
 from api.gate import PREFIX, DecidesIdentity, ReadsPersons, RebuildsIdentity
@@ -167,7 +166,7 @@ def _rebuild(use: Services, check: bool) -> shapes.Rebuilt:
         before = identity.version
         found = identity.rebuild(check=check, progress=lambda read: _tell(use, read))
         if found and not check:
-            regrouped(use.system, identity.sets_moved_since(before))
+            use.system.aftermath.regrouped(identity.sets_moved_since(before))
     return shapes.Rebuilt(
         checked=check,
         equal=not found,

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from cdp import erasure
+from cdp.aftermath import Aftermath
 from cdp.eraser import Eraser
 from cdp.erasure import Keeping
 from cdp.erasure_hits import Look
@@ -25,13 +26,12 @@ from cdp.live import LiveFeed
 from cdp.log import LogReader
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
-from cdp.model import SetId
 from cdp.moments import now_ms
 from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.pipeline import Tools
 from cdp.policy import policy_in_force, put_in_force
-from cdp.records import open_engine, purge_sqlite, writing
+from cdp.records import open_engine, purge_sqlite
 from cdp.redactions import Redactions
 from cdp.seen import SeenIds
 from cdp.settings import Settings
@@ -78,6 +78,7 @@ class System:
     similar: SimilarLeads
     live: LiveFeed
     outbox: Outbox
+    aftermath: Aftermath
     gate: Gate
     worker: Worker
     eraser: Eraser
@@ -121,9 +122,8 @@ def open_system(settings: Settings) -> System:
     live = LiveFeed()
     outbox = Outbox(records, identity, live)
     outbox.tell()
-    similar = SimilarLeads(
-        records, identity, vault, gate=gate, regrouped=partial(_regrouped, records, profiles, leads, outbox)
-    )
+    aftermath = Aftermath(records, profiles, leads, outbox)
+    similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped)
     leads.follow(similar)
     tools = Tools(
         dialects=DIALECTS,
@@ -180,24 +180,12 @@ def open_system(settings: Settings) -> System:
         similar,
         live,
         outbox,
+        aftermath,
         gate,
         worker,
         eraser,
         erasing.answers,
     )
-
-
-def _regrouped(
-    records: Engine, profiles: ProfileReader, leads: LeadDesk, outbox: Outbox, sets: Collection[SetId]
-) -> None:
-    """These sets are now another person's, without a batch: profiles, recent leads and followers learn of it."""
-    profiles.touch(sets)
-    found = leads.additions_for([], sets, at=now_ms())
-    if found.additions:
-        with writing(records) as connection:
-            leads.write(connection, [], found)
-    leads.written([], found)
-    outbox.tell()
 
 
 def _personal(settings: Settings, vault: Vault, policy: Policy, tombstones: Tombstones) -> Personal:
