@@ -132,7 +132,8 @@ class IdentityEngine(WhoIsWho):
             late = [each.id for each in self._graph.mentioning([each.number for each in alone])]
             self.retract(dict.fromkeys([*erasing.observations, *late], note))
             self._sure = False
-            self._graph.commit(forgetting(self._graph, erasing, self._graph.head().seq + 1, self._now()))
+            seq = self._graph.head().seq + 1
+            self._graph.commit(forgetting(self._graph, erasing, seq, self._now(), note))
             self._look_again()
             # Sets whose members were forgotten are not what they were when they were registered.
             self._registered.clear()

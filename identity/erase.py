@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cdp.model import Identifier, Millis, PersonId
 from identity.graph import NOTHING_SEEN, Commit, Graph, Value
-from identity.observation import Node, Observation, ObservationId, pid
+from identity.observation import STEWARDS, Node, Observation, ObservationId, pid
 from identity.ownership import label
 from identity.person import Person
 from identity.resolve import Standing, State
@@ -50,11 +50,14 @@ def _speaks_of(observation: Observation, mine: set[Node], epochs: dict[Identifie
     return any(Node(value, epochs[value].owner_at(at)) in mine for value in observation.identifiers if value in epochs)
 
 
-def forgetting(graph: Graph, erased: Erased, seq: int, at: Millis) -> Commit:
-    """The commit that overwrites the identifiers, once the evidence is taken back."""
+def forgetting(graph: Graph, erased: Erased, seq: int, at: Millis, note: str) -> Commit:
+    """The commit that overwrites the identifiers, and what stewards wrote of them with `note`, once the evidence is
+    taken back."""
     nodes = [pid(*each.node) for each in erased.person.values if each.identifier in set(erased.identifiers)]
     gone = list(map(_forgotten, _each_once(graph.values([*nodes, *map(pid, erased.identifiers), *erased.owned]))))
-    return Commit(seq, at, moved=gone, forgotten=gone)
+    mine = set(erased.identifiers)
+    unsaid = {each.id: note for each, _ in graph.notes(STEWARDS) if not mine.isdisjoint(each.identifiers)}
+    return Commit(seq, at, moved=gone, forgotten=gone, unsaid=unsaid)
 
 
 def _each_once(values: Iterable[Value]) -> list[Value]:

@@ -148,10 +148,11 @@ class Commit:
 
     `seq` is the head's plus one. `moved` are nodes whose person or standing is now another (born ones included):
     their open membership ends at `seq` and another begins where they have a person. Refusals between any of
-    `unsettled` give way to `refusals`. `forgotten` are nodes whose identifier, pid and owner are overwritten besides,
-    so that nothing is left of them but their number. `retracted` gives the note of each observation that no longer
-    counts. Those of `new_sets` that are `renewed` were there before, with members that are forgotten, and have the new
-    ones instead. `policy` names the rules that the conclusions follow from now on, None for the same as before.
+    `unsettled` give way to `refusals`. `retracted` gives the note of each observation that no longer counts. Those of
+    `new_sets` that are `renewed` were there before, with members that are forgotten, and have the new ones instead.
+    `forgotten` are nodes whose identifier, pid and owner are overwritten besides, so that nothing is left of them but
+    their number; `unsaid` are observations whose note is overwritten, and that of their retraction by this one.
+    `policy` names the rules that the conclusions follow from now on, None for the same as before.
     """
 
     seq: int
@@ -170,6 +171,7 @@ class Commit:
     refusals: list[StoredRefusal] = field(default_factory=list)
     turns: list[StoredTurn] = field(default_factory=list)
     forgotten: list[Value] = field(default_factory=list)
+    unsaid: dict[ObservationId, str] = field(default_factory=dict)
     policy: str | None = None
 
 

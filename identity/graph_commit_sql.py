@@ -53,6 +53,7 @@ _SET_VALUE = _update(value, "number", _CONCLUSIONS)
 _FORGET_VALUE = _update(value, "number", _IDENTITY + _CONCLUSIONS)
 _SET_PAIR = _update(seen_together, "key", Proof._fields)
 _RETRACT = _update(observation, "id", ("retracted",))
+_UNSAY = _update(observation, "id", ("note", "retracted"))
 _END_MEMBERSHIP = _update(membership, "value", ("to_seq",), membership.c.to_seq.is_(None))
 _ADD = {table: insert(table) for table in (value, observation, seen_together, set_member, membership, refusal, turn)}
 
@@ -113,6 +114,8 @@ def _write_evidence(db: Connection, commit: Commit) -> None:
     run_rows(db, _ADD[observation], [_observation_row(each) for each in commit.observations])
     gone = [{"its_id": each, "new_retracted": note} for each, note in commit.retracted.items()]
     run_rows(db, _RETRACT, gone)
+    unsaid = [{"its_id": each, "new_note": "", "new_retracted": note} for each, note in commit.unsaid.items()]
+    run_rows(db, _UNSAY, unsaid)
     for some in chunks(sorted(commit.renewed)):
         db.execute(delete(set_member).where(set_member.c.set_id.in_(some)))
     members = [{"set_id": each.id, "value": member} for each in commit.new_sets for member in each.members]

@@ -57,6 +57,7 @@ _OBSERVE = (
     f" MATCH (s)-[:{HOLDS.label}]->(b) CREATE (n)-[:{MENTIONS.label}]->(b)"
 )
 _RETRACT = change(OBSERVATION, "id", ("retracted",))
+_UNSAY = change(OBSERVATION, "id", ("note", "retracted"))
 _ADD_PAIR = connect(SEEN_WITH, "number", SEEN_WITH.properties)
 _CHANGE_PAIR = change_edge(SEEN_WITH, "key", Proof._fields)
 _DROP_PAIR = delete_edge(SEEN_WITH, "key")
@@ -157,6 +158,7 @@ def encode(value: Any) -> str:
 
 def _write_evidence(run: _Writer, commit: Commit) -> None:
     run(_RETRACT, [[each, note or None] for each, note in sorted(commit.retracted.items())])
+    run(_UNSAY, [[each, None, note] for each, note in sorted(commit.unsaid.items())])
     run(_RENEW, sorted(commit.renewed))
     run(_RENEW, sorted(commit.renewed))
     sets = [[each.members, each.id] for each in sorted(commit.new_sets)]

@@ -25,7 +25,8 @@ MAX_IDENTIFIERS = 12
 """Of one observation; of more the strongest count. Pairs grow with the square."""
 CACHED = 131_072
 
-STEWARD = 9
+STEWARD, STEWARDS = 9, "steward"
+"""The strength of a steward's word, and the source that it comes from."""
 PROVEN_LOGIN = 5
 STRENGTHS = {
     (Fact.LOGIN, Trust.SERVER): 5,

@@ -15,10 +15,8 @@ from cdp.errors import NotFound, Refused
 from cdp.model import Identifier, Millis
 from identity.changes import Changes
 from identity.engine import IdentityEngine
-from identity.observation import STEWARD, Observation, ObservationId, observation_id
+from identity.observation import STEWARD, STEWARDS, Observation, ObservationId, observation_id
 from identity.resolve import contradiction
-
-SOURCE = "steward"
 
 
 class Verdict(StrEnum):
@@ -61,11 +59,11 @@ class Steward:
         if a == b:
             raise Refused("Both identifiers are the same one. Name two different ones.")
         said = Observation(
-            observation_id(f"{SOURCE}\0{secrets.token_hex(16)}"),
+            observation_id(f"{STEWARDS}\0{secrets.token_hex(16)}"),
             tuple(sorted((a, b))),
             STEWARD,
             note.at,
-            SOURCE,
+            STEWARDS,
             verdict is Verdict.DIFFERENT,
             msgspec.json.encode(msgspec.structs.replace(note, turned=b < a)).decode(),
         )
@@ -91,7 +89,7 @@ class Steward:
     def decisions(self) -> list[Decision]:
         """All decisions, newest first, those that were taken back included."""
         # A source may be called as we are; what its events say is no decision.
-        said = [each for each in self._engine.graph.notes(SOURCE) if each[0].strength == STEWARD]
+        said = [each for each in self._engine.graph.notes(STEWARDS) if each[0].strength == STEWARD]
         return [_decision(*each) for each in said]
 
 

@@ -342,6 +342,15 @@ class GraphContract:
         assert parted.members([SetId(4)]) == {SetId(4): [SetMember(DEVICE, State.LINK, (), pid(DEVICE))]}
         assert parted.holding([3]) == set()
 
+    def test_what_was_noted_with_an_observation_can_be_overwritten(self, graph: Graph) -> None:
+        word = StoredObservation(
+            ObservationId(77), SetId(4), 9, 5, "steward", True, "she told me", "", "her mother did"
+        )
+        graph.commit(Commit(seq=2, at=0, observations=[word]))
+        graph.commit(Commit(seq=3, at=0, unsaid={word.id: "erased"}))
+        [(said, retracted)] = graph.observations([word.id])
+        assert (said.note, retracted) == ("", "erased")
+
     def test_more_keys_than_one_statement_takes(self, open_graph: OpenGraph) -> None:
         graph, numbers = open_graph(), range(1, 5_001)
         many = [Identifier("phone", str(n)) for n in numbers]

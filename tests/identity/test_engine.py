@@ -16,6 +16,7 @@ from identity.graph_sql import SqlGraph
 from identity.observation import Link, Node, Observation, Proof, pid, set_id
 from identity.ownership import DAY_MS
 from identity.resolve import State
+from identity.steward import Note, Steward, Verdict
 from tests.identity.makers import identifier, identifiers, make_observation
 
 OpenEngine = Callable[..., IdentityEngine]
@@ -324,3 +325,14 @@ def test_an_erasure_that_a_crash_cut_off_is_done_from_what_it_had_found(open_ide
         engine.forget(erasing, "asked for")
         assert [engine.person_of(each) for each in (OPENID, WEB, PHONE)] == [None, None, None]
         assert engine.members_as_of(engine.version) == {}
+
+
+def test_what_a_steward_wrote_of_an_erased_person_goes_too(engine: IdentityEngine) -> None:
+    ms_li(engine)
+    steward = Steward(engine)
+    said, _ = steward.decide(Verdict.SAME, OPENID, PHONE, Note("Ms. Li told me so", "wang", 1))
+    steward.undo(said.id, Note("her mother did", "wang", 2))
+    engine.erase(pid(PHONE), "asked for")
+    [left] = steward.decisions()
+    assert left.note.reason == ""
+    assert left.undone == Note("asked for")
