@@ -132,7 +132,7 @@ def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
         changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
         _reviews(use).reopen(wanted)
         use.system.aftermath.regrouped(changes.sets)
-    [shown] = _shown(use, caller, [each for each in steward.decisions() if each.id == wanted])
+    [shown] = _shown(use, caller, [steward.decision(wanted)])
     return shown
 
 

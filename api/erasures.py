@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import pydantic
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
@@ -83,5 +82,5 @@ def _shown(job: Job, plan: Plan | None) -> shapes.Erasure:
         steps_done=job.steps,
         steps=len(STEPS),
         hits_looked_at=hits,
-        receipt=None if job.receipt is None else msgspec.convert(msgspec.to_builtins(job.receipt), shapes.Receipt),
+        receipt=job.receipt,
     )

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from cdp.erasure_jobs import Receipt
+
 
 class Wrong(msgspec.Struct, frozen=True):
     """One field that is wrong: what was expected, what came, and what to do."""
@@ -389,36 +391,6 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     changed: int
     done: bool
-
-
-class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
-    """A store and its kind. `overwritten`: the bytes are gone too; else the server overwrites them in its own time."""
-
-    store: str
-    kind: str
-    overwritten: bool
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What an erasure destroyed, counted; `identifiers` by kind, `vault` clear values. `hits_of_others` of the `hits`
-    brought events of other people too; `trails_of_others` are leads of others on whose trail the person had been."""
-
-    id: str
-    person: str
-    reason: str
-    by: str
-    requested_at: str
-    done_at: str
-    identifiers: dict[str, int]
-    observations: int
-    events: int
-    traits: int
-    vault: int
-    leads: int
-    hits: int
-    hits_of_others: int
-    trails_of_others: int
-    stores: list[Destroyed]
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,7 +85,7 @@ def sessions(sightings: Iterable[Sighting]) -> list[tuple[Window, Identifier]]:
 
 def who_had_it(found: Sequence[tuple[Window, Identifier]], at: Millis) -> Identifier | None:
     """The anchor whose session `at` falls into, of what `sessions` gave."""
-    place = bisect_right([start for (start, _), _ in found], at) - 1  # type: ignore[type-var]
+    place = bisect_right(found, at, key=lambda each: each[0][0] or 0) - 1
     if place >= 0:
         (_, end), anchor = found[place]
         if end is None or at < end:

@@ -23,8 +23,9 @@ class Regrouping:
     def run(self) -> list[StoredTurn]:
         """Place every value that may belong to another person now, and fill in the commit's conclusions."""
         self.part()
-        unsure = self.unsure()
-        self.join()
+        turned = self.turned()
+        unsure = self.unsure(turned)
+        self.join(turned)
         groups = self.groups(unsure)
         return self.conclude(groups)
 
@@ -36,10 +37,10 @@ class Regrouping:
                     value.parted = True
                     self.desk.touched.add(value.number)
 
-    def unsure(self) -> set[int]:
+    def unsure(self, turned: Sequence[Value]) -> set[int]:
         """Components that may fall apart: a node or a link went out of them, or two of their nodes must not meet."""
         found: set[int] = set()
-        for value in self.turned():
+        for value in turned:
             # What links again begins as a component of its own, as what it was since had none or was one.
             value.component = value.component or value.number
             found.add(value.component)
@@ -55,9 +56,9 @@ class Regrouping:
             if (self.desk.by_number[number].state is State.LINK) is not (standing.state is State.LINK)
         ]
 
-    def join(self) -> None:
+    def join(self, turned: Sequence[Value]) -> None:
         """What new, better and newly eligible links connect belongs together until it is cut."""
-        relinked = [value.number for value in self.turned() if value.state is State.LINK]
+        relinked = [value.number for value in turned if value.state is State.LINK]
         eligible = self.desk.graph.pairs_at(self.desk.existed(relinked))
         self.desk.hold_numbers({number for key in eligible for number in key})
         for key in (*eligible.keys() - self.commit.dropped_pairs, *self.news):

@@ -76,8 +76,7 @@ class Steward:
 
     def undo(self, decision: ObservationId, note: Note) -> Changes:
         """Take a decision back, exactly. Taking it back twice changes nothing. Raises NotFound."""
-        if not any(each.id == decision for each in self.decisions()):
-            raise NotFound("decision", str(decision))
+        self.decision(decision)
         return self.retract(decision, note)
 
     def retract(self, observation: ObservationId, note: Note) -> Changes:
@@ -86,11 +85,16 @@ class Steward:
             raise NotFound("observation", str(observation))
         return self._engine.retract({observation: msgspec.json.encode(note).decode()})
 
+    def decision(self, decision: ObservationId) -> Decision:
+        """One decision, also where it was taken back. Raises NotFound."""
+        for said, retracted in self._engine.graph.observations([decision]):
+            if _decides(said):
+                return _decision(said, retracted)
+        raise NotFound("decision", str(decision))
+
     def decisions(self) -> list[Decision]:
         """All decisions, newest first, those that were taken back included."""
-        # A source may be called as we are; what its events say is no decision.
-        said = [each for each in self._engine.graph.notes(STEWARDS) if each[0].strength == STEWARD]
-        return [_decision(*each) for each in said]
+        return [_decision(*each) for each in self._engine.graph.notes(STEWARDS) if _decides(each[0])]
 
 
 def note_in(text: str) -> Note:
@@ -99,6 +103,11 @@ def note_in(text: str) -> Note:
         return msgspec.json.decode(text, type=Note)
     except msgspec.DecodeError:
         return Note(text)
+
+
+def _decides(said: Observation) -> bool:
+    # A source may be called as we are; what its events say is no decision.
+    return said.source == STEWARDS and said.strength == STEWARD
 
 
 def _decision(said: Observation, retracted: str) -> Decision:

@@ -20,7 +20,7 @@ from tests.identity.makers import SMALL, make_observation
 from tests.identity.test_engine_property import Asked, assert_equal_to_the_resolver
 from tests.real.servers import Neo4j
 from tests.servers.neo4j_writer import stream
-from tests.servers.test_postgres_crash import Absorber
+from tests.servers.test_postgres_crash import Absorber, kill_again_and_again
 
 SERVER_KILLS, LONGEST_LIFE_S = 3, 1.5
 WRITER_KILLS, BATCHES, LONGEST_WRITE_S = 6, 150, 0.6
@@ -38,17 +38,7 @@ def test_the_graph_equals_the_resolver_after_neo4j_was_killed_again_and_again(ne
     engine = IdentityEngine(graph, SMALL, now=lambda: 0)
     absorber = Absorber(engine)
     absorber.start()
-    for kill in range(1, SERVER_KILLS + 1):
-        time.sleep(random.uniform(0.2, LONGEST_LIFE_S))
-        neo4j.kill()
-        while absorber.refused < kill and absorber.is_alive():
-            time.sleep(0.01)
-        neo4j.start()
-        answered = len(absorber.answered)
-        while len(absorber.answered) == answered and absorber.is_alive():
-            time.sleep(0.01)
-    absorber.ended.set()
-    absorber.join(60)
+    kill_again_and_again(neo4j, absorber, kills=SERVER_KILLS, lives_s=(0.2, LONGEST_LIFE_S))
     assert absorber.failure is None
     assert_equal_to_the_resolver(engine, Asked(absorber.answered))
     assert_equal_to_the_resolver(IdentityEngine(graph, SMALL, now=lambda: 0), Asked(absorber.answered))

@@ -20,7 +20,7 @@ from identity.graph_sql import SqlGraph
 from identity.observation import Observation, pid
 from identity.resolve import resolve
 from tests.identity.makers import SMALL, make_observation
-from tests.real.servers import Postgres
+from tests.real.servers import Postgres, Server
 from tests.servers.databases import Databases
 
 KILLS = 5
@@ -86,6 +86,21 @@ class Absorber(threading.Thread):
                 return
 
 
+def kill_again_and_again(server: Server, absorber: Absorber, *, kills: int, lives_s: tuple[float, float]) -> None:
+    """Kill a server in mid-stream, and start it again once the engine has met it dead and then has gone on."""
+    for kill in range(1, kills + 1):
+        time.sleep(random.uniform(*lives_s))
+        server.kill()
+        while absorber.refused < kill and absorber.is_alive():
+            time.sleep(0.01)
+        server.start()
+        answered = len(absorber.answered)
+        while len(absorber.answered) == answered and absorber.is_alive():
+            time.sleep(0.01)
+    absorber.ended.set()
+    absorber.join(60)
+
+
 def persons(engine: IdentityEngine) -> set[frozenset[object]]:
     return {frozenset(members) for members in engine.members_as_of(engine.version).values()}
 
@@ -97,17 +112,7 @@ def test_the_graph_equals_the_resolver_after_the_server_was_killed_again_and_aga
     engine = IdentityEngine(graph, SMALL, now=lambda: 0)
     absorber = Absorber(engine)
     absorber.start()
-    for kill in range(1, KILLS + 1):
-        time.sleep(random.uniform(0.05, LONGEST_LIFE_S))
-        postgres.kill()
-        while absorber.refused < kill and absorber.is_alive():
-            time.sleep(0.01)
-        postgres.start()
-        answered = len(absorber.answered)
-        while len(absorber.answered) == answered and absorber.is_alive():
-            time.sleep(0.01)
-    absorber.ended.set()
-    absorber.join(60)
+    kill_again_and_again(postgres, absorber, kills=KILLS, lives_s=(0.05, LONGEST_LIFE_S))
     assert absorber.failure is None
     expected = resolve(absorber.answered, SMALL).persons
     assert len(expected) > 1
