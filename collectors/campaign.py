@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote_plus
 
 from cdp.model import NO_CAMPAIGN, Campaign
 
 CLICK_IDS = (
-    "gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "ttclid", "gdt_vid", "qz_gdt", "bd_vid", "clickid"
+    "gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "ttclid", "gdt_vid", "qz_gdt", "bd_vid", "qhclickid",
+    "clickid", "click_id", "li_fat_id", "twclid", "epik", "rdt_cid", "qclid", "sccid", "irclid", "yclid",
 )  # fmt: skip
-"""Query parameters by which an ad platform knows one click: Google, Microsoft, Meta, TikTok, Tencent, Baidu."""
+"""Query parameters by which an ad platform knows one click: Google, Microsoft, Meta, TikTok, Tencent, Baidu, 360,
+Ocean Engine, Xiaohongshu, LinkedIn, X, Pinterest, Reddit, Quora, Snap, Impact, Yandex."""
 
 CACHED = 4096
 LONGEST_CACHED = 2048
@@ -25,6 +29,17 @@ _UTM = {
     "utm_content": "content",
 }
 _PARAMETER = re.compile(rf"[?&]({'|'.join((*_UTM, *CLICK_IDS))})=([^&#]+)")
+
+
+def campaign_in(fields: Mapping[str, Any], prefix: str = "") -> Campaign:
+    """What a mapping tells under `utm_source`, `gclid` and so on, each name after `prefix`; texts only."""
+    said = {field: value for name, field in _UTM.items() if (value := _text(fields.get(prefix + name)))}
+    clicks = {name: value for name in CLICK_IDS if (value := _text(fields.get(prefix + name)))}
+    return Campaign(**said, click_ids=clicks) if said or clicks else NO_CAMPAIGN
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def campaign_of(told: Campaign, url: str) -> Campaign:

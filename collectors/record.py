@@ -6,14 +6,14 @@ an unexpected shape are left out, and the event stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Raw
 
 from cdp.errors import MalformedHit
-from cdp.model import Dropped, DropReason, Event, Hit, Identifier, Source
+from cdp.model import Dropped, DropReason, Event, Hit, Identifier, Operation, Source, TraitChange, as_json
 from collectors.dialect import MAX_EVENT_BYTES, SourceOfKey
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -206,6 +206,27 @@ def _deeper_than(value: Any, limit: int) -> bool:
         if not level:
             return False
     return any(isinstance(value, (dict, list)) for value in level)
+
+
+def contacts_of(traits: Mapping[str, Any]) -> Iterator[Identifier]:
+    """The phone and e-mail address among somebody's traits, as they came."""
+    for trait, kind in (("phone", "phone"), ("mobile", "phone"), ("email", "email")):
+        if value := text(traits.get(trait)):
+            yield Identifier(kind, value)
+
+
+def set_traits(traits: Mapping[str, Any]) -> tuple[TraitChange, ...]:
+    """One change a trait; null takes the trait away."""
+    return tuple(
+        TraitChange(Operation.UNSET, name) if value is None else TraitChange(Operation.SET, name, as_json(value))
+        for name, value in traits.items()
+    )
+
+
+def path_of(url: str) -> str:
+    """The path of an address, '' where there is no address."""
+    rest = url.partition("://")[2]
+    return "/" + rest.partition("/")[2].partition("?")[0].partition("#")[0] if rest else ""
 
 
 def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:

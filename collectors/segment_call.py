@@ -22,7 +22,6 @@ from cdp.model import (
     Hit,
     Identifier,
     Millis,
-    Operation,
     Page,
     TraitChange,
     as_json,
@@ -36,11 +35,14 @@ from collectors.record import (
     Keys,
     NotAnEventError,
     Scalar,
+    contacts_of,
     decoded,
     in_order,
     is_given,
+    path_of,
     plain_value,
     properties_json,
+    set_traits,
     text,
     with_fields,
 )
@@ -296,7 +298,7 @@ def _identifiers(told: _Call, context: _Context, call: str) -> list[Identifier]:
     if context.device and (device := text(context.device.id)):
         found.append(Identifier("device_id", device))
     if call == "identify":
-        found += _contacts(_said_traits(told, context))
+        found += contacts_of(_said_traits(told, context))
     elif call == "alias":
         previous = text(told.previous_id)
         # analytics.js sends alias('u2', 'u1') after identify('u1') with both ids the same: nothing is said.
@@ -305,12 +307,6 @@ def _identifiers(told: _Call, context: _Context, call: str) -> list[Identifier]:
     elif call == "merge":
         found += _merged(told.merge_properties or ())
     return found
-
-
-def _contacts(traits: dict[str, Any]) -> Iterator[Identifier]:
-    for trait, kind in (("phone", "phone"), ("mobile", "phone"), ("email", "email")):
-        if value := text(traits.get(trait)):
-            yield Identifier(kind, value)
 
 
 def _merged(properties: Iterable[_Merged]) -> Iterator[Identifier]:
@@ -335,10 +331,7 @@ def _said_traits(told: _Call, context: _Context) -> dict[str, Any]:
 
 
 def _traits(told: _Call, context: _Context) -> tuple[TraitChange, ...]:
-    return tuple(
-        TraitChange(Operation.UNSET, name) if value is None else TraitChange(Operation.SET, name, as_json(value))
-        for name, value in _said_traits(told, context).items()
-    )
+    return set_traits(_said_traits(told, context))
 
 
 def _page_and_properties(told: _Call, context: _Context, call: str) -> tuple[Page, bytes]:
@@ -354,15 +347,10 @@ def _page_and_properties(told: _Call, context: _Context, call: str) -> tuple[Pag
     name = text(told.name)
     page = Page(
         url=own.url or page.url,
-        path=own.path or page.path or _path(own.url or page.url),
+        path=own.path or page.path or path_of(own.url or page.url),
         title=own.title or page.title or name,
         referrer=own.referrer or page.referrer,
     )
     said = {"name": name, "category": text(told.category)}
     missing = {key: value for key, value in said.items() if value and f'"{key}"'.encode() not in properties}
     return page, with_fields(properties, as_json(missing).encode()) if missing else properties
-
-
-def _path(url: str) -> str:
-    rest = url.partition("://")[2]
-    return "/" + rest.partition("/")[2].partition("?")[0].partition("#")[0] if rest else ""
