@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from cdp.client import Client
+from cdp.api_client import ApiClient
 from cdp.demo_journey import HitToSend, Journey
 from cdp.errors import XunjiError
 from cdp.moments import now_ms
@@ -32,19 +32,19 @@ class DemoFailed(XunjiError):
         super().__init__(f"The demo stopped: {why}.")
 
 
-def is_empty(client: Client) -> bool:
+def is_empty(client: ApiClient) -> bool:
     """Whether nobody has sent anything or made a source, so that the demo may be played."""
     accepted = sum(part["accepted"] for part in client.get("/accounting")["partitions"])
     return not accepted and not client.all("/sources", "sources")
 
 
-def newest_lead(client: Client) -> dict[str, Any] | None:
+def newest_lead(client: ApiClient) -> dict[str, Any] | None:
     """The newest lead with its trail, None where there is none."""
     found = client.get("/leads", limit=1)["leads"]
     return client.get(f"/leads/{found[0]['id']}") if found else None
 
 
-def play(client: Client, collectors: str, *, zone: tzinfo) -> dict[str, Any]:
+def play(client: ApiClient, collectors: str, *, zone: tzinfo) -> dict[str, Any]:
     """Send the journey to the collectors at this URL; the lead that it ends in. Raises DemoFailed."""
     journey = Journey(now=now_ms(), zone=zone)
     keys = {end: client.post("/sources", source)["key"] for end, source in journey.sources().items()}
@@ -67,7 +67,7 @@ def _send(sender: httpx.Client, hit: HitToSend) -> None:
         raise DemoFailed(f"the collector answered {answer.status_code} on {hit.target.partition('?')[0]}")
 
 
-def _processed(client: Client) -> bool:
+def _processed(client: ApiClient) -> bool:
     return all(part["pending"] == 0 for part in client.get("/accounting")["partitions"])
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cdp.client import client_of, running_server
+from cdp.api_client import client_of, running_server
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
 

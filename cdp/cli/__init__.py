@@ -1,6 +1,6 @@
 """The command `cdp`: noun, verb, example.
 
-One file per noun. A command calls the API (`cdp.client`), then prints the answer: a table for people, JSON with
+One file per noun. A command calls the API (`cdp.api_client`), then prints the answer: a table for people, JSON with
 `--json` for programs. What takes long to import is imported inside the commands, so that `--help` comes at once.
 """
 

@@ -25,7 +25,7 @@ def accounting(
 
     Example: cdp accounting --from 2026-11-01T00:00:00Z
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     settings = load_settings()

@@ -28,7 +28,7 @@ def rebuild(
 
     Example: cdp identity rebuild --check
     """
-    from cdp.client import WHOLE_GRAPH_S, connect
+    from cdp.api_client import WHOLE_GRAPH_S, connect
     from cdp.settings import load_settings
 
     with _watched("rebuilding 重新推导") as progress, connect(load_settings(), progress=progress) as client:
@@ -45,7 +45,7 @@ def what_if(
 
     Example: cdp identity what-if policy.toml
     """
-    from cdp.client import WHOLE_GRAPH_S, connect
+    from cdp.api_client import WHOLE_GRAPH_S, connect
     from cdp.settings import load_settings
     from identity.policy_file import as_table, load_policy
 

@@ -41,7 +41,7 @@ def create(
 
     Example: cdp key create crm-server --role sales
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:
@@ -55,7 +55,7 @@ def list_(json: Json = False) -> None:
 
     Example: cdp key list
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:
@@ -71,7 +71,7 @@ def revoke(name: Name, json: Json = False) -> None:
     """
     from urllib.parse import quote
 
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:

@@ -27,8 +27,8 @@ def show(
     """
     from urllib.parse import quote
 
+    from cdp.api_client import connect
     from cdp.card import lead_card
-    from cdp.client import connect
     from cdp.settings import load_settings
 
     settings = load_settings()

@@ -12,7 +12,7 @@ from cdp.cli.arguments import parse_time
 from cdp.cli.output import Json, answer
 
 if TYPE_CHECKING:
-    from cdp.client import Client
+    from cdp.api_client import ApiClient
 
 app = typer.Typer(help="Kept hits. 保留的原始请求。", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def replay(
 
     Example: cdp log replay --from 2026-11-01T00:00:00Z
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings(), processing=True) as client:
@@ -43,7 +43,7 @@ def replay(
     answer(done, lambda value: f"{value['hits']:,} hits, {value['changed']:,} changed. 完成。", json=json)
 
 
-def _followed(client: Client, replay: dict[str, Any]) -> dict[str, Any]:
+def _followed(client: ApiClient, replay: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end, with a bar on stderr where somebody sees it."""
     from rich.console import Console
     from rich.progress import Progress

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cdp.client import Client
+    from cdp.api_client import ApiClient
 
 app = typer.Typer(help="Persons: profile, trail, reasons. 人：画像、轨迹与依据。", no_args_is_help=True)
 
@@ -49,8 +49,8 @@ def show(
 
     Example: cdp person show phone:+8613812345678
     """
+    from cdp.api_client import connect
     from cdp.card import person_card
-    from cdp.client import connect
     from cdp.settings import load_settings
 
     settings = load_settings()
@@ -77,7 +77,7 @@ def why(
 
     Example: cdp person why phone:+8613812345678 member_id:YQ20418837
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     settings = load_settings()
@@ -156,7 +156,7 @@ def erase(
 
     Example: cdp person erase phone:+8613812345678 --reason case-311
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings(), processing=True) as client:
@@ -165,7 +165,7 @@ def erase(
     answer(job["receipt"], _receipt, json=json)
 
 
-def _followed(client: Client, job: dict[str, Any]) -> dict[str, Any]:
+def _followed(client: ApiClient, job: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end, with a bar on stderr where somebody sees it."""
     from rich.console import Console
     from rich.progress import Progress

@@ -15,7 +15,7 @@ from cdp.cli.output import Json, complain, console, line
 from cdp.errors import ConfigurationError, XunjiError
 
 if TYPE_CHECKING:
-    from cdp.client import Client
+    from cdp.api_client import ApiClient
     from cdp.settings import Settings
     from cdp.supervisor import Child
 
@@ -105,7 +105,7 @@ def _children(settings: Settings) -> list[Child]:
 
 def _check_alone(settings: Settings) -> None:
     """Raises ConfigurationError where another server has this data folder open."""
-    from cdp.client import note_of, running_server
+    from cdp.api_client import note_of, running_server
 
     note = note_of(settings)
     if note is not None and running_server(settings):
@@ -152,7 +152,7 @@ def _bound(setting: str, host: str, port: int) -> socket.socket:
 
 def _announce(settings: Settings, *, demo: bool, json: bool) -> None:
     """Say where everything is once it works; then play the demo, if it was asked for."""
-    from cdp.client import client_of
+    from cdp.api_client import client_of
 
     api, collectors = _url(settings.host, settings.port), _url(settings.host, settings.collector_port)
     with client_of(api, settings.admin) as client:
@@ -170,10 +170,10 @@ def _url(host: str, port: int) -> str:
     return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
 
 
-def _wait_until_ready(client: Client, collectors: str) -> None:
+def _wait_until_ready(client: ApiClient, collectors: str) -> None:
     import httpx
 
-    from cdp.client import ServerUnavailable
+    from cdp.api_client import ServerUnavailable
 
     while True:
         try:
@@ -203,7 +203,7 @@ def _say_where(settings: Settings, api: str, collectors: str, *, json: bool) -> 
     console().print("[bold]Xunji is ready. 寻迹已就绪。[/]", table, sep="\n")
 
 
-def _show_demo(client: Client, settings: Settings, collectors: str, *, json: bool) -> None:
+def _show_demo(client: ApiClient, settings: Settings, collectors: str, *, json: bool) -> None:
     from cdp.card import lead_card
     from cdp.demo import is_empty, newest_lead, play
 

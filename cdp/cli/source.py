@@ -41,7 +41,7 @@ def create(
 
     Example: cdp source create shop --kind site
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:
@@ -58,7 +58,7 @@ def list_(
 
     Example: cdp source list
     """
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:
@@ -77,7 +77,7 @@ def disable(
     """
     from urllib.parse import quote
 
-    from cdp.client import connect
+    from cdp.api_client import connect
     from cdp.settings import load_settings
 
     with connect(load_settings()) as client:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cdp.client import Client
+from cdp.api_client import ApiClient
 from cdp.moments import rfc3339
 
 START = 1_790_000_000_000
@@ -107,13 +107,13 @@ def _as_bytes(values: Iterable[str]) -> Iterator[tuple[str, bytes]]:
             yield value, value.encode("unicode_escape")
 
 
-def in_answers(client: Client, hits: Iterable[str], values: Iterable[str]) -> list[str]:
+def in_answers(client: ApiClient, hits: Iterable[str], values: Iterable[str]) -> list[str]:
     """The values that stand in any answer of the API that tells of anybody."""
     told = json.dumps(_all_answers(client, hits), ensure_ascii=False)
     return [value for value in values if value in told]
 
 
-def _all_answers(client: Client, hits: Iterable[str]) -> list[Any]:
+def _all_answers(client: ApiClient, hits: Iterable[str]) -> list[Any]:
     events = client.all("/events", "events")
     leads = client.all("/leads", "leads")
     answers = [events, leads, client.get("/accounting"), client.get("/sources")]
@@ -133,7 +133,7 @@ MOMENTARY = frozenset(
 meanwhile, which goes on being true without any value in it."""
 
 
-def told_of_others(client: Client) -> list[Any]:
+def told_of_others(client: ApiClient) -> list[Any]:
     """What the API tells of each other person, without what is never the same twice."""
     told = []
     for n in range(4):

@@ -15,13 +15,13 @@ import pytest
 import typer.main
 
 from api.permissions import Role as ApiRole
-from cdp import client
+from cdp import api_client
+from cdp.api_client import Declined, ServerUnavailable
 from cdp.cli import app, exit_code, run
 from cdp.cli.config import rows
 from cdp.cli.key import Role
 from cdp.cli.serve import usable_ports
 from cdp.cli.source import Kind
-from cdp.client import Declined, ServerUnavailable
 from cdp.errors import ConfigurationError, NotFound, StoreUnavailable
 from cdp.model import SourceKind
 from cdp.settings import Settings, load_settings
@@ -289,21 +289,21 @@ def test_a_note_that_a_crash_left_is_not_a_server() -> None:
     settings = load_settings()
     for note in ('{"pid": 2147483000, "url": "http://127.0.0.1:1"}', '{"pid": 1', "{}", "[]"):
         leave_note(settings, note)
-        assert client.note_of(settings) is None
-        assert client.running_server(settings) is None
+        assert api_client.note_of(settings) is None
+        assert api_client.running_server(settings) is None
 
 
 def test_a_note_whose_process_is_another_one_by_now_is_not_a_server() -> None:
     settings = load_settings()
     leave_note(settings, json.dumps({"pid": os.getpid(), "url": f"http://127.0.0.1:{free_port()}"}))
-    assert client.note_of(settings) is not None
-    assert client.running_server(settings) is None
+    assert api_client.note_of(settings) is not None
+    assert api_client.running_server(settings) is None
 
 
 def test_a_server_on_all_addresses_is_reached_on_this_machine() -> None:
     settings = load_settings()
     leave_note(settings, json.dumps({"pid": os.getpid(), "url": "http://0.0.0.0:8000"}))
-    note = client.note_of(settings)
+    note = api_client.note_of(settings)
     assert note is not None
     assert note.url == "http://127.0.0.1:8000"
 
@@ -311,7 +311,7 @@ def test_a_server_on_all_addresses_is_reached_on_this_machine() -> None:
 def test_a_server_that_listens_and_says_nothing_is_exit_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(client, "PROBE_S", 0.2)
+    monkeypatch.setattr(api_client, "PROBE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         leave_note(load_settings(), json.dumps({"pid": os.getpid(), "url": url}))

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import select
 
 from api.app import create_app
+from cdp.api_client import IN_PROCESS, ApiClient, Declined, client_of
 from cdp.audit import audit_rows
-from cdp.client import IN_PROCESS, Client, Declined, client_of
 from cdp.model import Identifier, Position
 from cdp.moments import now_ms, rfc3339
 from cdp.records import reading
@@ -46,7 +46,7 @@ SECRET = base64.b64encode(bytes(32)).decode()
 class Stage:
     """A system in a folder of its own, with the writing end of its log and its API."""
 
-    def __init__(self, system: System, intake: Intake, client: Client) -> None:
+    def __init__(self, system: System, intake: Intake, client: ApiClient) -> None:
         self.system, self.intake, self.client = system, intake, client
         self.hits: list[str] = []
 

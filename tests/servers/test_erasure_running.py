@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp.client import Declined, client_of
+from cdp.api_client import Declined, client_of
 from tests.cdp.planted import HER, MEMBER, PHONE, her_events, her_lead, in_answers, in_files, others_events
 from tests.real.product import ADMIN_KEY, Product, until
 

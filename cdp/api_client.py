@@ -49,7 +49,7 @@ class Declined(XunjiError):
         super().__init__("; ".join([problem.get("detail") or f"The server answered {status}.", *wrong]))
 
 
-class Client:
+class ApiClient:
     """Calls the API with the admin key. Not thread-safe. Make it with `connect` or `client_of`."""
 
     def __init__(self, http: httpx.AsyncClient, runner: asyncio.Runner) -> None:
@@ -117,7 +117,7 @@ def _body(answer: httpx.Response) -> Any:
 @contextmanager
 def connect(
     settings: Settings, *, processing: bool = False, progress: Callable[[int], None] | None = None
-) -> Iterator[Client]:
+) -> Iterator[ApiClient]:
     """A client of the server that runs, else of the API in process; there, `processing` runs the worker besides, and
     `progress` is told how many observations were read by what goes through all of them.
 
@@ -151,7 +151,7 @@ def connect(
 
 
 @contextmanager
-def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> Iterator[Client]:
+def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> Iterator[ApiClient]:
     """A client of the server at `url`, whether it answers or not."""
     headers = {"Authorization": f"Bearer {key}"}
     # A proxy that the environment names leads away from this machine, never back to it.
@@ -159,7 +159,7 @@ def client_of(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None 
     http = httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, trust_env=proxied)
     with asyncio.Runner() as runner:
         try:
-            yield Client(http, runner)
+            yield ApiClient(http, runner)
         finally:
             runner.run(http.aclose())
 
