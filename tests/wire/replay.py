@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdp.model import Dropped, Event, Hit, Source, SourceKind
+from collectors.accept import KEPT_HEADERS
 from collectors.dialect import Request
 from collectors.registry import route
 
 CAPTURES = Path(__file__).parent / "captures"
-FOLDERS = sorted(str(path.relative_to(CAPTURES).with_suffix("")) for path in CAPTURES.rglob("*.jsonl"))
-EVENTS: dict[str, list[str]] = json.loads((CAPTURES / "events.json").read_text())
-"""Names of the events in each file, repeats included."""
+FAMILIES = ("rudderstack", "segment", "sensors")
+FOLDERS = sorted(
+    str(path.relative_to(CAPTURES).with_suffix(""))
+    for family in FAMILIES
+    for path in (CAPTURES / family).glob("*.jsonl")
+)
+EVENTS: dict[str, list[str]] = {
+    folder: names
+    for family in FAMILIES
+    for folder, names in json.loads((CAPTURES / family / "events.json").read_text()).items()
+}
+"""Names of the events in each file as their SDK calls them, repeats included."""
 
-KEYS = ("WRITEKEY1", "WK", "RWK", "default", "production")
+KEYS = (
+    "WRITEKEY1", "WK", "RWK", "default", "production", "key1", "key1:secret1", "phc_KEY1", "projABC", "shop-web",
+    "APPID1", "G-TEST123",
+)  # fmt: skip
 """All keys that the captures carry."""
 
 ANSWER_TIMEOUT_S = 10.0
@@ -48,7 +61,7 @@ class Capture(NamedTuple):
 
     def hit(self, source: str, dialect: str) -> Hit:
         request = self.request()
-        kept = {name: value for name, value in request.headers.items() if name in ("user-agent", "referer", "dry-run")}
+        kept = {name: value for name, value in request.headers.items() if name in KEPT_HEADERS}
         return Hit(
             received_at=self.received_at,
             source=source,
@@ -67,6 +80,16 @@ class Capture(NamedTuple):
         if self.body or self.method == "POST":
             lines.append(f"Content-Length: {len(self.body)}")
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + self.body
+
+
+EXPECTED_STATUS = {"growingio": 204, "ga4": 204}
+"""Of an accepted hit, where it is not 200."""
+
+
+def expected_status(capture: Capture) -> int:
+    """What our collector answers; a preflight has no body."""
+    dialect = route(capture.method, capture.target.partition("?")[0])
+    return 204 if capture.method == "OPTIONS" else EXPECTED_STATUS.get(dialect.name, 200) if dialect else 200
 
 
 def captures_of(folder: str) -> list[Capture]:

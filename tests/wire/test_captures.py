@@ -5,21 +5,16 @@ XUNJI_UPDATE_GOLDEN=1 writes the golden files anew; look at the difference befor
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import os
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import pytest
 
 from cdp.model import Event
 from collectors.registry import DIALECTS, route
-from tests.wire.replay import EVENTS, FOLDERS, Capture, captures_of, events_of, hits_of, translated
+from tests.wire.replay import EVENTS, FOLDERS, captures_of, events_of, expected_status, hits_of
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("XUNJI_UPDATE_GOLDEN") == "1"
@@ -40,25 +35,14 @@ RETRIES = {
 """How many events each file with repeats really tells of."""
 
 
-def test_all_captures_of_the_three_families_are_here() -> None:
-    assert len(FOLDERS) == len(EVENTS) == 38
-    assert sum(len(captures_of(folder)) for folder in FOLDERS) == 202
+def test_all_captures_are_here_with_the_names_of_their_events() -> None:
+    assert sorted(EVENTS) == FOLDERS
+    assert all(EVENTS.values())
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_each_capture_yields_the_events_that_its_sdk_sent(folder: str) -> None:
     assert [event.original_name for event in events_of(folder)] == EVENTS[folder]
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_ids_and_times_are_those_that_the_sdk_gave(folder: str) -> None:
-    for capture in hits_of(folder):
-        records = plainly_read(capture)
-        for record, event in zip(records, translated(capture), strict=True):
-            assert isinstance(event, Event)
-            assert event.occurred_at == told_time(record)
-            if "messageId" in record:
-                assert event.client_id == record["messageId"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -85,16 +69,16 @@ def test_ids_do_not_repeat_where_nothing_was_sent_again() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_hit_is_answered_200_in_the_form_its_sdk_expects(folder: str) -> None:
+def test_every_hit_is_answered_in_the_form_its_sdk_expects(folder: str) -> None:
     for capture in hits_of(folder):
         request = capture.request()
         dialect = route(request.method, request.path)
         assert dialect is not None
         answer = dialect.accepted(request, dialect.read(request))
-        assert answer.status == 200
+        assert answer.status == expected_status(capture)
         if dialect.name == "segment":
             assert json.loads(answer.body) == {"success": True}
-        elif request.method == "GET" and request.path.endswith(".gif"):
+        elif request.method == "GET" and request.path in ("/sa.gif", "/i"):
             assert (answer.content_type, answer.body[:6]) == ("image/gif", b"GIF89a")
 
 
@@ -114,28 +98,6 @@ def test_a_capture_on_the_wire_is_one_whole_http_request(folder: str) -> None:
         head, _, body = capture.wire().partition(b"\r\n\r\n")
         assert body == capture.body
         assert head.count(b"Content-Length:") == (1 if capture.method == "POST" else 0)
-
-
-# An independent, slow reading of the same bytes.
-
-
-def plainly_read(capture: Capture) -> list[dict[str, Any]]:
-    body = gzip.decompress(capture.body) if capture.body[:2] == b"\x1f\x8b" else capture.body
-    if body[:1] != b"{":
-        form = parse_qs(body.decode() if body else capture.target.partition("?")[2])
-        body = base64.b64decode((form.get("data") or form["data_list"])[0])
-        body = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-    whole = json.loads(body)
-    records = whole if isinstance(whole, list) else whole.get("batch", [whole])
-    assert all(isinstance(record, dict) for record in records)
-    return list(records)
-
-
-def told_time(record: dict[str, Any]) -> int:
-    if "time" in record:
-        return int(record["time"])
-    said = record.get("timestamp") or record["originalTimestamp"]
-    return round(datetime.fromisoformat(said).timestamp() * 1000)
 
 
 def json_of(event: Event) -> bytes:
