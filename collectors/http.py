@@ -14,6 +14,7 @@ from email.utils import formatdate
 from math import inf
 from typing import cast
 
+from collectors.cors import cors_lines
 from collectors.dialect import Answer, Request
 from collectors.http_answer import CLOSE, CONTINUE, KEEP_ALIVE, Reply, failure, problem, render
 from collectors.http_limits import Limits
@@ -285,7 +286,8 @@ class Connection(Protocol):
         exchange = Exchange(self, None, True, False, self._held)
         self._held = 0
         self._exchanges.append(exchange)
-        exchange.reply(answer)
+        # A page that may not read 413 takes it for a broken network, and sends the same again for ever.
+        exchange.reply(answer, cors_lines(self._reader.origin))
 
     # What the clock and the end of the process ask for.
 

@@ -19,6 +19,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
+_PASSING = frozenset({408, 425, 429})
+_FOR_EVER = frozenset({501, 505})
+
 BODILESS = frozenset({204, 304})
 """Answers with these never have a body, and must not announce a length (RFC 9110, 8.6)."""
 
@@ -61,7 +64,8 @@ def problem(
     retry_after_s: int = 0,
 ) -> Answer:
     """application/problem+json, with `code` and `message` besides: segment-python and rudder-python take a refusal
-    without these two for a failure of their own, and send it eleven times."""
+    without these two for a failure of their own, and send it eleven times. `result` tells our own clients whether to
+    send the same again."""
     body = {
         "type": "about:blank",
         "title": title,
@@ -70,9 +74,15 @@ def problem(
         "errors": errors,
         "code": code,
         "message": detail,
+        "result": "retry" if worth_a_retry(status) else "drop",
     }
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
     return Answer(status, msgspec.json.encode(body), "application/problem+json", headers)
+
+
+def worth_a_retry(status: int) -> bool:
+    """Whether the same request may be taken later. One that is too large is not: its halves may."""
+    return status in _PASSING or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _FOR_EVER)
 
 
 def failure(error: BaseException) -> Answer:

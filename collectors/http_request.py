@@ -105,6 +105,12 @@ class RequestReader:
         """Counts the requests that were begun."""
         self.expects_continue = False
         """Whether the sender waits for 100 Continue before it sends the body."""
+        self._headers: dict[str, str] = {}
+
+    @property
+    def origin(self) -> str | None:
+        """The page that sends what is unfinished, once its head is read: only that page may read a refusal of it."""
+        return self._headers.get("origin") if self.phase == BODY else None
 
     def feed(self, data: bytes) -> None:
         """Raises Refusal, after what came whole before it was delivered; the reader is of no use from then on."""
@@ -145,6 +151,7 @@ class RequestReader:
         self.phase = HEAD
         self.number += 1
         self._target = b""
+        self._headers = {}
         self._raw: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_bytes = 0

@@ -145,6 +145,16 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent() -> No
     assert client.wire.eof_sent
 
 
+def test_a_page_may_read_why_its_request_is_refused_before_it_is_whole() -> None:
+    lines = ("Origin: https://shop.example.com", "Content-Length: 2000")
+    head = b"\r\n".join([b"POST /v1/t HTTP/1.1", b"Host: a", *(line.encode() for line in lines), b"\r\n"])
+    refused = responses(Client(make_connections(body_bytes=1000)).send(head).wire.sent)[0]
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (413, "https://shop.example.com")
+    busy = responses(Client(make_connections(held_bytes=100)).send(head, b"x" * 200).wire.sent)[0]
+    assert (busy.status, busy.headers["access-control-allow-origin"]) == (503, "https://shop.example.com")
+    assert "Retry-After" in busy.headers["access-control-expose-headers"]
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -201,6 +211,7 @@ def test_a_refusal_tells_its_reason_as_python_sdks_read_it() -> None:
     assert response.headers["content-type"] == "application/problem+json"
     assert b'"code":"malformed_request"' in response.body
     assert b'"message":' in response.body
+    assert b'"result":"drop"' in response.body
 
 
 def test_the_rest_of_a_refused_request_is_read_so_that_the_answer_arrives() -> None:
