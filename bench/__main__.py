@@ -8,7 +8,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("bench.identity_stream", "bench.match", "bench.identity", "bench.intake", "bench.journey")
+PARTS = (
+    "bench.identity_stream",
+    "bench.match",
+    "bench.identity",
+    "bench.intake",
+    "bench.dialects",
+    "bench.fuzz",
+    "bench.journey",
+)
 
 for part in PARTS:
     print(f"\n== {part}", flush=True)

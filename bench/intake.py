@@ -128,16 +128,17 @@ def _spread(values: Sequence[float], *, digits: int = 0) -> str:
 
 
 def _measure(which: str, case: Case, requests: int) -> Run:
-    with tempfile.TemporaryDirectory() as folder, _servers(which, case.processes, Path(folder)) as (port, servers):
-        _load(port, WARM_UP_REQUESTS, case.batch, [], first=10**9)
-        load, cpu_s = _load(port, requests, case.batch, servers, first=0)
+    with tempfile.TemporaryDirectory() as folder, servers_of(which, case.processes, Path(folder)) as (port, servers):
+        send_load(port, WARM_UP_REQUESTS, case.batch, [], first=10**9)
+        load, cpu_s = send_load(port, requests, case.batch, servers, first=0)
     if load.bad:
-        raise RuntimeError(f"{load.bad} of {load.requests} requests were not answered 200")
+        raise RuntimeError(f"{load.bad} of {load.requests} requests were not answered 200 or 204")
     return Run(load, cpu_s)
 
 
 @contextmanager
-def _servers(which: str, count: int, folder: Path) -> Iterator[tuple[int, list[psutil.Process]]]:
+def servers_of(which: str, count: int, folder: Path) -> Iterator[tuple[int, list[psutil.Process]]]:
+    """The port and the processes of a running `floor`, or of the collector (`ours`)."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stack:
@@ -164,9 +165,13 @@ def _await_listening(server: psutil.Process) -> None:
         time.sleep(0.05)
 
 
-def _load(port: int, requests: int, batch: int, servers: Sequence[psutil.Process], *, first: int) -> tuple[Load, float]:
+def send_load(
+    port: int, requests: int, batch: int, servers: Sequence[psutil.Process], *, first: int, dialect: str | None = None
+) -> tuple[Load, float]:
+    """What the generator measured, and the CPU seconds of the servers meanwhile."""
     command = [sys.executable, "-m", "bench.load", "--port", str(port), "--requests", str(requests), "--key", KEY]
     command += ["--connections", str(CONNECTIONS), "--batch", str(batch), "--first", str(first)]
+    command += ["--dialect", dialect] if dialect else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sender:
         assert sender.stdin is not None
         assert sender.stdout is not None

@@ -3,7 +3,7 @@
 Requests are built before the clock starts, each with message ids of its own, so that the generator takes as little
 of the machine as it can. Prints one JSON line.
 
-    python -m bench.load --port 9100 --requests 50000 --connections 32 --batch 1 --key bench-key
+    python -m bench.load --port 9100 --requests 50000 --connections 32 --batch 1 --key bench-key [--dialect sensors]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VISITORS = 1000
 
 
 class Load(msgspec.Struct):
-    """What a run gave; latencies in milliseconds, `bad` counts answers other than 200."""
+    """What a run gave; latencies in milliseconds, `bad` counts answers other than 200 and 204."""
 
     events: int
     requests: int
@@ -78,7 +78,16 @@ def requests(count: int, *, first: int, batch: int, key: str) -> Iterator[bytes]
         yield head.encode() + body
 
 
+def in_dialect(dialect: str, count: int, *, first: int, batch: int) -> Iterator[bytes]:
+    """The same, as the SDK of this dialect sends it; its key is the benches' own."""
+    from bench.requests import MAKERS, wire
+
+    for number in range(count):
+        yield wire(MAKERS[dialect](range(first + number * batch, first + (number + 1) * batch)))
+
+
 _OK = b"HTTP/1.1 200"
+_GOOD = (_OK, b"HTTP/1.1 204")
 _TAKEN = b'\r\n\r\n{"success":true}'
 """How a good answer of floor and collector ends; seen first, so that the generator takes little of the machine."""
 
@@ -116,7 +125,7 @@ class _Sender(asyncio.Protocol):
         if len(body) < int(length or 0):
             return
         self._answer = b""
-        self._answered(good=head.startswith(_OK))
+        self._answered(good=head.startswith(_GOOD))
 
     def _answered(self, *, good: bool) -> None:
         self._latencies.append(perf_counter() - self._sent_at)
@@ -151,8 +160,12 @@ def main() -> None:
     for name, default in (("port", None), ("requests", 50_000), ("connections", 32), ("batch", 1), ("first", 0)):
         parser.add_argument(f"--{name}", type=int, default=default, required=default is None)
     parser.add_argument("--key", required=True)
+    parser.add_argument("--dialect", help="as this dialect's SDK sends it, else as Segment's servers do")
     args = parser.parse_args()
-    pending = list(requests(args.requests, first=args.first, batch=args.batch, key=args.key))
+    if args.dialect is None:
+        pending = list(requests(args.requests, first=args.first, batch=args.batch, key=args.key))
+    else:
+        pending = list(in_dialect(args.dialect, args.requests, first=args.first, batch=args.batch))
     # The parent starts its measurement of the servers' CPU now, and says so.
     print("ready", flush=True)
     sys.stdin.readline()
