@@ -113,8 +113,10 @@ class Accept:
         lines = cors_lines(request.headers.get("origin"))
         try:
             envelope, complaint = _read(dialect, request)
-            source = self._admit(dialect, envelope.key, request, complaint)
+            source = self._admit(dialect, envelope, request, complaint)
             received_at = self._clock()
+            if complaint is not None and complaint.instead is not None:
+                request.body = complaint.instead
             sealed = self._seal(_encode(self._hit(request, source, dialect, received_at)))
             kept = asyncio.ensure_future(self._log.append(sealed, received_at))
         except Exception as error:
@@ -123,9 +125,10 @@ class Accept:
             # A callback, not a task that awaits: a task per hit costs as much as parsing the request.
             kept.add_done_callback(partial(self._kept, dialect, request, source, envelope, complaint, lines, reply))
 
-    def _admit(self, dialect: Dialect, key: str, request: Request, complaint: Unreadable | None) -> str:
+    def _admit(self, dialect: Dialect, envelope: Envelope, request: Request, complaint: Unreadable | None) -> str:
         """The id of the source for which the hit is kept."""
-        source = self._sources.by_key(key) if key else None
+        key, other = envelope.key, envelope.other_key
+        source = (self._sources.by_key(key) if key else None) or (self._sources.by_key(other) if other else None)
         if source is None:
             if dialect.keeps_unknown_keys and complaint is None and self._has_room(request):
                 return STRANGERS
@@ -136,6 +139,8 @@ class Accept:
             wait_s = self._limits.wait_s(key, source.rate_limit)
             if wait_s:
                 raise TooManyRequests(wait_s)
+        if envelope.results is not None:
+            envelope.results.check_keys(self._sources.by_key)
         return source.id
 
     def _has_room(self, request: Request) -> bool:
@@ -239,7 +244,7 @@ def _read(dialect: Dialect, request: Request) -> tuple[Envelope, Unreadable | No
     try:
         return dialect.read(request), None
     except Unreadable as complaint:
-        return Envelope(complaint.key, 0), complaint
+        return Envelope(complaint.key, 0, complaint.other_key), complaint
 
 
 def _state(good: bool) -> Answer:

@@ -15,6 +15,7 @@ import msgspec
 
 from cdp.errors import Rejected
 from cdp.model import Dropped, Event, Hit, Source
+from collectors.results import Results
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 """Of one request, after decompression; a larger one is answered 413."""
@@ -52,19 +53,27 @@ class Answer:
 
 class Envelope(msgspec.Struct, frozen=True):
     """What `read` learnt of a request: the key that decides (header or query, else the first in the body), and
-    how many events it carries. `key` is '' where the request names none."""
+    how many events it carries. `key` is '' where the request names none; `other_key` is another spelling of it, tried
+    where that is of no source. `results` are those of the records, where the sender asked for them."""
 
     key: str
     events: int
+    other_key: str = ""
+    results: Results | None = None
 
 
 class Unreadable(Rejected):
-    """Raised by `read` when the key is known but the body is not readable; the hit is kept and counted."""
+    """Raised by `read` when the key is known but the body is not readable; the hit is kept and counted.
+
+    `key` and `other_key` are as in Envelope; `instead` is kept in place of a body that is too large to keep.
+    """
 
     title = "Unreadable hit"
 
-    def __init__(self, key: str, detail: str) -> None:
+    def __init__(self, key: str, detail: str, *, other_key: str = "", instead: bytes | None = None) -> None:
         self.key = key
+        self.other_key = other_key
+        self.instead = instead
         super().__init__(detail)
 
 

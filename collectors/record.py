@@ -51,8 +51,7 @@ def outcomes(
     found: list[Event | Dropped] = []
     for index, record in enumerate(records):
         try:
-            if len(record) > MAX_EVENT_BYTES:
-                raise NotAnEventError(f"over {MAX_EVENT_BYTES:,} bytes", DropReason.EVENT_TOO_LARGE)
+            checked_size(record)
             found.append(event_of(index, bytes(record)))
         except NotAnEventError as error:
             source = "" if error.reason is DropReason.UNKNOWN_KEY else hit.source
@@ -67,6 +66,12 @@ def outcomes(
                 )
             )
     return found
+
+
+def checked_size(record: Raw) -> None:
+    """Raises NotAnEventError over MAX_EVENT_BYTES."""
+    if len(record) > MAX_EVENT_BYTES:
+        raise NotAnEventError(f"over {MAX_EVENT_BYTES:,} bytes", DropReason.EVENT_TOO_LARGE)
 
 
 class Keys:

@@ -1,8 +1,10 @@
-"""Segment and RudderStack: two vendors, one protocol.
+"""Segment, RudderStack and Jitsu, and our own tracker and clients: one protocol.
 
 Calls are track, page, screen, identify, group and alias, each alone or in a batch, over JSON, a beacon or a pixel.
-RudderStack differs in where it puts traits (`context.traits`) and time (`originalTimestamp`), and in its pixel.
-Answers are Segment's; RudderStack's clients read the status alone.
+RudderStack differs in where it puts traits (`context.traits`) and time (`originalTimestamp`), and in its pixel; Jitsu
+in its paths, and in a key of two parts, in a header of its own. Answers are Segment's, for Jitsu its server's;
+RudderStack's clients read the status alone. With `?results=1`, which our own clients ask for, the answer says of
+each call what became of it.
 """
 
 from __future__ import annotations
@@ -24,18 +26,22 @@ from collectors.body import Decoder, FewRecords, query_value, records_of, split_
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.record import NOTHING, Keys, outcomes, text, unreadable
+from collectors.results import Results
 from collectors.segment_call import Delivery
+from collectors.segment_results import results_of
 
 _CALLS = ("track", "identify", "page", "screen", "group", "alias", "merge", "batch", "import")
 _LETTERS = {"t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch"}
 
+_JITSU = "/api/s/"
 _POSTS = {
     **{f"/v1/{call}": call for call in _CALLS},
     **{f"/v1/{letter}": call for letter, call in _LETTERS.items()},
-    # An apiHost without /v1. The long names stay free without it: /track and /batch are PostHog's too.
-    **{f"/{letter}": call for letter, call in _LETTERS.items()},
+    **{f"{_JITSU}{server}{call}": call for call in _CALLS for server in ("", "s2s/")},
     "/beacon/v1/batch": "batch",
 }
+_SHORT_POSTS = {f"/{letter}": call for letter, call in _LETTERS.items()}
+"""For an apiHost without /v1, to the letter: /s/ is PostHog's, as the long names without /v1 are."""
 _PIXELS = {"/pixel/v1/track": "track", "/pixel/v1/page": "page"}
 LONGEST_AUTHORIZATION = 512
 """A key has 128 characters at most."""
@@ -47,6 +53,7 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 _LOOPBACK = ("localhost", "127.", "[::1]")
 
 _SUCCESS = Answer(200, b'{"success":true}')
+_OK = Answer(200, b'{"ok":true}')
 
 
 class _Body(msgspec.Struct, rename="camel"):
@@ -81,7 +88,7 @@ class Segment:
     keeps_unknown_keys = False
 
     def handles(self, method: str, path: str) -> bool:
-        return (path.rstrip("/") in _POSTS) if method == "POST" else method == "GET" and path in _PIXELS
+        return bool(_call(path)) if method == "POST" else method == "GET" and path in _PIXELS
 
     def config(self, request: Request) -> Answer | None:
         path = request.path.rstrip("/")
@@ -96,14 +103,26 @@ class Segment:
 
     def read(self, request: Request) -> Envelope:
         key = _named_key(request.headers, request.query)
+        # Jitsu's key is an id and its secret; which of the two a team gave to its source is known to the team.
+        other = key.partition(":")[0] if ":" in key and "x-write-key" in request.headers else ""
         try:
             body = _pixel_body(request.query) if request.path in _PIXELS else _read_body(request.body)
         except MalformedHit as error:
-            raise Unreadable(key, error.detail) from error
-        return Envelope(key or body.first_key(), len(body.records))
+            raise Unreadable(key, error.detail, other_key=other) from error
+        return Envelope(key or body.first_key(), len(body.records), other, self._results(request, key, body))
+
+    def _results(self, request: Request, key: str, body: _Records) -> Results | None:
+        if "results=1" not in request.query or query_value(request.query, "results") != "1":
+            return None
+        return Results(results_of(body.records, _call(request.path)), accepted=(key, body.first_key()))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:
-        return gif() if request.path in _PIXELS else _SUCCESS
+        if envelope.results is not None:
+            told = {"success": True, "results": envelope.results.by_id()}
+            return Answer(200, msgspec.json.encode(told))
+        if request.path in _PIXELS:
+            return gif()
+        return _OK if request.path.startswith(_JITSU) else _SUCCESS
 
     def refused(self, request: Request, error: Rejected) -> Answer | None:
         return gif(error.status) if request.path in _PIXELS else None
@@ -114,13 +133,20 @@ class Segment:
             body = _pixel_body(query) if path in _PIXELS else _read_body(hit.body)
         except (MalformedHit, TooLarge) as error:
             raise unreadable(error) from error
-        call = _PIXELS.get(path) or _POSTS.get(path.rstrip("/"), "batch")
+        call = _call(path) or "batch"
         keys = Keys(hit, source_of_key, deciding={_named_key(hit.headers, query)}, first=body.first_key)
         delivery = Delivery(hit, hit_id, keys, call=call, sent_at=body.sent_at, context=body.context)
         return outcomes(hit, hit_id, body.records, delivery.event)
 
 
+def _call(path: str) -> str:
+    """What a path asks for, '' where it is no path of ours."""
+    return _SHORT_POSTS.get(path) or _POSTS.get(path.rstrip("/")) or _PIXELS.get(path) or ""
+
+
 def _named_key(headers: Any, query: str) -> str:
+    if key := headers.get("x-write-key"):
+        return str(key)
     authorization = headers.get("authorization")
     if authorization and len(authorization) <= LONGEST_AUTHORIZATION:
         return _basic_key(authorization) or query_value(query, "writeKey")

@@ -49,7 +49,11 @@ from collectors.record import (
 from collectors.user_agent import device_of
 
 _PLATFORMS = {
+    "xunji-web": "web",
+    "xunji-mini": "mini_program",
+    "xunji-python": "server",
     "analytics.js": "web",
+    "@jitsu/js": "web",
     "RudderLabs JavaScript SDK": "web",
     "analytics-ios": "ios",
     "analytics-swift": "ios",
@@ -173,7 +177,7 @@ class Delivery:
         told = decoded(record, _CALL)
         context = self._context(told)
         call = (told.type or "").strip().lower() or self._call
-        original = _original_name(told, call)
+        original = original_name(told.event, call)
         kind, name = _TYPES.get(call) or (EventType.TRACK, names.SEGMENT.get(original, original))
         source = self._keys.source(text(told.write_key))
         platform = _platform(told, context)
@@ -255,9 +259,12 @@ def _shared_context(context: Raw) -> _Context | None:
         return None
 
 
-def _original_name(told: _Call, call: str) -> str:
-    """The event's name, or that of the call. A type nobody knows is kept as an event of that name."""
-    name = text(told.event)
+def original_name(event: Scalar, call: str) -> str:
+    """The event's name, or that of the call. A type nobody knows is kept as an event of that name.
+
+    Raises NotAnEventError where there is none.
+    """
+    name = text(event)
     if call in _TYPES:
         return call
     if not name and call in ("track", "batch", "import"):

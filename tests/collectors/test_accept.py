@@ -171,6 +171,14 @@ def test_head_is_asked_as_get() -> None:
     assert desk.log.hits[0].method == "GET"
 
 
+@pytest.mark.parametrize(("key", "status"), [("web-key", 200), ("web-key:secret", 200), ("other:web-key", 401)])
+def test_the_id_of_a_key_with_a_secret_is_enough(key: str, status: int) -> None:
+    answer, _ = Desk().ask(make_request("/api/s/track", {**EVENT, "writeKey": "web-key:***"}, key="", x_write_key=key))
+    assert answer.status == status
+    answer, _ = Desk().ask(make_request("/api/s/track", b"{", key="", x_write_key=key))
+    assert answer.status == (400 if status == 200 else 401)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -54,6 +54,22 @@ def test_one_letter_paths_of_analytics_js_take_hits_with_and_without_v1(letter: 
     assert SEGMENT.handles("POST", f"/{letter}")
 
 
+def test_one_letter_and_a_slash_is_another_vendors_path() -> None:
+    paths = ("/s/", "/e/", "/e", "/track", "/batch/")
+    assert not any(SEGMENT.handles("POST", path) for path in paths)
+
+
+@pytest.mark.parametrize("path", ["/api/s/track", "/api/s/s2s/track"])
+def test_jitsu_has_paths_a_header_and_an_answer_of_its_own(path: str) -> None:
+    request = make_request(path, make_call(writeKey="site-key:***"), headers={"x-write-key": "site-key:secret"})
+    envelope = read(request, SEGMENT)
+    assert (envelope.key, envelope.other_key) == ("site-key:secret", "site-key")
+    assert json.loads(SEGMENT.accepted(request, envelope).body) == {"ok": True}
+    (event,) = outcomes_of(request, SEGMENT)
+    assert isinstance(event, Event)
+    assert event.source == "site"
+
+
 def test_metrics_are_answered_and_are_no_hit() -> None:
     for path in ("/v1/m", "/m", "/rsaMetrics"):
         assert route("POST", path) is None
