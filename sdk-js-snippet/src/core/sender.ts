@@ -1,0 +1,168 @@
+/**
+ * Empties the queue, a batch after the other, and tries again later where that may help.
+ *
+ * An event leaves the queue when the collector has answered for it, and only then: it may so be sent twice, and is
+ * stored once, for the collector knows its messageId.
+ */
+
+import type { Answer, Platform } from "./ports";
+import type { Queue, Waiting } from "./queue";
+
+/** Why an event was given up: the queue was full, or it was too old; the collector refused it; it is too large. */
+export type Loss = "queue_full" | "refused" | "too_large";
+
+export interface SenderOptions {
+  url: string;
+  key: string;
+  /** Events in one post. */
+  batchSize: number;
+  /** From the first event that waits until the post, in milliseconds. */
+  batchDelay: number;
+}
+
+export interface Sender {
+  /** An event was added: send soon. */
+  soon(): void;
+  /** Send all that waits; resolves when that is done or has to be tried again later. Never rejects. */
+  now(): Promise<void>;
+  /** The page is being left: hand over what no post carries. */
+  leave(): void;
+}
+
+/** Browsers let no more than 64 KiB outlive a page, all requests together. */
+const BYTES = 60_000;
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 60_000;
+
+/** `lost` is told of what was given up, `sent` of each post that the collector took. `allowed` is asked before each. */
+export function newSender(
+  platform: Platform,
+  queue: Queue,
+  options: SenderOptions,
+  allowed: () => boolean,
+  lost: (why: Loss, events: number) => void,
+  sent: () => void,
+): Sender {
+  const { clock, transport } = platform;
+  const url = options.url + "/v1/batch?results=1";
+  let size = options.batchSize;
+  let failures = 0;
+  /** The collector asked not to be asked before. */
+  let notBefore = 0;
+  let running: Promise<void> | null = null;
+  let cancel: (() => void) | null = null;
+  let due = 0;
+
+  const body = (batch: Waiting[]) =>
+    JSON.stringify({
+      writeKey: options.key,
+      sentAt: new Date(clock.now()).toISOString(),
+      context: platform.device(),
+    }).replace(/}$/, `,"batch":[${batch.map((item) => item.text)}]}`);
+
+  const later = (wait: number) => {
+    if (!cancel) {
+      due = clock.now() + wait;
+      cancel = clock.after(wait, () => {
+        cancel = null;
+        sender.now();
+      });
+    }
+    queue.lease(due - clock.now());
+  };
+
+  const retry = (answer: Answer) => {
+    const most = Math.min(FIRST_WAIT * 2 ** failures++, LONGEST_WAIT);
+    const wait = Math.max(most * (0.5 + platform.random() / 2), answer.retryAfter * 1000);
+    if (answer.retryAfter) notBefore = clock.now() + wait;
+    later(wait);
+  };
+
+  /** Whether to go on with the next batch. */
+  const post = async (batch: Waiting[]): Promise<boolean> => {
+    batch.forEach((item) => (item.flying = true));
+    const answer = await transport.post(url, body(batch));
+    batch.forEach((item) => (item.flying = false));
+    const { status } = answer;
+    if (status >= 200 && status < 300) {
+      const results = resultsIn(answer.text);
+      const result = (item: Waiting) => (results[item.id] || {}).result;
+      const done = batch.filter((item) => result(item) != "retry");
+      const refused = done.filter((item) => result(item) == "drop").length;
+      queue.remove(done);
+      if (refused) lost("refused", refused);
+      size = options.batchSize;
+      if (done.length < batch.length) {
+        retry(answer);
+        return false;
+      }
+      failures = 0;
+      sent();
+      return true;
+    }
+    if (status == 413 && batch.length > 1) {
+      size = batch.length >> 1;
+      return true;
+    }
+    if (!status || status == 408 || status == 429 || status >= 500) {
+      retry(answer);
+      return false;
+    }
+    queue.remove(batch);
+    lost(status == 413 ? "too_large" : "refused", batch.length);
+    platform.warn(`${batch.length} events were refused with ${status}: ${answer.text.slice(0, 300)}`);
+    return true;
+  };
+
+  const empty = async () => {
+    queue.adopt();
+    for (;;) {
+      const batch = allowed() ? queue.first(size, BYTES) : [];
+      if (!batch.length) break;
+      queue.lease(0);
+      if (!(await post(batch))) return;
+    }
+    queue.lease(null);
+  };
+
+  const sender: Sender = {
+    soon() {
+      if (!allowed()) return;
+      if (queue.size() >= options.batchSize && !failures) sender.now();
+      else later(options.batchDelay);
+    },
+    now() {
+      if (running) return running;
+      if (cancel) cancel();
+      cancel = null;
+      const wait = notBefore - clock.now();
+      if (wait > 0) {
+        later(wait);
+        return Promise.resolve();
+      }
+      const work = platform.exclusive ? platform.exclusive(empty) : empty();
+      return (running = work
+        .catch((fault) => platform.warn(String(fault)))
+        .then(() => {
+          running = null;
+          // What was added after the last look at the queue.
+          if (queue.size()) sender.soon();
+        }));
+    },
+    leave() {
+      const batch = allowed() ? queue.first(1 / 0, BYTES) : [];
+      if (batch.length) transport.leave(url, body(batch));
+      queue.lease(null);
+    },
+  };
+  return sender;
+}
+
+/** What the collector says of each event by its id; nothing where it does not say. */
+function resultsIn(text: string): Record<string, { result?: string }> {
+  try {
+    return JSON.parse(text).results || {};
+  } catch {
+    return {};
+  }
+}
