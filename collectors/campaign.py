@@ -28,7 +28,14 @@ _UTM = {
     "utm_term": "term",
     "utm_content": "content",
 }
+_CLICK_MARKS = (b"clid", b"clkid", b"braid", b"_vid", b"gdt", b"click", b"li_fat", b"epik", b"rdt_cid", b"sccid")
+"""At least one is in each of CLICK_IDS."""
 _PARAMETER = re.compile(rf"[?&]({'|'.join((*_UTM, *CLICK_IDS))})=([^&#]+)")
+
+
+def may_hold_click_ids(properties: bytes) -> bool:
+    """Whether it is worth looking for click ids in this JSON text; quick, and never false where there are any."""
+    return any(mark in properties for mark in _CLICK_MARKS)
 
 
 def campaign_in(fields: Mapping[str, Any], prefix: str = "") -> Campaign:

@@ -26,9 +26,10 @@ from cdp.model import (
     as_json,
 )
 from collectors import event_names as names
-from collectors.campaign import campaign_of
+from collectors.campaign import campaign_in, campaign_of, may_hold_click_ids
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id, hashed
+from collectors.placeholders import is_placeholder, without_placeholders
 from collectors.record import (
     KIND_ORDER,
     NOTHING,
@@ -44,13 +45,6 @@ from collectors.record import (
 )
 from collectors.user_agent import device_of
 
-PLACEHOLDERS = (
-    "未取到值", "未取到值_直接打开", "未取到值_非http的url", "未取到", "取值异常", "直接打开", "url的domain解析失败",
-    "未知搜索引擎",
-)  # fmt: skip
-"""What the SDKs write where they found nothing."""
-
-_NOTHING_FOUND = frozenset(PLACEHOLDERS)
 _PLATFORMS = {"js": "web", "ios": "ios", "android": "android", "harmonyos": "harmony", "flutter": "", "reactnative": ""}
 _APPS = frozenset({"ios", "android", "harmony"})
 _SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony"}
@@ -72,6 +66,8 @@ _TYPES = {
 _UNBIND = "track_id_unbind"
 _BINDS = frozenset({"track_signup", "track_id_bind"})
 _LOGIN_FLAG = "$is_login_id"
+_PRESET = ("$", "_latest_")
+"""How properties begin that the SDKs fill; the second are those of a team's own advertising channels."""
 _CHANGES_ON_RETRY = frozenset({"_flush_time"})
 
 _IDENTITIES = {
@@ -111,6 +107,11 @@ class _Properties(msgspec.Struct, rename=lambda name: f"${name}", gc=False):
     utm_campaign: str | None = None
     utm_term: str | None = None
     utm_content: str | None = None
+    latest_utm_source: str | None = None
+    latest_utm_medium: str | None = None
+    latest_utm_campaign: str | None = None
+    latest_utm_term: str | None = None
+    latest_utm_content: str | None = None
     app_id: str | None = None
     app_name: str | None = None
     app_version: str | None = None
@@ -166,7 +167,7 @@ class Delivery:
         original = _original_name(told, call)
         kind, name = _type_and_name(call, original)
         source = self._keys.source(text(told.token) or text(told.project))
-        properties = _without_placeholders(properties_json(told.properties))
+        properties = without_placeholders(properties_json(told.properties), _PRESET)
         preset = decoded(properties, _PROPERTIES)
         lib = told.lib or _NO_LIB
         platform = _platform(lib.lib or "", preset)
@@ -191,7 +192,7 @@ class Delivery:
             # Who was unbound must not be joined by the very event that says so.
             identifiers=identifiers[:1] if call == _UNBIND else identifiers,
             page=Page(url, preset.url_path or "", preset.title or "", preset.referrer or ""),
-            campaign=NO_CAMPAIGN if call in _OPERATIONS else campaign_of(_campaign(preset), url),
+            campaign=NO_CAMPAIGN if call in _OPERATIONS else _campaign(preset, properties),
             device=self._device(preset, platform),
             ip=preset.ip or ("" if platform == "server" else hit.client_ip),
             properties=_event_properties(told, call, properties),
@@ -228,7 +229,7 @@ class Delivery:
         key, plus, rest = value.partition("+")
         if plus and key.startswith("$identity_"):
             return self._identity(key, rest, anonymous)
-        return iter((Identifier(kind, value),))
+        return iter(() if is_placeholder(value) else (Identifier(kind, value),))
 
     def _identity(self, key: str, value: str, anonymous: str) -> Iterator[Identifier]:
         """Keys that a team made up count where they are named like a kind of ours, and are left out else."""
@@ -238,7 +239,7 @@ class Delivery:
             value = value and f"{openid['appid'] or self._appid}/{value}"
         if not kind:
             kind = key.removeprefix("$identity_")
-        if value and value not in _NOTHING_FOUND and kind in KIND_ORDER:
+        if value and not is_placeholder(value) and kind in KIND_ORDER:
             yield Identifier(kind, value)
 
     def _device(self, preset: _Properties, platform: str) -> Device:
@@ -287,30 +288,36 @@ def _platform(lib: str, preset: _Properties) -> str:
     return "server" if lib else ""
 
 
-def _campaign(preset: _Properties) -> Campaign:
-    if not (preset.utm_source or preset.utm_medium or preset.utm_campaign or preset.utm_term or preset.utm_content):
-        return NO_CAMPAIGN
+def _campaign(preset: _Properties, properties: bytes) -> Campaign:
+    """What the event's page tells, and where that is nothing, what led the visitor here last."""
+    told = campaign_of(_told_campaign(preset, _clicks(properties)), preset.url or "")
+    latest = preset.latest_utm_source
+    if not (latest or preset.latest_utm_campaign) or (told.source and told.source != latest):
+        return told
     return Campaign(
-        preset.utm_source or "",
-        preset.utm_medium or "",
-        preset.utm_campaign or "",
-        preset.utm_term or "",
-        preset.utm_content or "",
+        told.source or latest or "",
+        told.medium or preset.latest_utm_medium or "",
+        told.name or preset.latest_utm_campaign or "",
+        told.term or preset.latest_utm_term or "",
+        told.content or preset.latest_utm_content or "",
+        told.click_ids,
     )
 
 
-_PLACEHOLDER_MARKS = tuple(mark.encode() for mark in ("未取到", "取值异常", "直接打开", "解析失败", "未知搜索引擎"))
+def _told_campaign(preset: _Properties, clicks: dict[str, str]) -> Campaign:
+    told = (preset.utm_source, preset.utm_medium, preset.utm_campaign, preset.utm_term, preset.utm_content)
+    if not (clicks or any(told)):
+        return NO_CAMPAIGN
+    source, medium, name, term, content = (each or "" for each in told)
+    return Campaign(source, medium, name, term, content, clicks)
 
 
-def _without_placeholders(properties: bytes) -> bytes:
-    """Preset properties only: in a team's own property the same words may be what a visitor wrote."""
-    if not any(mark in properties for mark in _PLACEHOLDER_MARKS):
-        return properties
+def _clicks(properties: bytes) -> dict[str, str]:
+    """Click ids among the properties: a team names them as its own channels, and the SDK keeps the latest of each."""
+    if not may_hold_click_ids(properties):
+        return {}
     said = msgspec.json.decode(properties)
-    for name, value in said.items():
-        if isinstance(value, str) and value in _NOTHING_FOUND and name.startswith("$"):
-            said[name] = None
-    return msgspec.json.encode(said)
+    return {**campaign_in(said, "_latest_").click_ids, **campaign_in(said).click_ids}
 
 
 def _event_properties(told: _Record, call: str, properties: bytes) -> bytes:

@@ -285,6 +285,15 @@ def test_a_hit_that_is_too_large_is_refused(body: bytes) -> None:
     assert desk.log.records == []
 
 
+def test_what_is_too_large_and_answered_200_all_the_same_is_kept_as_a_small_unreadable_hit() -> None:
+    desk = Desk()
+    body = gzip.compress(b"[" + b" " * 40_000_000 + b"]")
+    answer, headers = desk.ask(make_request("/sa?project=web-key", body, key=""))
+    assert (answer.status, headers["x-xunji-hit"]) == (200, "3-0")
+    assert desk.accept.counts.kept == {("web", "sensors", "unreadable"): 1}
+    assert b"after decompression is over 20,971,520 bytes" in desk.log.hits[0].body
+
+
 def test_a_full_disk_is_answered_503_and_the_next_hit_after_it_is_kept() -> None:
     desk = Desk()
     desk.log.full = True

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from cdp.errors import MalformedHit, Rejected, TooLarge, TooManyRequests, UnknownSource
 from cdp.model import Dropped, DropReason, Event, EventType, Fact, Operation
+from collectors.campaign import CLICK_IDS, may_hold_click_ids
 from collectors.dialect import MAX_EVENT_BYTES, Request, Unreadable
+from collectors.placeholders import PLACEHOLDERS
 from collectors.registry import DIALECTS
-from collectors.sensors_record import PLACEHOLDERS
 from tests.collectors.hits import CHROME, RECEIVED_AT, ids_of, make_request, outcomes_of, read
 
 SENSORS = DIALECTS["sensors"]
@@ -114,9 +115,18 @@ def test_a_truncated_emoji_does_not_cost_the_batch() -> None:
     assert json.loads(event.properties) == {"$element_content": "go \ufffd"}
 
 
-def test_five_thousand_and_one_records_are_too_many() -> None:
-    with pytest.raises(TooLarge):
+def test_a_hit_over_the_limits_is_kept_as_a_sentence_that_says_so() -> None:
+    with pytest.raises(Unreadable) as unreadable:
         read(make_request(TARGET, b"[" + b"{}," * 5_000 + b"{}]"), SENSORS)
+    assert b"over 5,000 events" in (unreadable.value.instead or b"")
+    with pytest.raises(MalformedHit):
+        outcomes_of(make_request(TARGET, unreadable.value.instead), SENSORS)
+
+
+def test_a_mini_program_that_asks_for_its_openid_goes_on_without_one() -> None:
+    answer = SENSORS.config(make_request("/mp_login?project=site-key&code=c&appid=wx1", method="GET"))
+    assert answer is not None
+    assert (answer.status, answer.body) == (200, b"{}")
 
 
 # Answers.
@@ -323,7 +333,7 @@ def test_binding_joins_and_unbinding_does_not() -> None:
         ("profile_append", {"t": ["a", "b"]}, [(Operation.APPEND, "t", '"a"'), (Operation.APPEND, "t", '"b"')]),
         ("profile_unset", {"age": True, "$is_login_id": True}, [(Operation.UNSET, "age", "null")]),
         ("profile_delete", {"$is_login_id": True}, [(Operation.DELETE, "", "null")]),
-        ("profile_set_once", {"$first_referrer": "取值异常"}, []),
+        ("profile_set_once", {"$first_referrer": "取值异常", "$first_referrer_host": "url的domain解析失败"}, []),
         ("profile_set", "nonsense", [(Operation.SET, "value", '"nonsense"')]),
     ],
 )
@@ -348,6 +358,30 @@ def test_a_placeholder_in_a_preset_property_is_null(placeholder: str) -> None:
     )
     assert json.loads(event.properties) == {"$referrer": None, "$latest_referrer": None, "said": placeholder}
     assert event.page.referrer == ""
+    assert ids_of(event_of(make_record(distinct_id=placeholder, anonymous_id=placeholder))) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "source", "name"),
+    [
+        ({"$utm_source": "wechat", "$latest_utm_source": "baidu", "$latest_utm_campaign": "old"}, "wechat", ""),
+        ({"$url": "https://a.example/?utm_source=qr", "$latest_utm_source": "baidu"}, "qr", ""),
+        ({"$utm_source": "qr", "$latest_utm_source": "qr", "$latest_utm_campaign": "618"}, "qr", "618"),
+        ({"$latest_utm_source": "baidu", "$latest_utm_campaign": "取值异常"}, "baidu", ""),
+        ({"$latest_utm_source": "取值异常"}, "", ""),
+    ],
+)
+def test_the_latest_campaign_counts_where_the_page_tells_of_no_other(
+    told: dict[str, str], source: str, name: str
+) -> None:
+    campaign = event_of(make_record(properties=told)).campaign
+    assert (campaign.source, campaign.name) == (source, name)
+
+
+def test_click_ids_among_the_properties_are_read() -> None:
+    told = {"gclid": "G1", "_latest_gclid": "G0", "_latest_bd_vid": "B0", "_latest_msclkid": "取值异常"}
+    assert event_of(make_record(properties=told)).campaign.click_ids == {"gclid": "G1", "bd_vid": "B0"}
+    assert all(may_hold_click_ids(name.encode()) for name in CLICK_IDS)
 
 
 def test_page_campaign_app_and_device_are_found_in_the_presets() -> None:
