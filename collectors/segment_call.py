@@ -27,7 +27,7 @@ from cdp.model import (
     as_json,
 )
 from collectors import event_names as names
-from collectors.campaign import campaign_of
+from collectors.campaign import CLICK_IDS, campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.record import (
@@ -99,6 +99,8 @@ class _Application(msgspec.Struct, gc=False):
 class _Context(msgspec.Struct, rename="camel", gc=False):
     page: Page | None = None
     campaign: Campaign | None = None
+    referrer: Any = None
+    client_ids: Any = None
     library: _Library | None = None
     app: _Application | None = None
     device: _Hardware | None = None
@@ -200,7 +202,7 @@ class Delivery:
             session=text(context.session_id),
             identifiers=identifiers,
             page=page,
-            campaign=campaign_of(context.campaign or NO_CAMPAIGN, page.url),
+            campaign=_campaign(context, page.url),
             device=self._device(context, platform),
             locale=context.locale or "",
             # A server stands between the person and us: its own address says nothing of them.
@@ -293,6 +295,28 @@ def _app(told: _Application) -> App:
     if (told.namespace or "").startswith("com.rudderlabs."):
         return NO_APP
     return App(id=told.namespace or "", name=told.name or "", version=told.version or "")
+
+
+def _campaign(context: _Context, url: str) -> Campaign:
+    campaign = campaign_of(context.campaign or NO_CAMPAIGN, url)
+    if not (context.client_ids or context.referrer):
+        return campaign
+    clicks = dict(_clicks(context))
+    return msgspec.structs.replace(campaign, click_ids={**clicks, **campaign.click_ids}) if clicks else campaign
+
+
+def _clicks(context: _Context) -> Iterator[tuple[str, str]]:
+    """Click ids that cookies kept (Jitsu's `clientIds`), and by what ad an app was found (`referrer` of the mobile
+    SDKs of old)."""
+    kept, referrer = context.client_ids, context.referrer
+    for name, value in kept.items() if isinstance(kept, dict) else ():
+        if name in CLICK_IDS and (click := text(value)):
+            yield name, click
+        elif name == "fbc" and (click := text(value).rpartition(".")[2]):
+            # Meta's cookie: fb.1.<time>.<fbclid>
+            yield "fbclid", click
+    if isinstance(referrer, dict) and (vendor := text(referrer.get("type"))) and (click := text(referrer.get("id"))):
+        yield vendor, click
 
 
 def _identifiers(told: _Call, context: _Context, call: str) -> list[Identifier]:

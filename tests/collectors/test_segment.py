@@ -331,6 +331,20 @@ def test_click_ids_and_missing_campaign_fields_are_read_from_the_page_address() 
     assert event.campaign.click_ids == {"gclid": "G1", "gdt_vid": "T+1", "bd_vid": "B1"}
 
 
+@pytest.mark.parametrize(
+    ("context", "clicks"),
+    [
+        ({"referrer": {"type": "millennial-media", "id": "M1"}}, {"millennial-media": "M1"}),
+        ({"clientIds": {"fbc": "fb.1.1554763741205.F1", "fbp": "fb.1.1.2", "ga4": {}}}, {"fbclid": "F1"}),
+        ({"clientIds": {"gclid": "old"}, "page": {"url": "https://a.example/?gclid=new"}}, {"gclid": "new"}),
+        ({"campaign": {"click_ids": {"gclid": "G1"}}}, {"gclid": "G1"}),
+        ({"referrer": "https://a.example", "clientIds": [], "campaign": {}}, {}),
+    ],
+)
+def test_click_ids_are_read_from_what_cookies_and_old_apps_kept(context: Any, clicks: dict[str, str]) -> None:
+    assert event_of(make_call(context=context)).campaign.click_ids == clicks
+
+
 def test_the_device_is_that_of_the_context_else_that_of_the_header() -> None:
     by_header = event_of(make_call(channel="web"), headers={"user-agent": CHROME})
     assert (by_header.device.kind, by_header.device.browser, by_header.device.os) == ("desktop", "Chrome", "Linux")
