@@ -1,6 +1,7 @@
 """Read what SDKs put into a request, whatever its headers say about it.
 
-Content types lie: JSON comes as text/plain, gzip comes without a marker, forms come as JSON. So the bytes decide.
+Content types lie: JSON comes as text/plain, gzip comes without a marker, forms come as JSON. So the bytes decide;
+only deflate without a header of its own, which looks like nothing, has to be announced.
 Two mistakes of senders are mended, because one broken value would take a batch of good events with it: half an
 emoji (a text cut by its length) becomes U+FFFD, and NaN or Infinity, which JSON does not have, becomes null.
 Everything else that is no UTF-8 or no JSON makes the hit unreadable.
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import binascii
 import re
+import sys
 import zlib
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 import msgspec
@@ -19,6 +23,11 @@ from msgspec import UNSET, Raw
 
 from cdp.errors import MalformedHit, TooLarge
 from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 T = TypeVar("T")
 
@@ -31,10 +40,9 @@ MEND_BYTES = 1024 * 1024
 
 MAX_FIELDS = 64
 """Of a form; SDKs send five at most."""
-MAX_GZIP_MEMBERS = 16
-"""Each costs a copy of what is left, so a body of a million empty ones would keep the collector busy for hours."""
-
-_GZIP_WINDOW = 31
+MAX_MEMBERS = 16
+"""Of a packed body, in a row. Each costs a copy of what is left, so a body of a million empty ones would keep the
+collector busy for hours."""
 
 FewRecords = msgspec.defstruct(
     "FewRecords", [(f"record{i}", Raw, UNSET) for i in range(MAX_EVENTS + 1)], array_like=True, gc=False
@@ -109,10 +117,46 @@ def mended(body: bytes) -> bytes:
     return body
 
 
-def unpacked(body: bytes) -> bytes:
-    """The body, gunzipped where it begins like gzip. Raises MalformedHit, and TooLarge over MAX_BODY_BYTES."""
-    if body.startswith(GZIP_MAGIC):
-        return gunzip(body)
+class _Stream(Protocol):
+    """What zlib and zstd have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Packing(NamedTuple):
+    name: str
+    magic: bytes
+    stream: Callable[[], _Stream]
+
+
+_GZIP = _Packing("gzip", GZIP_MAGIC, partial(zlib.decompressobj, 31))
+_DEFLATE = _Packing("deflate", b"", partial(zlib.decompressobj, -15))
+_PACKINGS = {
+    packing.magic[:2]: packing
+    for packing in (
+        _GZIP,
+        _Packing("zstd", b"\x28\xb5\x2f\xfd", zstd.ZstdDecompressor),
+        *(_Packing("zlib", b"x" + level, zlib.decompressobj) for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")),
+    )
+}
+"""By the first two bytes, which no JSON and no form of an SDK begins with."""
+
+
+def unpacked(body: bytes, *, encoding: str = "") -> bytes:
+    """The body, unpacked where it begins like gzip, zstd or zlib; where it does not begin like JSON and `encoding`
+    says so, also from bare deflate.
+
+    Raises MalformedHit for a broken or cut stream, and TooLarge over MAX_BODY_BYTES.
+    """
+    packing = _PACKINGS.get(body[:2])
+    if packing is None and encoding.strip().lower() == "deflate" and body[:1] not in (b"{", b"["):
+        packing = _DEFLATE
+    if packing is not None:
+        return _unpack(body, packing, limit=MAX_BODY_BYTES)
     if len(body) > MAX_BODY_BYTES:
         raise _too_large(MAX_BODY_BYTES)
     return body.removeprefix(BOM)
@@ -120,24 +164,28 @@ def unpacked(body: bytes) -> bytes:
 
 def gunzip(packed: bytes, *, limit: int = MAX_BODY_BYTES) -> bytes:
     """Never builds more than `limit` bytes and one. Raises TooLarge, and MalformedHit for a broken or cut stream."""
+    return _unpack(packed, _GZIP, limit=limit)
+
+
+def _unpack(packed: bytes, packing: _Packing, *, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit
     while packed:
-        if len(parts) == MAX_GZIP_MEMBERS:
-            raise MalformedHit("gzip", f"more than {MAX_GZIP_MEMBERS} members in a row")
-        stream = zlib.decompressobj(_GZIP_WINDOW)
+        if len(parts) == MAX_MEMBERS:
+            raise MalformedHit(packing.name, f"more than {MAX_MEMBERS} members in a row")
+        stream = packing.stream()
         try:
             part = stream.decompress(packed, left + 1)
-        except zlib.error as error:
-            raise MalformedHit("gzip", f"a broken stream ({error})") from None
+        except (zlib.error, zstd.ZstdError) as error:
+            raise MalformedHit(packing.name, f"a broken stream ({error})") from None
         if len(part) > left:
             raise _too_large(limit)
         if not stream.eof:
-            raise MalformedHit("gzip", "a stream that ends too early")
+            raise MalformedHit(packing.name, "a stream that ends too early")
         parts.append(part)
         left -= len(part)
         # Several members in a row are one file; anything else behind the last one is padding.
-        packed = stream.unused_data if stream.unused_data.startswith(GZIP_MAGIC) else b""
+        packed = stream.unused_data if packing.magic and stream.unused_data.startswith(packing.magic) else b""
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

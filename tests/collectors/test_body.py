@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import sys
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, TooLarge
 from collectors.body import (
-    MAX_GZIP_MEMBERS,
+    MAX_MEMBERS,
     MEND_BYTES,
     SMALL_BYTES,
     Decoder,
@@ -28,6 +30,11 @@ from collectors.body import (
     unpacked,
 )
 from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 RECORDS: Decoder[object] = Decoder(list[Raw], FewRecords)
 
@@ -65,7 +72,7 @@ def test_the_limit_on_unpacked_bytes_is_exact() -> None:
 
 def test_thousands_of_empty_gzip_members_are_not_unpacked_one_by_one() -> None:
     with pytest.raises(MalformedHit):
-        gunzip(gzip.compress(b"") * (MAX_GZIP_MEMBERS + 1))
+        gunzip(gzip.compress(b"") * (MAX_MEMBERS + 1))
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "header only"])
@@ -183,8 +190,8 @@ def test_a_bomb_in_base64_is_refused_too() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_base64_of_anything_decodes_to_it_unless_it_looks_like_gzip(told: bytes) -> None:
-    if not told.startswith((b"\x1f\x8b", b"\xef\xbb\xbf")):
+def test_base64_of_anything_decodes_to_it_unless_it_looks_packed(told: bytes) -> None:
+    if not told.startswith((b"\x1f\x8b", b"\xef\xbb\xbf", b"\x28\xb5", b"x")):
         assert from_base64(base64.b64encode(told)) == told
 
 
@@ -213,6 +220,28 @@ def test_the_target_may_be_absolute_and_its_path_escaped() -> None:
     assert split_target("/%E4%B8%AD") == ("/中", "")
 
 
-def test_deflate_without_a_wrapper_is_not_guessed() -> None:
+def test_zstd_and_zlib_are_known_by_their_first_bytes_too() -> None:
+    told = b'{"a":"' + b"x" * 1000 + b'"}'
+    assert unpacked(zstd.compress(told)) == told
+    assert unpacked(zstd.compress(told[:500]) + zstd.compress(told[500:])) == told
+    for level in (0, 1, 6, 9):
+        assert unpacked(zlib.compress(told, level)) == told
+
+
+def test_bare_deflate_looks_like_nothing_and_has_to_be_announced() -> None:
+    stream = zlib.compressobj(wbits=-15)
+    bare = stream.compress(b'{"a":1}') + stream.flush()
+    assert unpacked(bare, encoding=" Deflate") == b'{"a":1}'
     with pytest.raises(MalformedHit):
-        decoded(unpacked(zlib.compress(b"[1]")))
+        decoded(unpacked(bare))
+    assert unpacked(b'{"a":1}', encoding="deflate") == b'{"a":1}'
+
+
+@pytest.mark.parametrize("pack", [zstd.compress, zlib.compress], ids=["zstd", "zlib"])
+def test_bombs_and_cut_streams_of_every_packing_are_refused(pack: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(TooLarge):
+        unpacked(pack(b"0" * (2 * MAX_BODY_BYTES)))
+    good = pack(b'{"event":"x"}' * 20)
+    for bad in (good[:-3], good[:6], good[:10] + b"\xff" * 9 + good[19:]):
+        with pytest.raises(MalformedHit):
+            unpacked(bad)
