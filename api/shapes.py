@@ -32,7 +32,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered sender; `id` is its name, `key` the newest of `keys`. `rate_limit` is hits a second, 0 for none."""
+    """A registered sender; `id` is its name, `key` the newest of `keys`. `rate_limit` is hits a second, `client_limit`
+    form submissions a minute of one address; 0 for none."""
 
     id: str
     name: str
@@ -43,6 +44,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     origins: list[str]
     enabled: bool
     rate_limit: int
+    client_limit: int
     appid: str
 
 

@@ -16,7 +16,7 @@ from api.documented import ok
 from api.gate import PREFIX, ManagesSources, ReadsSources
 from api.services import Services, Use
 from cdp.errors import NotFound
-from cdp.model import Source, SourceKind, Trust
+from cdp.model import CLIENT_LIMIT, Source, SourceKind, Trust
 from collectors.sources import MAX_KEYS, everyone_serves
 from profiles.store import Cursor
 
@@ -29,6 +29,8 @@ router = APIRouter(prefix=f"{PREFIX}/sources", tags=["sources"])
 Key = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 Origins = Annotated[list[Annotated[str, pydantic.Field(max_length=300)]], pydantic.Field(max_length=100)]
 Rate = Annotated[int, pydantic.Field(ge=0, le=1_000_000)]
+ClientRate = Annotated[int, pydantic.Field(ge=0, le=100_000)]
+Secret = Annotated[str, pydantic.Field(min_length=8, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Appid = Annotated[str, pydantic.Field(max_length=100)]
 
 
@@ -41,17 +43,22 @@ class NewSource(pydantic.BaseModel, extra="forbid"):
     trust: Trust | None = None
     origins: Origins = []
     rate_limit: Rate = 0
+    client_limit: ClientRate = CLIENT_LIMIT
+    secret: Secret | None = None
     appid: Appid = ""
 
 
 class Changes(pydantic.BaseModel, extra="forbid"):
-    """What is left out stays. `keys` are newest first, `origins` empty means any."""
+    """What is left out stays. `keys` are newest first, `origins` empty means any; `secret` is one that an ad platform
+    issued, and is not shown again."""
 
     keys: Annotated[list[Key], pydantic.Field(min_length=1, max_length=MAX_KEYS)] | None = None
     trust: Trust | None = None
     origins: Origins | None = None
     enabled: bool | None = None
     rate_limit: Rate | None = None
+    client_limit: ClientRate | None = None
+    secret: Secret | None = None
     appid: Appid | None = None
 
 
@@ -91,9 +98,13 @@ async def change(name: str, body: Changes, use: Use, caller: ManagesSources) -> 
 
 
 def _create(use: Services, body: NewSource) -> tuple[Source, int]:
-    fields = {"origins": tuple(body.origins), "rate_limit": body.rate_limit, "appid": body.appid}
-    if body.trust is not None:
-        fields["trust"] = body.trust
+    fields: dict[str, Any] = {
+        "origins": tuple(body.origins),
+        "rate_limit": body.rate_limit,
+        "client_limit": body.client_limit,
+        "appid": body.appid,
+    }
+    fields |= {name: given for name in ("trust", "secret") if (given := getattr(body, name)) is not None}
     return use.system.book.create(body.name, body.kind, key=body.key, **fields)
 
 
@@ -122,5 +133,6 @@ def _fields(source: Source) -> dict[str, Any]:
         "origins": list(source.origins),
         "enabled": source.enabled,
         "rate_limit": source.rate_limit,
+        "client_limit": source.client_limit,
         "appid": source.appid,
     }

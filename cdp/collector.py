@@ -13,6 +13,7 @@ from cdp.supervisor import stop_on_signal
 from cdp.vault import Cipher
 from cdp.wiring import log_folder, open_free_partition, open_records
 from collectors.accept import Accept
+from collectors.form import Form
 from collectors.proxies import Proxies
 from collectors.registry import DIALECTS
 from collectors.server import run, serve_collector
@@ -36,7 +37,7 @@ async def _collect(settings: Settings) -> None:
     sources = LiveSources(SourceBook(records, settings.secret_bytes))
     writer = open_free_partition(log_folder(settings))
     accept = Accept(
-        dialects=DIALECTS,
+        dialects={**DIALECTS, Form.name: Form(region=settings.region)},
         sources=sources,
         log=writer,
         cipher=Cipher(settings.secret_bytes, "log"),

@@ -68,6 +68,10 @@ class Trust(StrEnum):
     SERVER = "server"
 
 
+CLIENT_LIMIT = 60
+"""Form submissions a minute of one address, unless a source says otherwise: at a motor show hundreds of visitors share
+one, and a stand takes some ten leads a minute; a robot sends as many in a second."""
+
 PUBLIC_KINDS = frozenset({SourceKind.SITE, SourceKind.MINI_PROGRAM, SourceKind.APP, SourceKind.FORM})
 
 
@@ -75,7 +79,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A registered sender. `id` is its unique name; `keys` are one or two live write keys, newest first.
 
     `origins` empty means any origin; `rate_limit` is hits a second and key in each collector process, 0 for none;
-    `secret` signs `context.proof`; `appid` completes an openid that comes without one.
+    `client_limit` is form submissions a minute of one client address, 0 for none; `secret` signs `context.proof` and
+    what an ad platform pushes; `appid` completes an openid that comes without one.
     """
 
     id: str
@@ -84,6 +89,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust = Trust.PUBLIC
     origins: tuple[str, ...] = ()
     rate_limit: int = 0
+    client_limit: int = CLIENT_LIMIT
     enabled: bool = True
     secret: str = ""
     appid: str = ""
@@ -215,7 +221,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     """One thing that happened. `id` is made of source and `client_id`; `properties` is the JSON text of an object.
 
     `occurred_at` is the sender's time, corrected for a wrong clock; `received_at` is ours. `identifiers` are
-    normalised, strongest first, without repeats. `proof` is the signature that came with an identify, or ''.
+    normalised, strongest first, without repeats. `proof` is the signature that came with an identify, or ''; `origin`
+    the import that a row of a file came with, or ''.
     """
 
     id: EventId
@@ -242,6 +249,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     traits: tuple[TraitChange, ...] = ()
     fact: Fact = Fact.CO_OCCURRENCE
     proof: str = ""
+    origin: str = ""
 
     def __repr__(self) -> str:
         return f"Event({self.id}, {self.name!r}, source={self.source!r})"
@@ -253,6 +261,7 @@ class DropReason(StrEnum):
     MALFORMED_EVENT = "MALFORMED_EVENT"
     EVENT_TOO_LARGE = "EVENT_TOO_LARGE"
     UNKNOWN_KEY = "UNKNOWN_KEY"
+    BOT = "BOT"
     ERASED = "ERASED"
     INTERNAL = "INTERNAL"
 
@@ -265,6 +274,7 @@ _SENTENCES = {
     DropReason.MALFORMED_EVENT: "The record is no event of its dialect; its detail names the field.",
     DropReason.EVENT_TOO_LARGE: "The event has more than 1 MB; the front-end team sends less in its properties.",
     DropReason.UNKNOWN_KEY: "The event's key is of no enabled source; create or enable one, or mend the SDK's key.",
+    DropReason.BOT: "A robot sent the form, as its trap, haste or name tells; a page that people fail at is mended.",
     DropReason.ERASED: "Its person was erased after it happened; nobody need do anything, and its hit is redacted.",
     DropReason.INTERNAL: "A step of ours failed on this event; the trace is kept with it, and we mend it.",
 }

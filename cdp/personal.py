@@ -41,7 +41,14 @@ class Personal:
     """Replaces personal values by tokens. Not thread-safe: one belongs to one worker."""
 
     def __init__(
-        self, vault: Vault, policy: Policy, tombstones: Tombstones, *, region: str, capture_events: Iterable[str]
+        self,
+        vault: Vault,
+        policy: Policy,
+        tombstones: Tombstones,
+        *,
+        region: str,
+        capture_events: Iterable[str],
+        capture_dialects: Iterable[str] = (),
     ) -> None:
         self._vault = vault
         self._tombstones = tombstones
@@ -49,12 +56,13 @@ class Personal:
         self._policy = policy
         self._region = region
         self._capture_events = frozenset(capture_events)
+        self._capture_dialects = frozenset(capture_dialects)
         self._prepared: Recent[tuple[Identifier, ...], Prepared] = Recent(REMEMBERED_SETS)
 
     def stones(self, event: Event) -> tuple[Tombstone, ...]:
         """The tombstones of whom an event names, whose values are still clear."""
         given: tuple[Identifier, ...] = ()
-        if event.name in self._capture_events:
+        if self._captures(event):
             contact = contact_of(msgspec.json.decode(event.properties))
             given = check_contact(contact, region=self._region).identifiers
         return self._prepare(event.identifiers + given).stones
@@ -69,7 +77,7 @@ class Personal:
         event = item.event
         prepared = self._prepare(event.identifiers)
         item.evidence = [(event.fact, prepared.usable)]
-        if event.name in self._capture_events:
+        if self._captures(event):
             item.contact = contact_of(msgspec.json.decode(event.properties)) or None
             given = check_contact(item.contact or {}, region=self._region).identifiers
             if given:
@@ -82,6 +90,10 @@ class Personal:
             at = event.occurred_at
             item.reborn = max((each.erased_at for each in prepared.stones if each.since <= at < each.until), default=0)
         self._scrub(event, self._collecting(item.clear))
+
+    def _captures(self, event: Event) -> bool:
+        """Whether a contact in the event's properties is an enquiry."""
+        return event.name in self._capture_events or event.dialect in self._capture_dialects
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)

@@ -38,7 +38,7 @@ from cdp.settings import Settings
 from cdp.tombstones import Tombstones
 from cdp.vault import Vault
 from cdp.worker import Worker
-from collectors.registry import DIALECTS
+from collectors.registry import DIALECTS, ENQUIRIES
 from collectors.sources import LiveSources, SourceBook
 from identity.engine import IdentityEngine
 from identity.gate import Gate
@@ -189,7 +189,14 @@ def open_system(settings: Settings) -> System:
 
 
 def _personal(settings: Settings, vault: Vault, policy: Policy, tombstones: Tombstones) -> Personal:
-    return Personal(vault, policy, tombstones, region=settings.region, capture_events=settings.capture_events)
+    return Personal(
+        vault,
+        policy,
+        tombstones,
+        region=settings.region,
+        capture_events=settings.capture_events,
+        capture_dialects=ENQUIRIES,
+    )
 
 
 def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple[Keeping, ...]:

@@ -20,14 +20,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from cdp.errors import Rejected, Retryable, TooManyRequests, UnknownSource
 from cdp.log import LogWriter
-from cdp.model import Hit, Millis, Position, Source
+from cdp.model import Hit, Millis, Position, Source, Trust
 from cdp.vault import Cipher
 from collectors.cors import OriginRefused, check_origin, cors_lines, preflight
 from collectors.counts import Counts
-from collectors.dialect import Answer, Dialect, Envelope, Registry, Request, Unreadable
+from collectors.dialect import Answer, Checking, Dialect, Envelope, Registry, Request, Unreadable
 from collectors.http_answer import Reply, failure, problem
 from collectors.limits import RateLimits
-from collectors.proxies import Proxies
+from collectors.proxies import Proxies, network_of
 
 KEPT_HEADERS = frozenset(
     {
@@ -53,6 +53,7 @@ STRANGERS_BYTES_PER_S = 64 * 1024
 """Of such hits together; more are answered and counted, but not kept: strangers must not fill the disk."""
 
 REMEMBERED_ROUTES = 256
+MINUTE_S = 60.0
 _METHODS = ("GET", "POST")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +83,7 @@ class Accept:
         clock: Callable[[], Millis] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._dialects = tuple(dialects.values())
+        self._checks = {each.name: each.checked for each in dialects.values() if isinstance(each, Checking)}
         self._route = lru_cache(REMEMBERED_ROUTES)(self._find)
         self._sources = sources
         self._log = log
@@ -113,11 +115,15 @@ class Accept:
         lines = cors_lines(request.headers.get("origin"))
         try:
             envelope, complaint = _read(dialect, request)
-            source = self._admit(dialect, envelope, request, complaint)
             received_at = self._clock()
+            request.client_ip = self._proxies.client(request.client_ip, request.headers.get("x-forwarded-for"))
+            sender = self._admit(dialect, envelope, request, complaint)
+            if sender is not None and complaint is None and dialect.name in self._checks:
+                envelope = self._checked(dialect, request, envelope, sender, received_at)
+            source = STRANGERS if sender is None else sender.id
             if complaint is not None and complaint.instead is not None:
                 request.body = complaint.instead
-            sealed = self._seal(_encode(self._hit(request, source, dialect, received_at)))
+            sealed = self._seal(_encode(_hit(request, envelope, source, dialect, received_at)))
             kept = asyncio.ensure_future(self._log.append(sealed, received_at))
         except Exception as error:
             reply(self._refuse(dialect, request, error), b"" if isinstance(error, OriginRefused) else lines)
@@ -125,13 +131,15 @@ class Accept:
             # A callback, not a task that awaits: a task per hit costs as much as parsing the request.
             kept.add_done_callback(partial(self._kept, dialect, request, source, envelope, complaint, lines, reply))
 
-    def _admit(self, dialect: Dialect, envelope: Envelope, request: Request, complaint: Unreadable | None) -> str:
-        """The id of the source for which the hit is kept."""
+    def _admit(
+        self, dialect: Dialect, envelope: Envelope, request: Request, complaint: Unreadable | None
+    ) -> Source | None:
+        """The source for which the hit is kept; None where it is a stranger's."""
         key, other = envelope.key, envelope.other_key
         source = (self._sources.by_key(key) if key else None) or (self._sources.by_key(other) if other else None)
         if source is None:
             if dialect.keeps_unknown_keys and complaint is None and self._has_room(request):
-                return STRANGERS
+                return None
             raise UnknownSource
         if source.origins:
             check_origin(request.headers.get("origin"), source.origins)
@@ -141,25 +149,22 @@ class Accept:
                 raise TooManyRequests(wait_s)
         if envelope.results is not None:
             envelope.results.check_keys(self._sources.by_key)
-        return source.id
+        return source
+
+    def _checked(self, dialect: Dialect, request: Request, envelope: Envelope, source: Source, now: Millis) -> Envelope:
+        """What few dialects ask for: a limit for each client address, and a look of their own."""
+        # Everybody who sends with a server's key has the server's address.
+        if envelope.per_client and source.client_limit and source.trust is Trust.PUBLIC:
+            client = f"{source.id}\0{network_of(request.client_ip)}"
+            wait_s = self._limits.wait_s(client, source.client_limit / MINUTE_S, burst_s=MINUTE_S)
+            if wait_s:
+                raise TooManyRequests(wait_s)
+        return self._checks[dialect.name](request, envelope, source, now)
 
     def _has_room(self, request: Request) -> bool:
         """Whether one more hit of a stranger may be kept now."""
         size = HIT_BYTES + len(request.target) + len(request.body)
         return not self._limits.wait_s(STRANGERS, STRANGERS_BYTES_PER_S, take=size)
-
-    def _hit(self, request: Request, source: str, dialect: Dialect, received_at: Millis) -> Hit:
-        headers = request.headers
-        return Hit(
-            received_at=received_at,
-            source=source,
-            dialect=dialect.name,
-            method=request.method,
-            target=request.target,
-            headers={name: headers[name] for name in headers if name in KEPT_HEADERS},
-            client_ip=self._proxies.client(request.client_ip, headers.get("x-forwarded-for")),
-            body=request.body,
-        )
 
     def _kept(
         self,
@@ -245,6 +250,20 @@ def _read(dialect: Dialect, request: Request) -> tuple[Envelope, Unreadable | No
         return dialect.read(request), None
     except Unreadable as complaint:
         return Envelope(complaint.key, 0, complaint.other_key), complaint
+
+
+def _hit(request: Request, envelope: Envelope, source: str, dialect: Dialect, received_at: Millis) -> Hit:
+    headers = request.headers
+    return Hit(
+        received_at=received_at,
+        source=source,
+        dialect=dialect.name,
+        method=request.method,
+        target=envelope.target or request.target,
+        headers={name: headers[name] for name in headers if name in KEPT_HEADERS},
+        client_ip=request.client_ip,
+        body=request.body,
+    )
 
 
 def _state(good: bool) -> Answer:

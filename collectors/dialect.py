@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from cdp.errors import Rejected
-from cdp.model import Dropped, Event, Hit, Source
+from cdp.model import Dropped, Event, Hit, Millis, Source
 from collectors.results import Results
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
@@ -54,12 +54,15 @@ class Answer:
 class Envelope(msgspec.Struct, frozen=True):
     """What `read` learnt of a request: the key that decides (header or query, else the first in the body), and
     how many events it carries. `key` is '' where the request names none; `other_key` is another spelling of it, tried
-    where that is of no source. `results` are those of the records, where the sender asked for them."""
+    where that is of no source. `results` are those of the records, where the sender asked for them. `per_client` holds
+    each client address to the source's `client_limit`; `target` is kept in place of one that carries a secret."""
 
     key: str
     events: int
     other_key: str = ""
     results: Results | None = None
+    per_client: bool = False
+    target: str = ""
 
 
 class Unreadable(Rejected):
@@ -114,6 +117,15 @@ class Dialect(Protocol):
         Pure but for `source_of_key`: the same hit gives the same events and ids. A record that is no event
         becomes Dropped with its index. Raises MalformedHit where the hit as a whole cannot be read.
         """
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A dialect that takes a hit only after a look for which it needs the source, such as at a signature."""
+
+    def checked(self, request: Request, envelope: Envelope, source: Source, now: Millis) -> Envelope:
+        """The envelope that `accepted` gets. Asked of a readable hit, after its key, origin and rate; `now` is its
+        time of receipt. Raises Rejected, and then nothing is kept."""
 
 
 Registry = Mapping[str, Dialect]

@@ -36,6 +36,12 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
 
+def network_of(client: str) -> str:
+    """Whom a limit for each client counts as one: an IPv4 address, or the /64 that an IPv6 client is given whole."""
+    address = _address(client) if ":" in client else None
+    return client if address is None or address.version == 4 else str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def _address(hop: str) -> IPv4Address | IPv6Address | None:
     """The address of one entry, which some proxies write with a port: 192.0.2.1:443, [2001:db8::1]:443."""
     text = hop.strip()

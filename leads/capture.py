@@ -111,11 +111,11 @@ class LeadDesk(LeadReader):
         properties = msgspec.json.decode(event.properties)
         fields = fields_of(properties)
         safe = ClearValues(self._vault, region=self._region)
-        source = safe.text(event.source)
         external_id = f"event:{event.id}"
         return Draft(
-            id=lead_id_of(source, external_id),
-            source=source,
+            # Of the source as it is called, not as it is kept: a collector, which makes no tokens, tells it to a form.
+            id=lead_id_of(event.source, external_id),
+            source=safe.text(event.source),
             external_id=external_id,
             subject=subject,
             own=tuple(strongest(event.identifiers, self._identity.policy)),

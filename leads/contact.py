@@ -43,6 +43,11 @@ _NESTED = ("contact", "lead", "form", "interest", "联系信息")
 """Objects inside properties in which the same fields are looked for; what stands outside goes before."""
 
 
+def field_of(spelling: str) -> str | None:
+    """The field of contact, interest or channel that a form calls so; None for what is none of these."""
+    return _FIELD_OF.get(_plain(spelling))
+
+
 def fields_of(properties: Mapping[str, Any]) -> dict[str, str]:
     """The fields of contact, interest and channel in an event's properties, as they were typed.
 
@@ -52,7 +57,7 @@ def fields_of(properties: Mapping[str, Any]) -> dict[str, str]:
     nested = [inner for key in _NESTED if isinstance(inner := properties.get(key), dict)]
     for fields in (properties, *nested):
         for key, value in fields.items():
-            name = _FIELD_OF.get(_plain(key))
+            name = field_of(key)
             if name and name not in found and (text := _text(value)):
                 found[name] = text
     return found
