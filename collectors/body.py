@@ -193,6 +193,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge("The request after decompression", limit=limit, unit="bytes")
 
 
+_PIECE_BYTES = 64 * 1024
 _USUAL_ESCAPES = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="))
 _OTHER_ESCAPES = (
     (b"%2b", b"+"), (b"%2f", b"/"), (b"%3d", b"="), (b"%20", b"+"),
@@ -218,6 +219,21 @@ def from_base64(value: bytes) -> bytes:
     except binascii.Error as error:
         raise MalformedHit("base64", str(error)) from None
     return unpacked(decoded)
+
+
+def unescaped(value: bytes) -> bytes:
+    """The value of a form's field with its %-escapes undone and its pluses made spaces; a piece at a time, since
+    undoing takes 20 times the memory of what is undone."""
+    parts = []
+    start = 0
+    while start < len(value):
+        end = start + _PIECE_BYTES
+        # No escape is cut in two.
+        cut = value.rfind(b"%", end - 2, end)
+        end = end if cut < 0 else cut
+        parts.append(unquote_to_bytes(value[start:end].replace(b"+", b" ")))
+        start = end
+    return b"".join(parts)
 
 
 def form_bytes(form: bytes, *names: bytes) -> bytes | None:

@@ -114,6 +114,22 @@ GROWINGIO = {
 }
 """`VIEW_CHANGE`, an input that was filled in or a box that was ticked, is no click and keeps its name."""
 
+POSTHOG = {
+    "$pageview": PAGE_VIEWED,
+    "$screen": PAGE_VIEWED,
+    "$pageleave": PAGE_LEFT,
+    "Application Opened": APP_OPENED,
+    "Application Backgrounded": APP_CLOSED,
+}
+"""A `$rageclick` or `$dead_click` comes besides the clicks that it is made of, so it keeps its name."""
+
+POSTHOG_AUTOCAPTURE = {
+    "click": ELEMENT_CLICKED,
+    "touch": ELEMENT_CLICKED,
+    "submit": FORM_SUBMITTED,
+}
+"""By the `$event_type` of an `$autocapture`. A change of a field, which has no name of ours, keeps theirs."""
+
 TYPES = {
     PAGE_VIEWED: EventType.PAGE,
     ELEMENT_CLICKED: EventType.CLICK,
