@@ -5,20 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from collectors.dialect import Dialect, Registry
-from collectors.form import Form
 from collectors.ga4 import Ga4
-from collectors.posthog import PostHog
 from collectors.segment import Segment
 from collectors.sensors import Sensors
 from collectors.snowplow import Snowplow
 
 REMEMBERED_ROUTES = 1024
 
-_ENQUIRIES: tuple[Dialect, ...] = (Form(),)
-DIALECTS: Registry = {dialect.name: dialect for dialect in (*_ENQUIRIES, Segment(), Sensors(), PostHog(), Ga4(), Snowplow())}
-
-ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
-"""Dialects whose every event is an enquiry, and captures a lead whatever XUNJI_CAPTURE_EVENTS names."""
+DIALECTS: Registry = {dialect.name: dialect for dialect in (Segment(), Sensors(), Ga4(), Snowplow())}
 
 
 @lru_cache(maxsize=REMEMBERED_ROUTES)
