@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 PLACEHOLDERS = (
@@ -10,7 +12,9 @@ PLACEHOLDERS = (
 )  # fmt: skip
 
 _WHOLE = frozenset(PLACEHOLDERS)
-_MARKS = tuple(mark.encode() for mark in ("未取到", "取值异常", "直接打开", "解析失败", "未知搜索引擎", "没有取到"))
+_SIGNS = ("未取到", "取值异常", "直接打开", "解析失败", "未知搜索引擎", "没有取到")
+_MARKS = tuple(text.encode() for sign in _SIGNS for text in (sign, json.dumps(sign)[1:-1]))
+"""As it is in most bodies, and escaped."""
 
 
 def is_placeholder(value: object) -> bool:
