@@ -171,6 +171,16 @@ describe("the queue", () => {
     expect(names(other)).toEqual(["a"]);
   });
 
+  test("survives a page that clears the store", async () => {
+    const core = start();
+    core.track("a");
+    disk.map.clear();
+    core.track("b");
+    await world.pass(1_000);
+    expect(names(tab)).toEqual(["a", "b"]);
+    expect(sent(tab)[1].anonymousId).toBe(sent(tab)[0].anonymousId);
+  });
+
   test("works in memory where nothing can be stored", async () => {
     tab = newTab(fakeDisk(0), world);
     const core = start();
@@ -279,6 +289,10 @@ describe("consent", () => {
     const before = tab.posts.length;
     await world.pass(60_000);
     expect(tab.posts).toHaveLength(before);
+    two.consent(true);
+    one.track("e");
+    await world.pass(2_000);
+    expect(tab.posts.slice(before).flatMap((post) => post.body.batch).map((event) => event.event)).toEqual(["e"]);
     expect(names(other)).not.toContain("c");
   });
 

@@ -14,19 +14,29 @@ export interface Gate {
 }
 
 const WORD = "c";
+const meant = (word: string): Consent => (word == "1" ? "yes" : "no");
 
 /**
  * `initial` holds until the visitor says a word. That is written down, for later pages and for the other tabs, which
  * read it before each event; a refusal only where it is not the rule anyway, so that of who refuses nothing is stored.
+ * `closed` is called when a visitor who could be followed no longer can, whichever tab was told.
  */
-export function newGate(real: Store, initial: Consent): Gate {
-  let state = initial;
-  let written = false;
+export function newGate(real: Store, initial: Consent, closed: () => void): Gate {
+  const first = real.get(WORD);
+  let state = first ? meant(first) : initial;
+  let written = !!first;
+  const become = (next: Consent) => {
+    const was = state;
+    state = next;
+    if (was == "yes" && next != was) closed();
+  };
   const now = () => {
     const word = real.get(WORD);
-    if (word) state = word == "1" ? "yes" : "no";
-    else if (written) state = initial;
+    const forgotten = written && !word;
     written = !!word;
+    if (word) become(meant(word));
+    // Where consent is required it was withdrawn in another tab; where not, the page cleared the store.
+    else if (forgotten) become(initial == "yes" ? initial : "no");
     return state;
   };
   const open = () => now() == "yes";
@@ -36,7 +46,7 @@ export function newGate(real: Store, initial: Consent): Gate {
     say(given) {
       if (!given) for (const key of real.keys()) real.remove(key);
       written = (given || initial == "yes") && real.set(WORD, given ? "1" : "0");
-      state = given ? "yes" : "no";
+      become(given ? "yes" : "no");
     },
     store: {
       get: (key) => (open() ? real.get(key) : null),

@@ -1,5 +1,6 @@
 /** A lead: one form that a visitor sends, posted by itself and answered with the lead's id. */
 
+import { parsed } from "./json";
 import type { Platform } from "./ports";
 
 /** What a form says; `docs/forms.md` has it all. One of phone, email and wechat must be there. */
@@ -24,6 +25,13 @@ export interface LeadError extends Error {
   errors: { path: string; expected?: string; got?: string; help?: string }[];
 }
 
+interface Told {
+  ok?: boolean;
+  lead?: string;
+  detail?: string;
+  errors?: LeadError["errors"];
+}
+
 const TRIES = 5;
 const FIRST_WAIT = 500;
 /** Longer nobody looks at a button that turns. */
@@ -38,8 +46,8 @@ export async function postLead(platform: Platform, url: string, lead: Record<str
   for (let tries = 1; ; tries++) {
     const body = JSON.stringify({ ...lead, sentAt: new Date(clock.now()).toISOString() });
     const { status, text, retryAfter } = await transport.post(url, body);
-    const told = parsed(text);
-    if (status == 200 && told.ok) return told.lead;
+    const told = parsed<Told>(text, {});
+    if (status == 200 && told.ok) return told.lead!;
     if ((status && status != 408 && status != 429 && status < 500) || tries == TRIES)
       throw Object.assign(new Error(told.detail || "The lead was not taken: " + status), {
         status,
@@ -47,13 +55,5 @@ export async function postLead(platform: Platform, url: string, lead: Record<str
       });
     const wait = Math.max(FIRST_WAIT * 2 ** tries * (0.5 + platform.random() / 2), retryAfter * 1000);
     await new Promise<void>((go) => clock.after(Math.min(wait, LONGEST_WAIT), go));
-  }
-}
-
-function parsed(text: string): { ok?: boolean; lead: string; detail?: string; errors?: LeadError["errors"] } {
-  try {
-    return JSON.parse(text) || {};
-  } catch {
-    return { lead: "" };
   }
 }

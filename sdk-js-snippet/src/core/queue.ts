@@ -6,6 +6,7 @@
  * events over; should the first one wake again, it misses them in the store and lets them be.
  */
 
+import { parsed } from "./json";
 import type { Platform, Store } from "./ports";
 
 export interface Waiting {
@@ -42,13 +43,16 @@ const ROOM = 1_000_000;
 /** Browsers wake a hidden tab once a minute at least, so one that lives renews in time. */
 const LEASE = 120_000;
 /** The collector knows an id again for 30 days; what is older could be stored twice. */
-const TOO_OLD = 28 * 86_400_000;
+const DAY = 86_400_000;
+const TOO_OLD = 28 * DAY;
 
 /** `max` is the number of events; `owner` an id of this tab, without dots; `lost` is told of each that had to go. */
 export function newQueue(platform: Platform, store: Store, owner: string, max: number, lost: () => void): Queue {
   let items: Waiting[] = [];
   let used = 0;
+  let leased = false;
 
+  const mine = "l." + owner;
   const key = (id: string) => `q.${owner}.${id}`;
   const keep = (item: Waiting) => {
     item.kept = used + item.text.length < ROOM && store.set(key(item.id), item.text);
@@ -98,26 +102,26 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       const now = platform.clock.now();
       for (const name of store.keys()) {
         const [kind, other, id] = name.split(".");
-        if (kind != "q" || other == owner || +store.get(`l.${other}`)! > now) continue;
+        const lease = +store.get("l." + other)!;
+        if (other == owner || lease > now) continue;
+        if (kind == "l" && lease < now - DAY) store.remove(name);
+        if (kind != "q") continue;
         const text = store.get(name) || "";
         store.remove(name);
-        if (isFresh(text, now)) queue.add(id!, text);
+        if (now - Date.parse(parsed(text, { timestamp: "" }).timestamp) < TOO_OLD) queue.add(id!, text);
         else lost();
       }
     },
     lease(wait) {
-      const name = `l.${owner}`;
-      if (wait == null || !used) store.remove(name);
-      else store.set(name, String(platform.clock.now() + wait + LEASE));
+      // Whoever takes over lets the lease be: without it, it was the page that cleared the store.
+      if (leased && !store.get(mine)) {
+        used = 0;
+        items.forEach(keep);
+      }
+      const now = platform.clock.now();
+      leased = used > 0 && store.set(mine, String(wait == null ? now : now + wait + LEASE));
+      if (!leased) store.remove(mine);
     },
   };
   return queue;
-}
-
-function isFresh(text: string, now: number): boolean {
-  try {
-    return now - Date.parse(JSON.parse(text).timestamp) < TOO_OLD;
-  } catch {
-    return false;
-  }
 }

@@ -5,6 +5,7 @@
  * stored once, for the collector knows its messageId.
  */
 
+import { parsed } from "./json";
 import type { Answer, Platform } from "./ports";
 import type { Queue, Waiting } from "./queue";
 
@@ -27,6 +28,11 @@ export interface Sender {
   now(): Promise<void>;
   /** The page is being left: hand over what no post carries. */
   leave(): void;
+}
+
+/** What the collector says of each event, by its id. */
+interface Told {
+  results?: Record<string, { result?: "ok" | "drop" | "retry" }>;
 }
 
 /** Browsers let no more than 64 KiB outlive a page, all requests together. */
@@ -85,7 +91,7 @@ export function newSender(
     batch.forEach((item) => (item.flying = false));
     const { status } = answer;
     if (status >= 200 && status < 300) {
-      const results = resultsIn(answer.text);
+      const results = parsed<Told>(answer.text, {}).results || {};
       const result = (item: Waiting) => (results[item.id] || {}).result;
       const done = batch.filter((item) => result(item) != "retry");
       const refused = done.filter((item) => result(item) == "drop").length;
@@ -117,12 +123,10 @@ export function newSender(
   const empty = async () => {
     queue.adopt();
     for (;;) {
-      const batch = allowed() ? queue.first(size, BYTES) : [];
-      if (!batch.length) break;
       queue.lease(0);
-      if (!(await post(batch))) return;
+      const batch = allowed() ? queue.first(size, BYTES) : [];
+      if (!batch.length || !(await post(batch))) return;
     }
-    queue.lease(null);
   };
 
   const sender: Sender = {
@@ -156,13 +160,4 @@ export function newSender(
     },
   };
   return sender;
-}
-
-/** What the collector says of each event by its id; nothing where it does not say. */
-function resultsIn(text: string): Record<string, { result?: string }> {
-  try {
-    return JSON.parse(text).results || {};
-  } catch {
-    return {};
-  }
 }

@@ -52,28 +52,36 @@ export interface Tracker {
 /** What an end needs besides. */
 export interface Core extends Tracker {
   visitor: Visitor;
+  /** Whether the visitor may be followed now. */
+  allowed(): boolean;
   /** An event that none of the calls above makes, such as an alias. */
   send(call: Properties): void;
   /** The page is being left, perhaps for good. */
   leave(): void;
 }
 
+/** For so long, in milliseconds, a lead waits for the events before it. */
+const LEAD_WAIT = 5_000;
+
 /** `initial` overrides what `options.consent` says, where the end knows better (do not track, robots). */
 export function newCore(options: CoreOptions, platform: Platform, initial?: Consent): Core {
   const { clock, newId, warn } = platform;
   const { url, key } = options;
-  const gate = newGate(platform.store, initial || (options.consent == "required" ? "waiting" : "yes"));
-  const owner = newId();
+  const gate = newGate(platform.store, initial || (options.consent == "required" ? "waiting" : "yes"), () => {
+    queue.clear();
+    visitor.forget();
+  });
+  const allowed = () => gate.state() == "yes";
   const losses: Partial<Record<Loss, number>> = {};
   const lose = (why: Loss, events: number) => (losses[why] = (losses[why] || 0) + events);
 
   const visitor = newVisitor(platform, gate.store, (options.sessionMinutes || 30) * 60_000);
-  const queue = newQueue(platform, gate.store, owner, options.maxQueue || 10_000, () => lose("queue_full", 1));
+  const queue = newQueue(platform, gate.store, newId(), options.maxQueue || 10_000, () => lose("queue_full", 1));
   const sender = newSender(
     platform,
     queue,
     { url, key, batchSize: options.batchSize || 50, batchDelay: options.batchDelay ?? 1_000 },
-    () => gate.state() == "yes",
+    allowed,
     lose,
     () => {
       // Only now, for a collector that refuses everything would refuse this too.
@@ -98,6 +106,7 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
 
   const core: Core = {
     visitor,
+    allowed,
     send(call) {
       if (gate.state() == "no") return;
       try {
@@ -122,18 +131,15 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
         visitor.save();
         queue.save();
         sender.now();
-      } else {
-        queue.clear();
-        visitor.forget();
-      }
+      } else queue.clear();
     },
     async lead(form) {
-      const allowed = gate.state() == "yes";
       const { context, ...lead } = stamped({ ...form });
-      if (!allowed) lead.anonymousId = lead.userId = undefined;
+      if (!allowed()) lead.anonymousId = lead.userId = undefined;
       const { campaign, ...where } = context as Properties;
       const consent = form.consent && { at: lead.timestamp, ...form.consent };
-      await sender.now();
+      // Another tab may be sending for long, and a person waits.
+      await Promise.race([sender.now(), new Promise<void>((go) => clock.after(LEAD_WAIT, go))]);
       return postLead(platform, `${url}/f/${key}`, { ...lead, consent, campaign, context: { ...platform.device(), ...where } });
     },
     flush: sender.now,

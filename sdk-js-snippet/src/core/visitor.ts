@@ -5,6 +5,7 @@
  * all. Where nothing can be stored, memory stands in for the time of the page.
  */
 
+import { parsed } from "./json";
 import type { Campaign, Platform, Store } from "./ports";
 
 export interface Person {
@@ -38,13 +39,7 @@ const VISIT = "s";
 
 /** `pause` is the silence, in milliseconds, that ends a visit. */
 export function newVisitor(platform: Platform, store: Store, pause: number): Visitor {
-  const stored = <T>(key: string, memory: T): T => {
-    try {
-      return JSON.parse(store.get(key)!) || memory;
-    } catch {
-      return memory;
-    }
-  };
+  const stored = <T>(key: string, memory: T): T => parsed(store.get(key), memory);
   const keep = (key: string, value: unknown) => store.set(key, JSON.stringify(value));
   const stranger = (): Person => ({ anonymousId: platform.newId() });
 
