@@ -5,14 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 
 from collectors.dialect import Dialect, Registry
+from collectors.form import Form
 from collectors.ga4 import Ga4
+from collectors.posthog import PostHog
 from collectors.segment import Segment
 from collectors.sensors import Sensors
 from collectors.snowplow import Snowplow
+from collectors.thinkingdata import ThinkingData
 
 REMEMBERED_ROUTES = 1024
 
-DIALECTS: Registry = {dialect.name: dialect for dialect in (Segment(), Sensors(), Ga4(), Snowplow())}
+_ENQUIRIES: tuple[Dialect, ...] = (Form(),)
+DIALECTS: Registry = {
+    dialect.name: dialect
+    for dialect in (*_ENQUIRIES, Segment(), Sensors(), PostHog(), Ga4(), ThinkingData(), Snowplow())
+}
+
+ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
+"""Dialects whose every event is an enquiry, and captures a lead whatever XUNJI_CAPTURE_EVENTS names."""
 
 
 @lru_cache(maxsize=REMEMBERED_ROUTES)

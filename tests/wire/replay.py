@@ -15,7 +15,7 @@ from collectors.dialect import Request
 from collectors.registry import route
 
 CAPTURES = Path(__file__).parent / "captures"
-FAMILIES = ("jitsu", "rudderstack", "segment", "sensors")
+FAMILIES = ("jitsu", "rudderstack", "segment", "sensors", "thinkingdata")
 FOLDERS = sorted(
     str(path.relative_to(CAPTURES).with_suffix(""))
     for family in FAMILIES
