@@ -15,7 +15,7 @@ from collectors.dialect import Request
 from collectors.registry import route
 
 CAPTURES = Path(__file__).parent / "captures"
-FAMILIES = ("jitsu", "rudderstack", "segment", "sensors", "thinkingdata")
+FAMILIES = ("ga4", "jitsu", "rudderstack", "segment", "sensors", "snowplow", "thinkingdata")
 FOLDERS = sorted(
     str(path.relative_to(CAPTURES).with_suffix(""))
     for family in FAMILIES
@@ -30,7 +30,7 @@ EVENTS: dict[str, list[str]] = {
 
 KEYS = (
     "WRITEKEY1", "WK", "RWK", "default", "production", "key1", "key1:secret1", "phc_KEY1", "projABC", "shop-web",
-    "APPID1", "G-TEST123",
+    "APPID1", "G-TEST123", "a",
 )  # fmt: skip
 """All keys that the captures carry."""
 
