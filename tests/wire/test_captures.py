@@ -31,6 +31,7 @@ RETRIES = {
     "segment/segment-analytics-python-retry-400-nocode": 1,
     "segment/segment-analytics-python-retry-503-429-200": 1,
     "sensors/sa-sdk-javascript-1.26.17-batch-retry": 1,
+    "snowplow/snowplow-tracker-python-retry": 2,
 }
 """How many events each file with repeats really tells of."""
 
