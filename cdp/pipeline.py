@@ -35,7 +35,7 @@ from collectors.sources import LiveSources
 from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.kinds import Policy
-from identity.observation import assertion, observation_id, strength_of
+from identity.observation import Observation, assertion, observation_id, row_observation_id, strength_of
 from identity.ownership import DAY_MS
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader
@@ -170,21 +170,28 @@ def resolve_identity(tools: Tools, batch: Batch, items: list[Item]) -> list[Item
     evidence = []
     for item in items:
         day = item.event.occurred_at // DAY_MS
-        for fact, identifiers in item.evidence:
+        for index, (fact, identifiers) in enumerate(item.evidence):
             if len(identifiers) < 2:
                 continue
             strength = _strength(tools, item, fact)
             observation = assertion(tools.policy, item.event.source, identifiers, strength, day)
-            if observation is not None and item.reborn:
-                # On the day of an erasure the same is said before and after it, and only the first is taken back.
-                its_id = observation_id(f"{observation.id}\0{item.reborn}")
-                observation = msgspec.structs.replace(observation, id=its_id)
             if observation is not None:
-                evidence.append(observation)
+                evidence.append(_named(observation, item, index))
     blocked = {each: reason for item in items for each, reason in item.blocked.items()}
     changes = tools.identity.absorb(sets, evidence, blocked=blocked)
     batch.changed_sets.update(changes.sets)
     return items
+
+
+def _named(said: Observation, item: Item, index: int) -> Observation:
+    """What an event says under the name by which it is taken back: mostly that of the day's assertion."""
+    if item.event.origin:
+        # Each row of a file for itself, so that an import which is undone takes nothing with it that others said.
+        return msgspec.structs.replace(said, id=row_observation_id(item.event.origin, item.event.id, index))
+    if item.reborn:
+        # On the day of an erasure the same is said before and after it, and only the first is taken back.
+        return msgspec.structs.replace(said, id=observation_id(f"{said.id}\0{item.reborn}"))
+    return said
 
 
 def store_events(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, Table, bindparam
 
 from cdp.hot import HotQuery, HotReader, OneOf
 from cdp.model import Millis
-from cdp.records import insert_ignoring, metadata, run_rows
+from cdp.records import chunks, insert_ignoring, metadata, run_rows
 
 PERIOD_MS = 30 * 24 * 3_600_000
 
@@ -78,6 +78,12 @@ class SeenIds:
         rows = [{"seen": key} for key in keys]
         for again in _AGAIN if rows else ():
             connection.execute(again, rows)
+
+    def forget(self, connection: Connection, keys: Sequence[int]) -> None:
+        """The next event with one of these ids is the first."""
+        for table in _tables:
+            for chunk in chunks(keys):
+                connection.execute(table.delete().where(table.c.key.in_(chunk)))
 
     def find(self, connection: Connection, key: int) -> tuple[Place, int] | None:
         """The first place of a key and how often it came again."""

@@ -125,11 +125,12 @@ class Vault:
             found = [(token, row) for token in tokens for row in _SEALED.rows(reader, token=token)]
         return {token: self._cipher.open(sealed).decode() for token, (sealed,) in found}
 
-    def kinds(self, connection: Connection, tokens: Iterable[str]) -> dict[str, str]:
-        """The kind of each of these tokens that has a clear value."""
+    def kinds(self, connection: Connection, tokens: Iterable[str], *, since: Millis = 0) -> dict[str, str]:
+        """The kind of each of these tokens whose clear value came at that moment or later."""
         found: dict[str, str] = {}
         for chunk in chunks(sorted(tokens)):
             wanted = select(vault_rows.c.token, vault_rows.c.kind).where(vault_rows.c.token.in_(chunk))
+            wanted = wanted.where(vault_rows.c.created_at >= since)
             rows = connection.execute(wanted)
             found.update((row.token, row.kind) for row in rows)
         return found

@@ -133,6 +133,11 @@ def observation_id(text: str) -> ObservationId:
     return ObservationId(_hash63(text))
 
 
+def row_observation_id(origin: str, event: str, index: int) -> ObservationId:
+    """The id of what a row of a file says: of the import `origin`, and the n-th that the row's event says."""
+    return observation_id(f"{origin}\0{event}\0{index}")
+
+
 @lru_cache(CACHED)
 def set_id(identifiers: tuple[Identifier, ...]) -> SetId:
     """Names a set of identifiers; their order and repeats do not matter. Positive, 63 bits."""

@@ -27,7 +27,7 @@ from clickhouse_connect.driver.exceptions import Error, ProgrammingError
 from cdp.errors import StoreUnavailable
 from cdp.model import ALWAYS, NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles.rows import EVENT_COLUMNS, READ_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
-from profiles.store import Cursor, SetSummary, StoredEvent, TraitRow
+from profiles.store import Came, Cursor, SetSummary, StoredEvent, TraitRow
 
 MIB = 1024 * 1024
 READERS = 3
@@ -320,6 +320,30 @@ class ClickHouseEvents:
                 self._background.command(f"ALTER TABLE {table} DELETE WHERE {where}")
         return int(counted)
 
+    def that_came(self, came: Came, *, after: str = "", limit: int) -> list[dict[str, Any]]:
+        where, values = _came(came)
+        rest = f"WHERE {where} AND id > {{after:String}} ORDER BY id LIMIT {int(limit)}"
+        return self._events(rest, values | {"after": after}, client=self._background)
+
+    def other_sets(self, sets: Collection[SetId], came: Came) -> set[SetId]:
+        if not sets:
+            return set()
+        where, values = _came(came)
+        rows = self._query(
+            f"SELECT DISTINCT set FROM events WHERE {_in(sets)} AND NOT ({where})", values, client=self._background
+        )
+        return {SetId(each) for (each,) in rows}
+
+    def delete_that_came(self, came: Came) -> int:
+        where, values = _came(came)
+        with _unavailable():
+            counted = self._background.raw_query(f"SELECT count() FROM events WHERE {where}", values, fmt="TSV")
+            # Traits know their event and not its hit, so they go first.
+            theirs = f"source = {{source:String}} AND event IN (SELECT id FROM events WHERE {where})"
+            self._background.command(f"ALTER TABLE traits DELETE WHERE {theirs}", values)
+            self._background.command(f"ALTER TABLE events DELETE WHERE {where}", values)
+        return int(counted)
+
     def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
         if not sets:
             return set()
@@ -492,6 +516,18 @@ def _of(sets: Sequence[SetId], windows: Windows) -> str:
         _in(some) if when is _AT_ALL_TIMES else f"({_in(some)} AND {_when(when)})" for when, some in together.values()
     ]
     return f"({' OR '.join(parts)})"
+
+
+def _came(came: Came) -> tuple[str, dict[str, Any]]:
+    """The condition for events that came in these hits, and its values."""
+    hit = "splitByChar('-', JSONExtractString(envelope, 'hit'))"
+    offset = f"toInt64OrZero({hit}[2])"
+    ranges = [
+        f"({hit}[1] = '{int(partition)}' AND {offset} >= {int(start)} AND {offset} < {int(end)})"
+        for partition, start, end in came.hits
+    ]
+    received = f"received_at BETWEEN {int(came.since)} AND {int(came.until)}"
+    return f"source = {{source:String}} AND {received} AND ({' OR '.join(ranges) or '0'})", {"source": came.source}
 
 
 def _in(sets: Iterable[SetId]) -> str:

@@ -48,6 +48,16 @@ class SetSummary(NamedTuple):
     last_seen: Millis
 
 
+class Came(NamedTuple):
+    """Events of one source that came in these hits: in each partition of the log from one offset up to another. All
+    were received from `since` to `until`."""
+
+    source: str
+    since: Millis
+    until: Millis
+    hits: Sequence[tuple[int, int, int]]
+
+
 class EventStore(Protocol):
     """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
     and traits of a set are meant that occurred in one of its windows; they may be thousands."""
@@ -105,6 +115,15 @@ class EventStore(Protocol):
     ) -> int:
         """Erase all events and traits of these sets, received at that moment or before; returns how many events there
         were. Durable on return."""
+
+    def that_came(self, came: Came, *, after: str = "", limit: int) -> list[dict[str, Any]]:
+        """Events that came so, in the order of their ids, as `trail` gives them."""
+
+    def other_sets(self, sets: Collection[SetId], came: Came) -> set[SetId]:
+        """Those of these sets with events that did not come so."""
+
+    def delete_that_came(self, came: Came) -> int:
+        """Erase events that came so, and their traits; returns how many there were. Durable on return."""
 
     def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
         """The tokens of all markers in events and traits of these sets."""

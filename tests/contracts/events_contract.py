@@ -21,7 +21,7 @@ from cdp.model import (
     TraitChange,
     Window,
 )
-from profiles.store import Cursor, EventStore, SetSummary, StoredEvent, TraitRow
+from profiles.store import Came, Cursor, EventStore, SetSummary, StoredEvent, TraitRow
 
 START = 1_760_000_000_000
 """2025-10-09; most events of these tests happen within seconds of it."""
@@ -353,3 +353,23 @@ class EventStoreContract:
         store.probe()
         store.probe()
         assert store.count() == 0
+
+    def test_what_came_in_some_hits_is_found_told_apart_and_erased_with_its_traits(self, store: EventStore) -> None:
+        trait = (TraitChange(Operation.SET, "level", '"A"'),)
+        rows = [make_stored(n, set_=1 + n % 2, source="crm", hit=f"1-{n}", traits=trait) for n in range(6)]
+        # The same offsets in another partition, from another source, and in a property.
+        rows.append(make_stored(6, set_=1, source="crm", hit="2-3", traits=trait))
+        rows.append(make_stored(7, set_=3, source="site", hit="1-3", traits=trait))
+        rows.append(make_stored(8, set_=1, source="crm", hit="1-40", properties=b'{"hit":"1-3"}'))
+        store.write(rows, token="came")
+        came = Came("crm", at(0), at(60), [(1, 1, 3), (1, 3, 5)])
+        assert ids(store.that_came(came, limit=3)) == [1, 2, 3]
+        assert ids(store.that_came(came, after=f"{3:032x}", limit=3)) == [4]
+        everything = [SetId(1), SetId(2), SetId(3)]
+        assert store.other_sets(everything, came) == {1, 2, 3}
+        assert store.other_sets([SetId(2)], came._replace(hits=[(1, 1, 6)])) == set()
+        assert store.delete_that_came(came) == 4
+        assert store.delete_that_came(came) == 0
+        assert store.that_came(came, limit=3) == []
+        assert {row.event for row in store.traits(everything)} == {f"{n:032x}" for n in (0, 5, 6, 7)}
+        assert store.count() == 5
