@@ -5,20 +5,32 @@ from __future__ import annotations
 from functools import lru_cache
 
 from collectors.dialect import Dialect, Registry
+from collectors.file import File
 from collectors.form import Form
 from collectors.ga4 import Ga4
+from collectors.ocean_engine import OceanEngine
 from collectors.posthog import PostHog
 from collectors.segment import Segment
 from collectors.sensors import Sensors
 from collectors.snowplow import Snowplow
+from collectors.tencent_ads import TencentAds
 from collectors.thinkingdata import ThinkingData
 
 REMEMBERED_ROUTES = 1024
 
-_ENQUIRIES: tuple[Dialect, ...] = (Form(),)
+_ENQUIRIES: tuple[Dialect, ...] = (Form(), OceanEngine(), TencentAds())
 DIALECTS: Registry = {
     dialect.name: dialect
-    for dialect in (*_ENQUIRIES, Segment(), Sensors(), PostHog(), Ga4(), ThinkingData(), Snowplow())
+    for dialect in (
+        *_ENQUIRIES,
+        Segment(),
+        Sensors(),
+        PostHog(),
+        Ga4(),
+        ThinkingData(),
+        Snowplow(),
+        File(),
+    )
 }
 
 ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
