@@ -8,6 +8,7 @@ from collectors.dialect import Dialect, Registry
 from collectors.file import File
 from collectors.form import Form
 from collectors.ga4 import Ga4
+from collectors.growingio import GrowingIO
 from collectors.ocean_engine import OceanEngine
 from collectors.posthog import PostHog
 from collectors.segment import Segment

@@ -20,6 +20,8 @@ GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("XUNJI_UPDATE_GOLDEN") == "1"
 
 RETRIES = {
+    "growingio/web-4.3.1-xhr-503": 5,
+    "growingio/wechat-mp-4.6.0-503": 6,
     "rudderstack/analytics-js-v3-retry-503-429": 1,
     "rudderstack/rudder-sdk-python-retry-202": 1,
     "rudderstack/rudder-sdk-python-retry-400-nocode": 1,
