@@ -135,9 +135,9 @@ class PostHog:
             body = _read(request.headers, request.query, request.body)
         except MalformedHit as error:
             raise Unreadable(key, error.detail) from error
-        key = key or body.first_key()
-        results = Results(results_of(body.records, ""), accepted=(key, body.first_key())) if new else None
-        return Envelope(key, len(body.records), results=results)
+        if new:
+            return Envelope(key, len(body.records), results=Results(results_of(body.records, ""), accepted=(key,)))
+        return Envelope(body.first_key(), len(body.records))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:
         if envelope.results is None:
@@ -157,7 +157,7 @@ class PostHog:
         delivery = Delivery(
             hit,
             hit_id,
-            Keys(hit, source_of_key, deciding=(), first=body.first_key),
+            Keys(hit, source_of_key, deciding=(), first=(lambda: "") if new else body.first_key),
             key=body.key,
             keyed=new or bool(body.key),
             nameless=IDENTIFY if path in _NAMELESS else "",

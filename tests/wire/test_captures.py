@@ -20,8 +20,10 @@ GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("XUNJI_UPDATE_GOLDEN") == "1"
 
 RETRIES = {
-    "growingio/web-4.3.1-xhr-503": 5,
-    "growingio/wechat-mp-4.6.0-503": 6,
+    "posthog/posthog-js-retry-503-429": 1,
+    "posthog/posthog-node-retry": 1,
+    "posthog/posthog-python-capture-v1": 3,
+    "posthog/posthog-python-retry": 1,
     "rudderstack/analytics-js-v3-retry-503-429": 1,
     "rudderstack/rudder-sdk-python-retry-202": 1,
     "rudderstack/rudder-sdk-python-retry-400-nocode": 1,
