@@ -28,6 +28,7 @@ DIALECTS: Registry = {
         Sensors(),
         PostHog(),
         Ga4(),
+        GrowingIO(),
         ThinkingData(),
         Snowplow(),
         File(),
