@@ -503,11 +503,11 @@ def test_a_clock_that_is_right_is_not_corrected(told: dict[str, Any]) -> None:
 
 
 def test_the_new_protocols_time_of_sending_is_in_a_header() -> None:
-    told = {"created_at": SENT, "batch": [make_event(timestamp="2026-11-22T02:00:00Z", properties={"$lib": ""})]}
+    sent = make_event(timestamp="2026-11-22T02:00:00Z", properties={"$lib": ""})
     headers = {"posthog-request-timestamp": "2026-11-22T02:00:00Z", "posthog-sdk-info": "posthog-js-lite/4.0"}
-    assert event_of(told, target=NEW, headers=headers).occurred_at == RECEIVED_AT
-    told["batch"][0]["options"] = {"disable_skew_correction": True}
-    event = event_of(told, target=NEW, headers=headers)
+    assert event_of({"batch": [sent]}, target=NEW, headers=headers).occurred_at == RECEIVED_AT
+    sent["options"] = {"disable_skew_correction": True}
+    event = event_of({"created_at": SENT, "batch": [sent]}, target=NEW, headers=headers)
     assert (event.occurred_at, event.platform) == (RECEIVED_AT - 2 * HOUR_MS, "web")
 
 

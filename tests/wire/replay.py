@@ -15,7 +15,7 @@ from collectors.dialect import Request
 from collectors.registry import route
 
 CAPTURES = Path(__file__).parent / "captures"
-FAMILIES = ("ga4", "jitsu", "posthog", "rudderstack", "segment", "sensors", "snowplow", "thinkingdata")
+FAMILIES = ("ga4", "growingio", "jitsu", "posthog", "rudderstack", "segment", "sensors", "snowplow", "thinkingdata")
 FOLDERS = sorted(
     str(path.relative_to(CAPTURES).with_suffix(""))
     for family in FAMILIES

@@ -20,6 +20,8 @@ GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("XUNJI_UPDATE_GOLDEN") == "1"
 
 RETRIES = {
+    "growingio/web-4.3.1-xhr-503": 5,
+    "growingio/wechat-mp-4.6.0-503": 6,
     "posthog/posthog-js-retry-503-429": 1,
     "posthog/posthog-node-retry": 1,
     "posthog/posthog-python-capture-v1": 3,
