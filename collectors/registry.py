@@ -16,6 +16,7 @@ from collectors.sensors import Sensors
 from collectors.snowplow import Snowplow
 from collectors.tencent_ads import TencentAds
 from collectors.thinkingdata import ThinkingData
+from collectors.tracker_file import TrackerFile
 
 REMEMBERED_ROUTES = 1024
 
@@ -31,6 +32,7 @@ DIALECTS: Registry = {
         GrowingIO(),
         ThinkingData(),
         Snowplow(),
+        TrackerFile(),
         File(),
     )
 }
