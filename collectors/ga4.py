@@ -24,6 +24,9 @@ from collectors.record import NOTHING, outcomes, text, unreadable
 BROWSER, MEASUREMENT, DEBUG = "/g/collect", "/mp/collect", "/debug/mp/collect"
 _KEY_NAMES = {BROWSER: ("tid",), MEASUREMENT: ("measurement_id", "firebase_app_id")}
 _METHODS = {BROWSER: ("POST", "GET"), MEASUREMENT: ("POST",)}
+MAX_REPEATED_BYTES = 2 * 1024 * 1024
+"""Of what the events of a request share, times their number: each event brings it to the store again."""
+
 _TAKEN = Answer(204)
 
 
@@ -75,9 +78,7 @@ class Ga4:
         try:
             if request.path == MEASUREMENT:
                 return Envelope(key, len(_measured(request.body)[1]))
-            if request.query.count("&") >= MAX_FIELDS:
-                raise MalformedHit(f"up to {MAX_FIELDS} fields in a query", "more")
-            return Envelope(key, len(_lines(request.body)))
+            return Envelope(key, len(_lines(request.query, request.body)))
         except MalformedHit as error:
             raise Unreadable(key, error.detail) from error
 
@@ -94,7 +95,8 @@ class Ga4:
                 shared, records = _measured(hit.body)
                 app_id = query_value(query, "firebase_app_id")
                 return outcomes(hit, hit_id, records, MeasurementDelivery(hit, hit_id, shared, app_id=app_id).event)
-            return outcomes(hit, hit_id, _lines(hit.body), BrowserDelivery(hit, hit_id, fields_of(query)).event)
+            records = _lines(query, hit.body)
+            return outcomes(hit, hit_id, records, BrowserDelivery(hit, hit_id, fields_of(query)).event)
         except (MalformedHit, TooLarge) as error:
             raise unreadable(error) from error
 
@@ -109,16 +111,28 @@ def _measured(body: bytes) -> tuple[Any, list[Raw]]:
     shared, _ = _MEASURED.decode(unpacked(body))
     if shared.events is None:
         raise MalformedHit("`events`, an array", "none")
-    return shared, records_of(shared.events)
+    records = records_of(shared.events)
+    fields = msgspec.structs.astuple(shared)
+    _check_repeated(sum(len(field) for field in fields if isinstance(field, (str, Raw))), len(records))
+    return shared, records
 
 
-def _lines(body: bytes) -> list[Raw]:
+def _lines(query: str, body: bytes) -> list[Raw]:
     """One event a line; the query alone is one event where there is no line. Raises MalformedHit and TooLarge."""
+    if query.count("&") >= MAX_FIELDS:
+        raise MalformedHit(f"up to {MAX_FIELDS} fields in a query", "more")
     body = unpacked(body)
     if body.count(b"\n") > MAX_EVENTS:
         raise TooLarge("The number of events in the request", limit=MAX_EVENTS, unit="events")
     lines = (line.strip() for line in body.split(b"\n"))
-    return records_of([Raw(line) for line in lines if line] or [Raw(b"")])
+    records = records_of([Raw(line) for line in lines if line] or [Raw(b"")])
+    _check_repeated(len(query), len(records))
+    return records
+
+
+def _check_repeated(size: int, events: int) -> None:
+    if size * events > MAX_REPEATED_BYTES:
+        raise TooLarge("What the events share, in each of them,", limit=MAX_REPEATED_BYTES, unit="bytes")
 
 
 def _complaints(request: Request) -> Iterator[dict[str, str]]:

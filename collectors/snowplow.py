@@ -33,6 +33,8 @@ _PIXELS = frozenset({"/i", "/ice.png"})
 _CHOSEN_ADDRESS = re.compile(r"/(?!v\d+/)[^/]+/[^/]+")
 """What begins with a version, as /v1/m, is Segment's: some of it is no hit, and would be taken for one here."""
 _SCHEMA_MARK = "/payload_data/"
+_KEY_IN_PIECES = re.compile(rb'"aid"\s*:\s*"([^"\\]{1,128})"')
+"""A payload that was cut on its way still says whose it is, so that it is kept and counted."""
 _TAKEN = Answer(200, b"ok", "text/plain")
 
 
@@ -70,7 +72,7 @@ class Snowplow:
         try:
             records = _records(request.method, request.path, request.query, request.body)
         except MalformedHit as error:
-            raise Unreadable("", error.detail) from error
+            raise Unreadable(_key_in_pieces(request), error.detail) from error
         return Envelope(_first_key(records), len(records))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:
@@ -79,10 +81,13 @@ class Snowplow:
     def refused(self, request: Request, error: Rejected) -> Answer | None:
         if request.method == "GET":
             return gif(error.status)
-        if isinstance(error, UnknownSource) and request.path != _PAYLOADS and not _is_payload(request):
-            detail = "Only payloads of Snowplow trackers are taken here, and this is none. Compare the server address."
-            return problem(404, "not_found", "Not found", detail)
-        return None
+        complaint = _complaint(request) if isinstance(error, UnknownSource) else None
+        if complaint is None:
+            return None
+        if request.path == _PAYLOADS:
+            return problem(complaint.status, "unreadable", complaint.title, complaint.detail)
+        detail = "Only payloads of Snowplow trackers are taken here, and this is none. Compare the server address."
+        return problem(404, "not_found", "Not found", detail)
 
     def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
         path, query = split_target(hit.target)
@@ -94,11 +99,20 @@ class Snowplow:
         return outcomes(hit, hit_id, records, Delivery(hit, hit_id, keys).event)
 
 
-def _is_payload(request: Request) -> bool:
+def _complaint(request: Request) -> Rejected | None:
+    """Why a request without a known key is no payload; None where it is one."""
     try:
-        return bool(_records(request.method, request.path, request.query, request.body))
-    except (MalformedHit, TooLarge):
-        return False
+        _records(request.method, request.path, request.query, request.body)
+    except (MalformedHit, TooLarge) as error:
+        return error
+    return None
+
+
+def _key_in_pieces(request: Request) -> str:
+    if request.path != _PAYLOADS and _SCHEMA_MARK.encode() not in request.body:
+        return ""
+    found = _KEY_IN_PIECES.search(request.body)
+    return found[1].decode("utf-8", "replace") if found else ""
 
 
 def _first_key(records: Sequence[Raw]) -> str:

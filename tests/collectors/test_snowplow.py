@@ -109,12 +109,24 @@ def test_addresses_of_others_stay_theirs(path: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"schema":"x"}', b'{"data":{}}', b"\x1f\x8bxx"])
-def test_an_unreadable_payload_names_no_key(body: bytes) -> None:
+def test_an_unreadable_payload_without_a_key_is_told_so(body: bytes) -> None:
+    request = make_request(TARGET, body)
     with pytest.raises(Unreadable) as unreadable:
-        read(make_request(TARGET, body), SNOWPLOW)
+        read(request, SNOWPLOW)
     assert unreadable.value.key == ""
+    answer = SNOWPLOW.refused(request, UnknownSource())
+    assert answer is not None
+    assert answer.status == 400
     with pytest.raises(MalformedHit):
-        outcomes_of(make_request(TARGET, body), SNOWPLOW)
+        outcomes_of(request, SNOWPLOW)
+
+
+@pytest.mark.parametrize("target", [TARGET, "/collect/tp2x"])
+def test_a_payload_that_was_cut_still_names_its_key(target: str) -> None:
+    whole = make_post(make_event(), make_event(), target=target)
+    with pytest.raises(Unreadable) as unreadable:
+        read(make_request(target, whole.body[:-40]), SNOWPLOW)
+    assert unreadable.value.key == "site-key"
 
 
 def test_five_thousand_and_one_events_are_too_many() -> None:
