@@ -26,7 +26,7 @@ from collectors.user_agent import device_of
 MAX_FIELDS = 500
 """Of an event: Google takes 25 parameters and 25 user properties, and 200 items."""
 
-_HAS_A_PLACE = frozenset({"v", "tid", "cid", "uid", "sid", "en", "dl", "dt", "dr", "ul", "uam"})
+_HAS_A_PLACE = frozenset({"v", "tid", "cid", "uid", "sid", "en", "dl", "dt", "dr", "ul", "uam", "_uip"})
 _HASHED_CONTACTS = frozenset({"em", "eme"})
 """A plain hash of a phone number is as good as the number: all of them are tried in a minute."""
 _WORDS = {"_et": "engagement_time_msec", "cu": "currency"}
@@ -82,7 +82,8 @@ class BrowserDelivery:
             campaign=campaign_of(_campaign(told), url),
             device=self._device(told),
             locale=text(told.get("ul")),
-            ip=hit.client_ip,
+            # Told by a server that passes a browser's hits on.
+            ip=text(told.get("_uip")) or hit.client_ip,
             properties=_properties(told),
             traits=set_traits(traits),
             fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,

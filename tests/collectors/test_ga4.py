@@ -88,6 +88,7 @@ def test_page_campaign_device_and_session_of_a_browser() -> None:
     assert (event.campaign.source, event.campaign.click_ids) == ("wechat", {"gclid": "G1"})
     assert (event.platform, event.device.browser, event.device.model) == ("web", "Chrome", "Pixel 9")
     assert (event.session, event.locale, event.ip) == ("s-1", "zh-cn", "203.0.113.7")
+    assert event_of(make_hit(en="page_view", _uip="1.2.3.4")).ip == "1.2.3.4"
 
 
 def test_a_campaign_that_the_page_sets_goes_before_its_address_and_a_promotions_slot_is_none() -> None:
