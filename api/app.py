@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, Response
 
-from api import accounting, decisions, erasures, events, hits, identity, keyring, leads, persons, replays, sources
+from api import accounting, decisions, erasures, events, hits, identity, keyring, leads, persons, qr, replays, sources
 from api.answer import answer
 from api.auditing import Auditor
 from api.documented import REFUSALS, document
@@ -37,7 +37,7 @@ KEYS_S = 2.0
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 
 # The job of an erasure before the persons, one of whom could else be called "erasures".
-ROUTERS = (sources, accounting, hits, events, erasures, persons, identity, decisions, leads, replays, keyring)
+ROUTERS = (sources, accounting, hits, events, erasures, persons, identity, decisions, leads, qr, replays, keyring)
 
 
 def create_app(system: System) -> FastAPI:

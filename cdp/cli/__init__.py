@@ -15,6 +15,7 @@ from cdp.cli import config, identity, key, lead, log, person, source
 from cdp.cli.accounting import accounting
 from cdp.cli.doctor import doctor
 from cdp.cli.output import complain
+from cdp.cli.qr import qr
 from cdp.cli.serve import serve
 from cdp.errors import ConfigurationError, Rejected, XunjiError
 
@@ -37,6 +38,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(person.app, name="person")
 app.add_typer(lead.app, name="lead")
 app.add_typer(identity.app, name="identity")
+app.command("qr")(qr)
 app.command("accounting")(accounting)
 app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
