@@ -123,12 +123,16 @@ describe("the queue", () => {
   });
 
   test("hands to the system what no post carries, and keeps it until it is answered for", async () => {
-    tab.answer = () => new Promise(() => {});
+    let fail = () => {};
+    tab.answer = () => new Promise((go) => (fail = () => go(OFFLINE)));
     const core = start();
     core.track("under way");
     await world.pass(1_000);
     core.track("last click");
     core.leave();
+    fail();
+    await settle();
+    world.timers.clear();
     expect(tab.beacons.flatMap((post) => post.body.batch).map((event) => event.event)).toEqual(["last click"]);
     const next = newTab(disk, world);
     start(next);

@@ -34,7 +34,7 @@ export interface Queue {
   save(): void;
   /** Takes over what tabs left that are gone. */
   adopt(): void;
-  /** Says that this tab lives for `wait` milliseconds and a while longer; `null` that it is left. */
+  /** Says that this tab lives for `wait` milliseconds and a while longer; `null` that it is left, until more is added. */
   lease(wait: number | null): void;
 }
 
@@ -51,6 +51,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
   let items: Waiting[] = [];
   let used = 0;
   let leased = false;
+  let left = false;
 
   const mine = "l." + owner;
   const key = (id: string) => `q.${owner}.${id}`;
@@ -73,6 +74,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       const item = { id, text, bytes: text.replace(/[^\0-\x7f]/g, "xxx").length, kept: false };
       items.push(item);
       keep(item);
+      left = false;
       const oldest = items.length > max && items.find((each) => !each.flying);
       if (oldest) {
         drop(new Set([oldest]));
@@ -118,8 +120,9 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
         used = 0;
         items.forEach(keep);
       }
-      const now = platform.clock.now();
-      leased = used > 0 && store.set(mine, String(wait == null ? now : now + wait + LEASE));
+      // A page that is gone still hears that its post failed, and must not come back to life by that.
+      left = left || wait == null;
+      leased = used > 0 && store.set(mine, String(platform.clock.now() + (left ? 0 : wait! + LEASE)));
       if (!leased) store.remove(mine);
     },
   };

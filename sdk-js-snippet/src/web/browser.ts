@@ -34,6 +34,9 @@ const TIMEOUT = 30_000;
 /** Of all requests together that outlive a page, in bytes; over it a browser refuses to send at all. */
 const OUTLIVING = 64 * 1024;
 
+/** Requests of a page that was left before count too, so after a failure one is sent that does not outlive its page. */
+let keepalive = true;
+
 export const browserTransport: Transport = {
   async post(url, body) {
     const stop = new AbortController();
@@ -44,7 +47,7 @@ export const browserTransport: Transport = {
         method: "POST",
         body,
         credentials: "omit",
-        keepalive: new Blob([body]).size < OUTLIVING,
+        keepalive: keepalive && new Blob([body]).size < OUTLIVING,
         signal: stop.signal,
       });
       got.text = await answer.text();
@@ -54,6 +57,7 @@ export const browserTransport: Transport = {
       // No answer, or not all of it: status 0 says so.
     }
     clearTimeout(timer);
+    keepalive = !!got.status;
     return got;
   },
   leave: (url, body) => !!navigator.sendBeacon && navigator.sendBeacon(url, body),

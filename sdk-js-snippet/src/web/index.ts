@@ -54,6 +54,7 @@ export function newTracker(options: WebOptions): Tracker {
     },
     device: () => ({
       library: { name: "xunji-web", version: VERSION },
+      platform: "web",
       locale: navigator.language,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
       screen: { width: screen.width, height: screen.height },

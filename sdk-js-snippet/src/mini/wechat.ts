@@ -1,0 +1,115 @@
+/** WeChat as a platform of the core: what of `wx` is used, and how it is spelled. */
+
+import type { Answer, Clock, Store, Transport } from "../core/ports";
+
+/** Parameters of a page or a launch, as WeChat hands them over. */
+export type Query = Record<string, string | undefined>;
+
+/** What WeChat says when the program is launched or shown. */
+export interface Shown {
+  path?: string;
+  scene?: number;
+  query?: Query;
+}
+
+interface Wx {
+  request(asked: {
+    url: string;
+    method: "POST";
+    data: string;
+    header: Record<string, string>;
+    dataType: string;
+    success(answer: { statusCode: number; data: string; header: Record<string, string> }): void;
+    fail(): void;
+  }): void;
+  getStorageSync(key: string): unknown;
+  setStorageSync(key: string, value: string): void;
+  removeStorageSync(key: string): void;
+  getStorageInfoSync(): { keys: string[] };
+  getDeviceInfo?(): Info;
+  getAppBaseInfo?(): Info;
+  getAccountInfoSync?(): { miniProgram: { appId?: string; version?: string } };
+}
+
+interface Info {
+  model?: string;
+  system?: string;
+  language?: string;
+}
+
+declare const wx: Wx;
+
+/** What `work` gives; undefined where this version of WeChat, or the phone, does not have it. */
+export function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
+export function wechatStore(prefix: string): Store {
+  return {
+    // What is not stored is "" here.
+    get: (key) => (attempt(() => wx.getStorageSync(prefix + key)) as string) || null,
+    set: (key, value) => !!attempt(() => (wx.setStorageSync(prefix + key, value), true)),
+    remove: (key) => void attempt(() => wx.removeStorageSync(prefix + key)),
+    keys: () =>
+      (attempt(() => wx.getStorageInfoSync().keys) || [])
+        .filter((key) => !key.indexOf(prefix))
+        .map((key) => key.slice(prefix.length)),
+  };
+}
+
+export const wechatClock: Clock = {
+  now: () => Date.now(),
+  after(delay, work) {
+    const timer = setTimeout(work, delay);
+    return () => clearTimeout(timer);
+  },
+};
+
+export const wechatTransport: Transport = {
+  post: (url, data) =>
+    new Promise<Answer>((resolve) =>
+      wx.request({
+        url,
+        method: "POST",
+        data,
+        header: { "content-type": "text/plain" },
+        // Or the answer would be parsed for us.
+        dataType: "text",
+        // Called for every status, 500 too.
+        success({ statusCode, data, header }) {
+          const wait = /retry-after":"?(\d+)/i.exec(JSON.stringify(header));
+          resolve({ status: statusCode, text: data, retryAfter: wait ? +wait[1]! : 0 });
+        },
+        fail: () => resolve({ status: 0, text: "", retryAfter: 0 }),
+      }),
+    ),
+  // Nothing outlives the program; a request that began before it was hidden has five seconds to end.
+  leave: () => false,
+};
+
+/** Of time and of 100 bits that no two visitors share. */
+export function newId(): string {
+  const random = () => Math.random().toString(36).slice(2);
+  return Date.now().toString(36) + random() + random();
+}
+
+/** Of the phone and of this program, in the words of the wire. */
+export function device(version: string): Record<string, unknown> {
+  const info: Info = {};
+  for (const get of ["getDeviceInfo", "getAppBaseInfo"] as const)
+    Object.assign(info, attempt(() => wx[get]!()));
+  const [os, osVersion] = (info.system || "").split(" ");
+  const program = attempt(() => wx.getAccountInfoSync!().miniProgram) || {};
+  return {
+    library: { name: "xunji-mini", version },
+    locale: info.language,
+    os: { name: os, version: osVersion },
+    // In quotes, for the build shortens the names of our own functions.
+    "device": { model: info.model },
+    app: { namespace: program.appId, version: program.version },
+  };
+}

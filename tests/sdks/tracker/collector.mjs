@@ -1,0 +1,33 @@
+/** Stands before the real collector, and plays the network between a browser and it. */
+
+import http from "node:http";
+
+/**
+ * `up` passes everything on; `down` hangs up; `deaf` passes posts on and loses the answers, as when a connection
+ * breaks at the worst moment. `requests` are those that came, in order, but for what met a network that was down.
+ */
+export async function newNetwork(collectorPort) {
+  const network = { state: "up", requests: [], port: 0, close: () => server.close() };
+  const server = http.createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    const answered = network.state == "up" || request.method != "POST";
+    if (network.state == "down") return request.socket.destroy();
+    const { method, url: path, headers } = request;
+    network.requests.push({ method, path, origin: headers.origin, body: method == "POST" ? JSON.parse(body) : {}, answered });
+    const onward = http.request(
+      { host: "127.0.0.1", port: collectorPort, path: request.url, method: request.method, headers: request.headers, agent: false },
+      (answer) => {
+        if (!answered) return answer.resume();
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    onward.on("error", () => response.destroy());
+    onward.end(body);
+  });
+  await new Promise((go) => server.listen(0, "127.0.0.1", go));
+  network.port = server.address().port;
+  return network;
+}
