@@ -27,6 +27,7 @@ from collectors.record import (
     NOTHING,
     Keys,
     NotAnEventError,
+    decoded,
     in_order,
     is_given,
     path_of,
@@ -312,7 +313,7 @@ def _page(told: Fields, entities: _Entities, screen: bytes) -> Page:
     url = text(told.get("url"))
     title = text(told.get("page"))
     if not url and not title:
-        title = text(_SCREEN.decode(screen).name) or text(entities.named("screen").get("name"))
+        title = text(decoded(screen, _SCREEN).name) or text(entities.named("screen").get("name"))
     return Page(url, path_of(url), title, text(told.get("refr")))
 
 

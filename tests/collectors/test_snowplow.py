@@ -264,6 +264,8 @@ def test_who_denied_an_id_is_not_joined_with_everybody_who_did() -> None:
 def test_a_screen_view_is_a_page_with_a_name() -> None:
     told = make_self_described("iglu:com.snowplowanalytics.mobile/screen_view/jsonschema/1-0-0", {"name": "首页"})
     assert event_of(told).page.title == "首页"
+    unnamed = make_self_described("iglu:com.snowplowanalytics.mobile/screen_view/jsonschema/1-0-0", {"name": [1]})
+    assert event_of(unnamed).page.title == ""
 
 
 def test_an_anonymous_tracker_gives_neither_address_nor_network_id() -> None:
