@@ -1,8 +1,8 @@
 """GrowingIO: version 3 of its protocol, from sites, mini-programs, apps and servers.
 
 An answer is 204 without a body: the browser SDK takes anything else, 200 included, for a failure, and sends the
-event three times more and then as an image. So a body that cannot be read is answered 204 too: it is kept and
-counted, and to send it again would not make it readable. The project id in the path is the key; the one in a
+event again, in the end as an image. So a body that cannot be read is answered 204 too: it is kept and counted, and
+to send it again would not make it readable. The project id in the path is the key; the one in a
 record says the same and is not looked at.
 """
 

@@ -76,6 +76,8 @@ _USER_KEYS = {
     **dict.fromkeys(("openid", "wechatopenid", "weixinopenid"), "wx_openid"),
 }
 _OF_WEIXIN = frozenset({"wx_unionid", "wx_openid"})
+_OPENID = re.compile(r"o[\w-]{27}", re.ASCII)
+"""What `identify` of the mini-program SDK puts in the place of the device id, which is else a UUID."""
 
 
 class _Record(msgspec.Struct, rename="camel", gc=False):
@@ -183,8 +185,10 @@ class Delivery:
         platform = _PLATFORMS.get(spoken, "")
         changes = name == names.PROFILE_UPDATED
         attributes = properties_json(told.attributes)
-        user = _user(told, spoken, self._appid)
-        identifiers = in_order(_identifiers(told, user, attributes if changes else b""))
+        appid = (told.domain if spoken == _WEIXIN else "") or self._appid
+        user, visitor = tuple(_user(told, spoken, appid)), _visitor(told, spoken, appid)
+        contacts = contacts_of(plain_value(attributes)) if changes else ()
+        identifiers = in_order((*user, *visitor, *contacts))
         page = _page(told, platform, self._hit.headers.get("referer", ""))
         return self._built(
             record,
@@ -203,7 +207,7 @@ class Delivery:
             device=self._device(told, platform),
             locale=told.language or "",
             ip="" if platform == "server" else self._hit.client_ip,
-            properties=b"{}" if changes else _with_rest(attributes, record),
+            properties=b"{}" if changes else _joined(attributes, _encode(decoded(record, _REST))),
             traits=set_traits(plain_value(attributes)) if changes else (),
             fact=Fact.LOGIN if user and len(identifiers) > 1 else Fact.CO_OCCURRENCE,
         )
@@ -219,7 +223,7 @@ class Delivery:
             name=names.ITEM_UPDATED,
             original_name="item",
             platform="server",
-            properties=with_fields(properties_json(told.attributes), item),
+            properties=_joined(properties_json(told.attributes), item),
         )
 
     def user_mapping(self, index: int, record: bytes) -> Event:
@@ -292,11 +296,16 @@ def _names_of(told: _Record) -> tuple[str, str]:
     return original, original if is_theirs else names.GROWINGIO.get(original, original)
 
 
-def _user(told: _Record, platform: str, appid: str) -> Identifier | None:
-    value = text(told.user_id)
-    if not value:
-        return None
-    return _identifier(text(told.user_key), value, platform, (platform == _WEIXIN and told.domain) or appid)
+def _user(told: _Record, platform: str, appid: str) -> Iterator[Identifier]:
+    if value := text(told.user_id):
+        yield _identifier(text(told.user_key), value, platform, appid)
+
+
+def _visitor(told: _Record, platform: str, appid: str) -> Iterator[Identifier]:
+    if device := text(told.device_id):
+        yield Identifier("device_id", device)
+        if platform == _WEIXIN and _OPENID.fullmatch(device):
+            yield Identifier("wx_openid", f"{appid}/{device}")
 
 
 def _identifier(user_key: str, value: str, platform: str, appid: str) -> Identifier:
@@ -315,15 +324,6 @@ def _identifier(user_key: str, value: str, platform: str, appid: str) -> Identif
 @lru_cache(maxsize=1024)
 def _kind_of(user_key: str) -> str | None:
     return _USER_KEYS.get(_OTHER_SIGNS.sub("", user_key).lower())
-
-
-def _identifiers(told: _Record, user: Identifier | None, traits: bytes) -> Iterator[Identifier]:
-    if user:
-        yield user
-    if device := text(told.device_id):
-        yield Identifier("device_id", device)
-    if traits:
-        yield from contacts_of(plain_value(traits))
 
 
 def _page(told: _Record, platform: str, referer: str) -> Page:
@@ -352,13 +352,12 @@ def _app(told: _Record, platform: str) -> App:
     )
 
 
-def _with_rest(attributes: bytes, record: bytes) -> bytes:
-    """The attributes, with what else the record says; where both have a name, the team's own value stays."""
-    rest = _encode(decoded(record, _REST))
+def _joined(attributes: bytes, more: bytes) -> bytes:
+    """One object with the fields of both; where both have a name, the team's own value stays."""
     if len(attributes) == len(b"{}"):
-        return rest
+        return more
     own = plain_value(attributes)
-    more = msgspec.json.decode(rest, type=dict[str, Raw])
-    if own.keys().isdisjoint(more):
-        return with_fields(attributes, rest)
-    return with_fields(attributes, _encode({name: value for name, value in more.items() if name not in own}))
+    others = msgspec.json.decode(more, type=dict[str, Raw])
+    if own.keys().isdisjoint(others):
+        return with_fields(attributes, more)
+    return with_fields(attributes, _encode({name: value for name, value in others.items() if name not in own}))

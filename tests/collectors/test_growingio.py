@@ -123,7 +123,7 @@ def test_an_unreadable_body_names_its_key_and_is_answered_as_taken(body: bytes, 
     assert unreadable.value.key == "site-key"
     with pytest.raises(MalformedHit):
         outcomes_of(request, GROWINGIO)
-    # The browser SDK would send it four times more.
+    # The browser SDK would send it again.
     answer = GROWINGIO.refused(request, unreadable.value)
     assert answer is not None
     assert (answer.status, answer.body) == (204, b"")
@@ -270,6 +270,14 @@ def test_an_openid_takes_the_appid_of_its_source_and_only_weixins_is_one() -> No
     assert ids_of(event_of(app, target=target, source="mini"))[0] == "wx_openid:wxa1b2/oA"
     assert ids_of(event_of(app))[0] == "wx_openid:-/oA"
     assert ids_of(event_of({**app, "platform": "alip"}))[0] == "member_id:openid/oA"
+
+
+def test_an_openid_in_the_place_of_a_mini_programs_device_id_is_one() -> None:
+    openid = "oA1-" + "b_" * 12
+    event = event_of(make_record(deviceId=openid, platform="MinP", domain="wx12"))
+    assert ids_of(event) == [f"wx_openid:wx12/{openid}", f"device_id:{openid}"]
+    assert event.fact is Fact.CO_OCCURRENCE
+    assert ids_of(event_of(make_record(deviceId=openid))) == [f"device_id:{openid}"]
 
 
 def test_a_user_mapping_joins_the_ids_of_one_user() -> None:
