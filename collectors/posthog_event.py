@@ -18,7 +18,6 @@ from cdp.model import (
     Device,
     Event,
     EventType,
-    Fact,
     Hit,
     Millis,
     Operation,
@@ -30,7 +29,7 @@ from collectors import event_names as names
 from collectors.campaign import campaign_in, campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
-from collectors.posthog_identity import ALIAS, GROUP, IDENTIFY, MEMBER, MERGE, identifiers_of
+from collectors.posthog_identity import ALIAS, GROUP, IDENTIFY, MERGE, identifiers_of
 from collectors.record import (
     NOTHING,
     Keys,
@@ -39,7 +38,6 @@ from collectors.record import (
     checked_size,
     contacts_of,
     decoded,
-    in_order,
     is_given,
     path_of,
     plain_value,
@@ -165,17 +163,13 @@ class Delivery:
         set_now, traits = _traits(told, said)
         kind, name = _type_and_name(original, said)
         client_id = text(told.uuid) or text(said.get("$insert_id")) or self._stand_in(told, index, record)
-        identifiers = in_order(
-            (
-                *identifiers_of(
-                    original if told.event else "",
-                    told.distinct_id if told.distinct_id is not None else told.old_distinct_id,
-                    said,
-                    lib=lib,
-                    client=platform not in ("server", ""),
-                ),
-                *contacts_of(set_now),
-            )
+        identifiers, fact = identifiers_of(
+            original if told.event else "",
+            told.distinct_id if told.distinct_id is not None else told.old_distinct_id,
+            said,
+            contacts_of(set_now),
+            lib=lib,
+            client=platform not in ("server", ""),
         )
         url = text(said.get("$current_url"))
         return Event(
@@ -200,7 +194,7 @@ class Delivery:
             ip=self._ip(said, platform),
             properties=msgspec.json.encode(_own_properties(said, kind)),
             traits=traits,
-            fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == MEMBER else Fact.CO_OCCURRENCE,
+            fact=fact,
         )
 
     def _own_key(self, told: _Told, said: dict[str, Any]) -> str:

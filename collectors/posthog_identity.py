@@ -2,18 +2,22 @@
 
 `distinct_id` is a visitor's until identify() and the team's own id after it, and only flags beside it tell which; old
 SDKs send none. Where nothing tells, the shape does: what an SDK drew at random is a visitor's. A wrong guess may part
-one trail in two, but must never join two people. So an id that a bug sends for everybody is none, who comes after
-reset() is not tied to the device of who was there before, and no event names two members.
+one trail in two, but must never join two people. So an id that a bug sends for everybody is none, and no event names
+two members.
+
+`$device_id` is the visitor's id until the first identify(); reset(), which a page calls when somebody logs out, gives
+the next visitor a new id and leaves the device's. So it is the weakest of all: it never stands beside a visitor's
+newer id, and beside a member's only where the event proves nothing, for the case that the identify was lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cdp.model import Identifier
-from collectors.record import Scalar, text
+from cdp.model import Fact, Identifier
+from collectors.record import Scalar, in_order, text
 
 IDENTIFY = "$identify"
 GROUP = "$groupidentify"
@@ -54,12 +58,12 @@ _DRAWN_IN_A_BROWSER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0
 
 
 def identifiers_of(
-    call: str, distinct_id: Scalar, said: Mapping[str, Any], *, lib: str, client: bool
-) -> list[Identifier]:
-    """The ids of an event, the visitor's and member's own; contacts are not looked for.
+    call: str, distinct_id: Scalar, said: Mapping[str, Any], contacts: Iterable[Identifier], *, lib: str, client: bool
+) -> tuple[tuple[Identifier, ...], Fact]:
+    """All ids of an event, strongest first, and what it says of them.
 
-    `call` is the event's name, '' where a property update came without one; `said` are its properties; `client` says
-    that an SDK on the person's own device sent it.
+    `call` is the event's name, '' where a property update came without one; `said` are its properties, `contacts` are
+    among what it sets; `client` says that an SDK on the person's own device sent it.
     """
     distinct = usable(distinct_id) or usable(said.get("distinct_id"))
     device = usable(said.get("$device_id"))
@@ -71,10 +75,11 @@ def identifiers_of(
     found = [Identifier(MEMBER if member else VISITOR, distinct)] if distinct else []
     if other and other != distinct:
         found.append(Identifier(_kind_of_other(call, other, member, client=client), other))
-    # reset() gives the visitor a new id and leaves the device's, under which somebody else may be known.
-    if device and device != distinct and (member or not distinct):
+    found += contacts
+    proves = (call in _OTHER_ID or len(found) > 1) and any(identifier.kind == MEMBER for identifier in found)
+    if device and device != distinct and ((member and not proves) or not distinct):
         found.append(Identifier(VISITOR, device))
-    return found
+    return in_order(found), Fact.LOGIN if proves and len(found) > 1 else Fact.CO_OCCURRENCE
 
 
 def usable(value: object) -> str:

@@ -287,16 +287,29 @@ def test_identify_joins_the_visitor_and_the_contacts_to_the_member() -> None:
     ]  # fmt: skip
 
 
-def test_after_identify_the_id_is_the_members_and_the_device_still_the_visitors() -> None:
+def test_after_identify_the_id_is_the_members_and_what_the_device_says_proves_nothing() -> None:
     event = event_of(batch_of(make_event(properties={"distinct_id": "u1", "$is_identified": True})))
     assert ids_of(event) == ["member_id:u1", f"anonymous_id:{DEVICE}"]
-    assert event.fact is Fact.LOGIN
+    assert event.fact is Fact.CO_OCCURRENCE
 
 
 def test_who_comes_after_reset_is_not_tied_to_the_device_of_who_was_there_before() -> None:
     for flag in ({"$is_identified": False}, {}):
         event = event_of(batch_of(make_event(properties={"distinct_id": AFTER_RESET, **flag})))
         assert ids_of(event) == [f"anonymous_id:{AFTER_RESET}"]
+    identify = make_event(
+        event="$identify", properties={"distinct_id": "u2", "$anon_distinct_id": AFTER_RESET, "$is_identified": True}
+    )
+    assert ids_of(event_of(batch_of(identify))) == ["member_id:u2", f"anonymous_id:{AFTER_RESET}"]
+
+
+def test_a_contact_that_is_set_is_the_members_as_if_said_at_identify() -> None:
+    told = make_event(event="$set", properties={"distinct_id": "u1", "$is_identified": True})
+    told["$set"] = {"email": "li@example.com"}
+    event = event_of(batch_of(told))
+    assert (ids_of(event), event.fact) == (["member_id:u1", "email:li@example.com"], Fact.LOGIN)
+    told["properties"] |= {"distinct_id": DEVICE, "$is_identified": False}
+    assert event_of(batch_of(told)).fact is Fact.CO_OCCURRENCE
 
 
 @pytest.mark.parametrize(
@@ -330,7 +343,7 @@ def test_an_app_without_flags_is_told_by_the_shape_of_its_ids() -> None:
     [
         (
             make_event(event="$create_alias", properties={"distinct_id": "u1", "$is_identified": True, "alias": "a2"}),
-            ["member_id:u1", "anonymous_id:a2", f"anonymous_id:{DEVICE}"],
+            ["member_id:u1", "anonymous_id:a2"],
         ),
         (make_event(event="$create_alias", properties={"alias": "u1"}), ["member_id:u1", f"anonymous_id:{DEVICE}"]),
         (of_server(event="$create_alias", properties={"alias": "old"}), ["member_id:u1", "anonymous_id:old"]),

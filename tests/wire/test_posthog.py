@@ -52,8 +52,7 @@ def test_ids_times_names_and_ids_of_people_are_those_that_the_sdk_gave(folder: s
             if said.get("$group_type") is None or "$is_identified" in said:
                 member = said.get("$is_identified", said.get("$process_person_profile", True) and told != "anon1")
                 assert found[told] == ("member_id" if member else "anonymous_id")
-            if "$device_id" in said:
-                assert found[said["$device_id"]] == "anonymous_id"
+            assert found.get(said.get("$device_id"), "anonymous_id") == "anonymous_id"
             assert sum(kind == "member_id" for kind in found.values()) <= 1
 
 
