@@ -2,6 +2,9 @@
 
 import type { Answer, Context, Platform, Store } from "../src/core/ports";
 
+// As the build for the web sets it.
+Object.assign(globalThis, { TABS: true });
+
 export const OK: Answer = { status: 200, text: '{"success":true}', retryAfter: 0 };
 export const OFFLINE: Answer = { status: 0, text: "", retryAfter: 0 };
 

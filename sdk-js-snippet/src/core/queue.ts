@@ -46,6 +46,9 @@ const LEASE = 120_000;
 const DAY = 86_400_000;
 const TOO_OLD = 28 * DAY;
 
+/** Set by the build: whether several pages share a store, as tabs do, so that each has to say what is its own. */
+declare const TABS: boolean;
+
 /** `max` is the number of events; `owner` an id of this tab, without dots; `lost` is told of each that had to go. */
 export function newQueue(platform: Platform, store: Store, owner: string, max: number, lost: () => void): Queue {
   let items: Waiting[] = [];
@@ -86,7 +89,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       const missed = new Set<Waiting>();
       for (const item of items) {
         if (item.flying) continue;
-        if (item.kept && !store.get(key(item.id))) {
+        if (TABS && item.kept && !store.get(key(item.id))) {
           missed.add(item);
           continue;
         }
@@ -104,9 +107,12 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       const now = platform.clock.now();
       for (const name of store.keys()) {
         const [kind, other, id] = name.split(".");
-        const lease = +store.get("l." + other)!;
-        if (other == owner || lease > now) continue;
-        if (kind == "l" && lease < now - DAY) store.remove(name);
+        if (other == owner) continue;
+        if (TABS) {
+          const lease = +store.get("l." + other)!;
+          if (lease > now) continue;
+          if (kind == "l" && lease < now - DAY) store.remove(name);
+        }
         if (kind != "q") continue;
         const text = store.get(name) || "";
         store.remove(name);
@@ -115,6 +121,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       }
     },
     lease(wait) {
+      if (!TABS) return;
       // Whoever takes over lets the lease be: without it, it was the page that cleared the store.
       if (leased && !store.get(mine)) {
         used = 0;

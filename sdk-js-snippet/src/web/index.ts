@@ -1,9 +1,9 @@
 /** The tracker for web pages. */
 
+import { campaignOf } from "../core/campaign";
 import type { Context, Platform, Store } from "../core/ports";
 import { type CoreOptions, newCore, type Tracker } from "../core/tracker";
 import { browserClock, browserStore, browserTransport, isRobot, newId } from "./browser";
-import { campaignIn } from "./campaign";
 import { watchElements } from "./elements";
 import { decorateLinks, readLink } from "./links";
 import { type Pages, watchPages } from "./pages";
@@ -48,7 +48,7 @@ export function newTracker(options: WebOptions): Tracker {
       const referrer = pages ? pages.referrer() : document.referrer;
       return {
         page: { url: href, path: pathname, title: document.title, referrer },
-        campaign: campaignIn(search),
+        campaign: campaignOf(Array.from(new URLSearchParams(search))),
         bot: robot || undefined,
       };
     },
