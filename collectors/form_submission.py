@@ -32,7 +32,7 @@ from collectors.clock import occurred_at, parse_time
 from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of, sort_fields
 from collectors.form_fields import read_fields
 from collectors.ids import event_id, hashed
-from collectors.record import KIND_ORDER, NotAnEventError, in_order, path_of, plain_value, text
+from collectors.record import KIND_ORDER, MAX_IDENTIFIERS, NotAnEventError, in_order, path_of, plain_value, text
 from collectors.user_agent import device_of
 
 TRAP = "xunji_website"
@@ -41,7 +41,6 @@ MIN_SHOWN_MS: Millis = 1_000
 """Nobody reads a form, types a phone number and sends it in less."""
 
 MAX_ID = 200
-MAX_IDENTIFIERS = 12
 DAY_MS = 86_400_000
 QUIET_HOUR_MS = 4 * 3_600_000
 """Before midnight in UTC, which is four o'clock in China: when a day ends for submissions without an id."""

@@ -32,6 +32,8 @@ KIND_ORDER = (
     "device_id", "anonymous_id", "click_id",
 )  # fmt: skip
 """The kinds that a dialect may emit, strongest first."""
+MAX_IDENTIFIERS = 12
+"""Taken of what a sender names itself, besides its dialect's own fields."""
 _RANK = {kind: rank for rank, kind in enumerate(KIND_ORDER)}
 
 

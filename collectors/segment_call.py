@@ -31,6 +31,8 @@ from collectors.campaign import CLICK_IDS, campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.record import (
+    KIND_ORDER,
+    MAX_IDENTIFIERS,
     NOTHING,
     Keys,
     NotAnEventError,
@@ -77,6 +79,7 @@ _MERGED_KINDS = {
 
 class _Library(msgspec.Struct, gc=False):
     name: str | None = None
+    env: str | None = None
 
 
 class _System(msgspec.Struct, gc=False):
@@ -118,6 +121,13 @@ class _Merged(msgspec.Struct, gc=False):
     value: Scalar = None
 
 
+class _Given(msgspec.Struct, gc=False):
+    """An identifier as our own trackers and clients say it, such as a WeChat openid."""
+
+    kind: str = ""
+    value: Scalar = None
+
+
 class _Call(msgspec.Struct, rename="camel", gc=False):
     """One record; `properties` and `traits` stay JSON text."""
 
@@ -139,6 +149,7 @@ class _Call(msgspec.Struct, rename="camel", gc=False):
     properties: Raw = NOTHING
     traits: Raw = NOTHING
     merge_properties: list[_Merged] | None = None
+    identifiers: list[_Given] | None = None
 
 
 _CALL = msgspec.json.Decoder(_Call)
@@ -278,7 +289,8 @@ def _platform(told: _Call, context: _Context) -> str:
     library = (context.library and context.library.name) or ""
     known = _PLATFORMS.get(library)
     if known:
-        return known
+        # Jitsu has one library for pages and servers.
+        return "server" if context.library and context.library.env == "node" else known
     if told.channel == "server" or _SERVER_LIBRARY.search(library):
         return "server"
     if "mini" in library.lower():
@@ -337,6 +349,9 @@ def _identifiers(told: _Call, context: _Context, call: str) -> list[Identifier]:
             found.append(Identifier("anonymous_id", previous))
     elif call == "merge":
         found += _merged(told.merge_properties or ())
+    for given in (told.identifiers or ())[:MAX_IDENTIFIERS]:
+        if given.kind in KIND_ORDER and (value := text(given.value)):
+            found.append(Identifier(given.kind, value))
     return found
 
 

@@ -452,6 +452,17 @@ def test_a_merge_names_its_ids_itself() -> None:
     assert event.type is EventType.ALIAS
 
 
+def test_our_own_trackers_name_identifiers_of_other_kinds() -> None:
+    given = [
+        {"kind": "wx_openid", "value": "wxa1b2/oAbc"},
+        {"kind": "wx_unionid"},
+        {"kind": "shoe_size", "value": "39"},
+    ]
+    event = event_of({"type": "identify", "anonymousId": "a-1", "identifiers": given})
+    assert ids_of(event) == ["wx_openid:wxa1b2/oAbc", "anonymous_id:a-1"]
+    assert event.fact is Fact.LOGIN
+
+
 def test_a_group_keeps_its_id_and_its_traits_apart_from_the_persons() -> None:
     event = event_of({"type": "group", "userId": "u1", "groupId": "g1", "traits": {"name": "Acme"}})
     assert json.loads(event.properties) == {"group_id": "g1", "traits": {"name": "Acme"}}
