@@ -60,6 +60,7 @@ SNOWPLOW = {
     "submit_form": FORM_SUBMITTED,
     "application_foreground": APP_OPENED,
     "application_background": APP_CLOSED,
+    "identify": IDENTIFIED,
 }
 """Of Snowplow's own schemas only: a team's schema may have the same name. A page ping says that somebody still reads,
 for which there is no name of ours, and an installation is no opening; both keep theirs."""

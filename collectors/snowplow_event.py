@@ -27,12 +27,14 @@ from collectors.record import (
     NOTHING,
     Keys,
     NotAnEventError,
+    Scalar,
     decoded,
     in_order,
     is_given,
     path_of,
     plain_value,
     properties_json,
+    set_traits,
     text,
     with_fields,
 )
@@ -73,7 +75,11 @@ _DEVICE_IDS = ("appleIdfv", "appleIdfa", "androidIdfa", "appSetId", "openIdfa")
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 """What trackers and systems send in place of an id that the person denied."""
 
-_READ_ENTITIES = frozenset({"client_session", "mobile_context", "application", "screen", "deep_link"})
+_READ_ENTITIES = frozenset(
+    {
+        "client_session", "mobile_context", "desktop_context", "browser_context", "application", "screen", "deep_link",
+    }
+)  # fmt: skip
 _NO_FIELDS: Fields = {}
 
 
@@ -88,8 +94,17 @@ class _Screen(msgspec.Struct, gc=False):
     name: str | None = None
 
 
+class _Identify(msgspec.Struct, gc=False):
+    """The data of Snowplow's own identify event."""
+
+    id: Scalar = None
+    email: str | None = None
+
+
 _SCHEMED = msgspec.json.Decoder(_Schemed)
 _SCREEN = msgspec.json.Decoder(_Screen)
+_IDENTIFY = msgspec.json.Decoder(_Identify)
+_NOBODY_SAID = _Identify()
 
 
 class Delivery:
@@ -111,16 +126,17 @@ class Delivery:
         original, own, data = _what(told)
         name = names.SNOWPLOW.get(original, original) if own else original
         entities = _Entities(told)
-        mobile = entities.named("mobile_context")
+        machine = entities.named("mobile_context") or entities.named("desktop_context")
+        said = decoded(data, _IDENTIFY) if name == names.IDENTIFIED and own else _NOBODY_SAID
         relayed = text(told.get("p")) == "srv" or _SERVER_TRACKER.match(text(told.get("tv"))) is not None
-        platform = _platform(told, mobile, relayed=relayed)
+        platform = _platform(told, machine, relayed=relayed)
         client_id = text(told.get("eid")) or self._stand_in(told, index, record)
-        identifiers = in_order(self._identifiers(told, entities))
+        identifiers = in_order(self._identifiers(told, said, entities))
         page = _page(told, entities, data if original == "screen_view" else b"{}")
         return Event(
             id=event_id(source, client_id),
             client_id=client_id,
-            type=names.TYPES.get(name, EventType.TRACK),
+            type=EventType.IDENTIFY if said is not _NOBODY_SAID else names.TYPES.get(name, EventType.TRACK),
             name=name,
             original_name=original,
             occurred_at=_occurred_at(told, hit.received_at, relayed=relayed),
@@ -134,10 +150,11 @@ class Delivery:
             identifiers=identifiers,
             page=page,
             campaign=campaign_of(NO_CAMPAIGN, page.url or text(entities.named("deep_link").get("url"))),
-            device=self._device(told, mobile, platform, relayed=relayed),
-            locale=text(told.get("lang")),
+            device=self._device(told, machine, platform, relayed=relayed),
+            locale=_locale(told, entities),
             ip=self._ip(told, relayed=relayed),
             properties=_properties(told, data, entities),
+            traits=set_traits({"email": said.email}) if said.email else (),
             fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,
         )
 
@@ -146,10 +163,12 @@ class Delivery:
         moment = "" if timed else f"{self._hit_id}/{index}"
         return content_id(record, without=_CHANGES_ON_RETRY, moment=moment)
 
-    def _identifiers(self, told: Fields, entities: _Entities) -> Iterator[Identifier]:
+    def _identifiers(self, told: Fields, said: _Identify, entities: _Entities) -> Iterator[Identifier]:
         """The network user id is the browser's over many sites: a visitor's second anonymous id."""
-        if user := text(told.get("uid")):
+        if user := text(said.id) or text(told.get("uid")):
             yield Identifier("member_id", user)
+        if email := text(said.email):
+            yield Identifier("email", email)
         visitors = [told.get("duid"), entities.named("client_session").get("userId")]
         if not self._anonymous:
             visitors += [told.get("tnuid"), told.get("nuid")]
@@ -167,12 +186,12 @@ class Delivery:
             return ""
         return text(told.get("ip")) or ("" if relayed else self._hit.client_ip)
 
-    def _device(self, told: Fields, mobile: Fields, platform: str, *, relayed: bool) -> Device:
+    def _device(self, told: Fields, machine: Fields, platform: str, *, relayed: bool) -> Device:
         user_agent = text(told.get("ua")) or ("" if relayed else self._hit.headers.get("user-agent", ""))
         device = device_of(user_agent)
-        if not mobile:
+        if not machine:
             return device
-        system, model = text(mobile.get("osType")), text(mobile.get("deviceModel"))
+        system, model = text(machine.get("osType")), text(machine.get("deviceModel"))
         kind = device.kind
         if platform in ("ios", "android"):
             # The header is that of the app's HTTP client, or of a gateway.
@@ -180,7 +199,7 @@ class Delivery:
         return Device(
             kind=kind,
             os=_SYSTEMS.get(system.lower(), system) or device.os,
-            os_version=text(mobile.get("osVersion")) or device.os_version,
+            os_version=text(machine.get("osVersion")) or device.os_version,
             browser=device.browser,
             model=model or device.model,
         )
@@ -277,10 +296,10 @@ def _self_described(told: Fields) -> tuple[str, bool, bytes]:
     return name, vendor.startswith(OWN_VENDORS), with_fields(properties_json(inner.data), b"{}", schema)
 
 
-def _platform(told: Fields, mobile: Fields, *, relayed: bool) -> str:
+def _platform(told: Fields, machine: Fields, *, relayed: bool) -> str:
     platform = text(told.get("p"))
     if platform == "mob":
-        system = text(mobile.get("osType")).lower()
+        system = text(machine.get("osType")).lower()
         return system if system in _SYSTEMS else _MOBILE_TRACKERS.get(text(told.get("tv")).partition("-")[0], "")
     if platform == "pc" and relayed:
         # What the server trackers say of themselves unless told otherwise.
@@ -306,6 +325,11 @@ def _app(application: Fields) -> App:
     """The key is no name of the app: it stays out of the event."""
     version = text(application.get("version"))
     return App(version=version) if version else NO_APP
+
+
+def _locale(told: Fields, entities: _Entities) -> str:
+    mobile, browser = entities.named("mobile_context"), entities.named("browser_context")
+    return text(told.get("lang")) or text(mobile.get("language")) or text(browser.get("browserLanguage"))
 
 
 def _page(told: Fields, entities: _Entities, screen: bytes) -> Page:

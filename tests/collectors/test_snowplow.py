@@ -236,12 +236,29 @@ def test_a_login_is_a_user_beside_a_visitor() -> None:
     assert event_of(make_event(uid="u1", duid=None)).fact is Fact.CO_OCCURRENCE
 
 
+def test_snowplows_own_identify_event_tells_a_person_and_a_teams_of_that_name_does_not() -> None:
+    data = {"id": "u1", "email": "li@example.com"}
+    event = event_of(make_self_described("iglu:com.snowplowanalytics.snowplow/identify/jsonschema/1-0-0", data))
+    assert (event.type, event.name, event.fact) == (EventType.IDENTIFY, "identified", Fact.LOGIN)
+    assert ids_of(event) == ["member_id:u1", "email:li@example.com", "anonymous_id:d-1"]
+    assert [(change.name, change.value) for change in event.traits] == [("email", '"li@example.com"')]
+    theirs = event_of(make_self_described("iglu:com.acme/identify/jsonschema/1-0-0", data))
+    assert (theirs.type, ids_of(theirs), theirs.traits) == (EventType.TRACK, ["anonymous_id:d-1"], ())
+
+
 def test_a_mobile_app_is_read_from_its_entities() -> None:
     entities = make_entities(
         ("com.snowplowanalytics.snowplow/client_session", {"userId": "install-1", "sessionId": "s-1"}),
         (
             "com.snowplowanalytics.snowplow/mobile_context",
-            {"osType": "ios", "osVersion": "17.1", "deviceModel": "iPad13,1", "appleIdfv": "v-1", "appleIdfa": NOBODY},
+            {
+                "osType": "ios",
+                "osVersion": "17.1",
+                "deviceModel": "iPad13,1",
+                "appleIdfv": "v-1",
+                "appleIdfa": NOBODY,
+                "language": "zh",
+            },
         ),
         ("com.snowplowanalytics.mobile/application", {"version": "2.3.0", "build": "99"}),
         ("com.snowplowanalytics.mobile/screen", {"name": "车型页"}),
@@ -250,7 +267,7 @@ def test_a_mobile_app_is_read_from_its_entities() -> None:
     )
     event = event_of(make_event(e="pp", p="mob", tv="ios-6.0.0", duid=None, **entities))
     assert ids_of(event) == ["device_id:v-1", "anonymous_id:install-1"]
-    assert (event.platform, event.session, event.app.version) == ("ios", "s-1", "2.3.0")
+    assert (event.platform, event.session, event.app.version, event.locale) == ("ios", "s-1", "2.3.0", "zh")
     assert (event.page.title, event.campaign.source) == ("车型页", "weibo")
     device = event.device
     assert (device.kind, device.os, device.os_version, device.model) == ("tablet", "iOS", "17.1", "iPad13,1")
