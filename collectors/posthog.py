@@ -65,6 +65,7 @@ _SETTINGS = {
     "hasFeatureFlags": False,
     "sessionRecording": False,
     "surveys": False,
+    "captureDeadClicks": False,
     "siteApps": [],
 }
 _NO_FLAGS = {"flags": {}, "featureFlags": {}, "featureFlagPayloads": {}, "errorsWhileComputingFlags": False}
