@@ -69,8 +69,14 @@ def test_the_version_is_that_of_the_package() -> None:
     assert json.loads((SDK / "package.json").read_text())["version"] == FILE.version
 
 
+def test_the_documented_snippet_is_the_one_that_is_tried() -> None:
+    tried = (SDK / "snippet.html").read_text().strip()
+    documented = (SDK.parent / "docs" / "sdks" / "xunji-web.md").read_text()
+    assert tried.replace("https://collect.example.com", "http://127.0.0.1:8001") in documented
+
+
 def test_the_tracker_keeps_the_same_click_ids_for_a_visit_that_the_collector_reads_from_an_address() -> None:
-    source = (SDK / "src" / "web" / "campaign.ts").read_text()
+    source = (SDK / "src" / "core" / "campaign.ts").read_text()
     known = re.search(r"CLICK_ID =\s*/(.+)/;", source)
     assert known is not None
     assert [name for name in CLICK_IDS if not re.fullmatch(known[1].strip("^$"), name)] == []
