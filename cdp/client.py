@@ -279,7 +279,12 @@ class Client:
         return self._post_lead(body, until)
 
     def flush(self, within_s: float | None = None) -> Report:
-        """Send what waits now, and return when the collector has it or has refused it, or after `within_s`."""
+        """Send what waits now, and return when the collector has it or has refused it, or after `within_s`.
+
+        Not from `on_error`, which the sending thread calls.
+        """
+        if threading.current_thread() is self._thread:
+            raise ClientError("on_error is called by the thread that sends, and cannot wait for it.")
         with self._changed:
             self._await_sent(self._queue.last, within_s)
             return self._report()
@@ -516,7 +521,8 @@ def _in_child(forked: weakref.WeakMethod[Callable[[], None]]) -> None:
         if (method := forked()) is not None:
             method()
 
-    os.register_at_fork(after_in_child=call)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)
 
 
 def _json(call: Mapping[str, Any]) -> bytes:

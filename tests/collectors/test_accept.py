@@ -285,6 +285,26 @@ def test_a_hit_that_is_too_large_is_refused(body: bytes) -> None:
     assert desk.log.records == []
 
 
+def test_a_request_that_is_refused_as_a_whole_says_whether_to_send_it_again() -> None:
+    desk = Desk()
+    target = "/v1/batch?results=1"
+    told = {
+        "broken": desk.ask(make_request(target, b'{"batch":[{"type":"track"},{"type":]}'))[0],
+        "stranger": desk.ask(make_request(target, key="nobodys"))[0],
+        "large": desk.ask(make_request(target, json.dumps({"batch": [EVENT] * 5001}).encode()))[0],
+        "fast": [desk.ask(make_request(target, key="slow-key"))[0] for _ in range(3)][-1],
+    }
+    desk.log.full = True
+    told["full"] = desk.ask(make_request(target))[0]
+    assert {name: (answer.status, body_of(answer)["result"]) for name, answer in told.items()} == {
+        "broken": (400, "drop"),
+        "stranger": (401, "drop"),
+        "large": (413, "drop"),
+        "fast": (429, "retry"),
+        "full": (503, "retry"),
+    }
+
+
 def test_what_is_too_large_and_answered_200_all_the_same_is_kept_as_a_small_unreadable_hit() -> None:
     desk = Desk()
     body = gzip.compress(b"[" + b" " * 40_000_000 + b"]")

@@ -493,6 +493,12 @@ def test_the_send_time_may_be_that_of_the_batch() -> None:
     assert event_of(batch, target="/v1/batch").occurred_at == RECEIVED_AT - 5_000
 
 
+def test_jitsus_library_runs_in_pages_and_on_servers() -> None:
+    for env, platform in (("browser", "web"), ("node", "server")):
+        library = {"name": "@jitsu/js", "env": env}
+        assert event_of(make_call(context={"library": library}), target="/api/s/track").platform == platform
+
+
 @pytest.mark.parametrize("library", ["analytics-node", "@segment/analytics-node", "analytics-python", "analytics-java"])
 def test_a_server_that_sends_its_queue_hours_later_keeps_its_times(library: str) -> None:
     call = make_call(
