@@ -19,8 +19,9 @@ from tests.real.product import Product
 ROOT = Path(__file__).parents[2]
 SNIPPET = (ROOT / "sdk-js-snippet" / "snippet.html").read_text().strip()
 SCENARIOS = (
-    "journey", "offline", "leaving", "blocked", "csp", "many", "tabs", "consent", "domains", "lead", "robot"
-)  # fmt: skip
+    *("journey", "offline", "leaving", "blocked", "csp", "file", "refusing", "many", "tabs", "tabs_plain", "consent"),
+    *("domains", "lead", "robot"),
+)
 LONGEST_S = 120
 
 pytestmark = pytest.mark.timeout(LONGEST_S + 60)
@@ -144,6 +145,17 @@ def test_a_strict_content_security_policy_needs_only_the_nonce(product: Product,
     assert steps_of(product, "csp") == [0]
 
 
+def test_a_policy_that_allows_no_inline_script_needs_only_the_file(product: Product, seen: Seen) -> None:
+    saw(seen, "file")
+    assert steps_of(product, "file") == [0]
+
+
+def test_a_browser_that_asks_not_to_be_tracked_is_not_until_the_visitor_says_so(product: Product, seen: Seen) -> None:
+    found = saw(seen, "refusing")
+    assert (found["posts"], found["stored"]) == (0, [])
+    assert steps_of(product, "refusing") == [1]
+
+
 def test_ten_thousand_events_are_stored_once_each(product: Product, seen: Seen) -> None:
     found = saw(seen, "many")
     counts = counts_of(product, "many")
@@ -151,9 +163,13 @@ def test_ten_thousand_events_are_stored_once_each(product: Product, seen: Seen) 
     assert found["largest"] < 64 * 1024
 
 
-def test_two_tabs_send_nothing_twice_and_one_sends_for_the_other_that_was_closed(product: Product, seen: Seen) -> None:
-    assert saw(seen, "tabs")["twice"] == 0
-    assert steps_of(product, "tabs") == list(range(250))
+@pytest.mark.parametrize(("scenario", "locks"), [("tabs", True), ("tabs_plain", False)])
+def test_two_tabs_send_nothing_twice_and_one_sends_for_the_other_that_was_closed(
+    product: Product, seen: Seen, scenario: str, locks: bool
+) -> None:
+    found = saw(seen, scenario)
+    assert (found["twice"], found["locks"]) == (0, locks)
+    assert steps_of(product, scenario) == list(range(250))
 
 
 def test_without_consent_nothing_is_stored_or_sent(product: Product, seen: Seen) -> None:

@@ -21,9 +21,11 @@ const pages = http.createServer((request, response) => {
   const url = new URL(request.url, "http://pages");
   const { scenario, ...options } = JSON.parse(url.searchParams.get("with") || "{}");
   const headers = { "Content-Type": "text/html; charset=utf-8" };
-  if (options.csp)
-    headers["Content-Security-Policy"] =
-      `default-src 'none'; script-src 'nonce-n0nce'; connect-src http://collect.example.test:${network.port}`;
+  const collector = `http://collect.example.test:${network.port}`;
+  if (options.csp) {
+    const scripts = options.csp == "nonce" ? "'nonce-n0nce'" : collector;
+    headers["Content-Security-Policy"] = `default-src 'none'; script-src ${scripts}; connect-src ${collector}`;
+  }
   response.writeHead(200, headers);
   response.end(scenario ? pageOf(scenario, options) : "");
 });
@@ -35,7 +37,7 @@ function pageOf(scenario, { csp, ...options }) {
   const script = snippet.replace(/\{url:.*?\}/, JSON.stringify(given));
   return `<!doctype html><html lang="zh"><title>X9</title>
 <script nonce="n0nce">window.violations = 0; addEventListener("securitypolicyviolation", () => violations++)</script>
-${csp ? script.replace("<script>", '<script nonce="n0nce">') : script}
+${csp == "file" ? `<script async src="${given.url}/xunji.js" data-key="${given.key}"></script>` : script.replace("<script>", '<script nonce="n0nce">')}
 <button data-xunji-event="brochure_opened" data-xunji-series="X9" data-xunji-car-model="Max"><b>手册</b></button>
 <form data-xunji-form="test_drive"><input name="phone" value="13812345678"><button id="send">预约</button></form>
 <a id="brand" href="http://brand.example.test:${pages.address().port}/?with=${encodeURIComponent(JSON.stringify({ scenario, ...options }))}#top">品牌</a>`;
@@ -49,6 +51,7 @@ const browser = await chromium.launch({
   args: [
     ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
     ...["--disable-component-update", "--disable-sync"],
+    `--unsafely-treat-insecure-origin-as-secure=http://${HOSTS[0]}:${pages.address().port}`,
     `--host-resolver-rules=${HOSTS.map((host) => `MAP ${host} 127.0.0.1`).join(", ")}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
   ],
 });
@@ -85,6 +88,27 @@ async function until(condition, what) {
 }
 /** No events wait any more, in any tab. */
 const drained = (page) => until(async () => !(await stored(page)).some((key) => key.includes(".q.")), "an empty queue");
+
+async function twoTabs(scenario, host) {
+  const context = await newVisitor();
+  const [one, two] = [await open(context, addressOf(scenario, {}, "", host)), await open(context, addressOf(scenario, {}, "", host))];
+  await Promise.all([ready(one), ready(two)]);
+  await Promise.all([flush(one), flush(two)]);
+  network.state = "down";
+  await Promise.all([track(one, 0, 100), track(two, 100, 200)]);
+  await pause(1_200);
+  network.state = "up";
+  for (const tab of [one, two]) await tab.evaluate(() => dispatchEvent(new Event("online")));
+  await drained(two);
+  const ids = events().map((event) => event.messageId);
+  network.state = "down";
+  await track(one, 200, 250);
+  await one.close();
+  network.state = "up";
+  await flush(two);
+  await drained(two);
+  return { twice: ids.length - new Set(ids).size, locks: await two.evaluate(() => !!navigator.locks) };
+}
 
 const SCENARIOS = {
   async journey() {
@@ -150,11 +174,33 @@ const SCENARIOS = {
   },
 
   async csp() {
-    const page = await open(await newVisitor(), addressOf("csp", { csp: true }));
+    const page = await open(await newVisitor(), addressOf("csp", { csp: "nonce" }));
     await ready(page);
     await track(page, 0, 1);
     await flush(page);
     return { violations: await page.evaluate(() => window.violations) };
+  },
+
+  async file() {
+    const page = await open(await newVisitor(), addressOf("file", { csp: "file" }));
+    await ready(page);
+    await track(page, 0, 1);
+    await flush(page);
+    return {};
+  },
+
+  async refusing() {
+    const context = await newVisitor();
+    await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true }));
+    const page = await open(context, addressOf("refusing", { doNotTrack: true }));
+    await ready(page);
+    await track(page, 0, 1);
+    await flush(page);
+    const before = { posts: batches().length, stored: await stored(page) };
+    await page.evaluate(() => xunji.consent(true));
+    await track(page, 1, 2);
+    await flush(page);
+    return before;
   },
 
   async many() {
@@ -169,26 +215,9 @@ const SCENARIOS = {
     return { tracking_ms: tracked - began, sending_ms: Date.now() - tracked, posts: posts.length, largest: Math.max(...posts.map((post) => Buffer.byteLength(JSON.stringify(post.body)))) };
   },
 
-  async tabs() {
-    const context = await newVisitor();
-    const [one, two] = [await open(context, addressOf("tabs")), await open(context, addressOf("tabs"))];
-    await Promise.all([ready(one), ready(two)]);
-    await Promise.all([flush(one), flush(two)]);
-    network.state = "down";
-    await Promise.all([track(one, 0, 100), track(two, 100, 200)]);
-    await pause(1_200);
-    network.state = "up";
-    for (const tab of [one, two]) await tab.evaluate(() => dispatchEvent(new Event("online")));
-    await drained(two);
-    const ids = events().map((event) => event.messageId);
-    network.state = "down";
-    await track(one, 200, 250);
-    await one.close();
-    network.state = "up";
-    await flush(two);
-    await drained(two);
-    return { twice: ids.length - new Set(ids).size };
-  },
+  // With https, so with Web Locks, and without.
+  tabs: () => twoTabs("tabs", HOSTS[0]),
+  tabs_plain: () => twoTabs("tabs_plain", HOSTS[1]),
 
   async consent() {
     const page = await open(await newVisitor(), addressOf("consent", { consent: "required" }));
