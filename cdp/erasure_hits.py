@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from cdp.model import Dropped, Hit, Position, Source, SourceKind
 from cdp.personal import Personal
@@ -54,4 +55,10 @@ class Look:
 
 
 def _holds(hit: Hit, clear: Collection[str]) -> bool:
-    return any(each.encode() in hit.body or each in hit.target for each in clear)
+    places = _bare(hit.body), _bare(hit.target.encode())
+    return any(_bare(each.encode()) in place for place in places for each in clear)
+
+
+def _bare(body: bytes) -> bytes:
+    """Without a form's escapes, and without what people write between the digits of a phone number."""
+    return unquote_to_bytes(body).translate(None, b" +-()")

@@ -39,11 +39,12 @@ _PATH = re.compile(r"/f/([^/]+)/?")
 
 
 class FormEnvelope(Envelope, frozen=True, kw_only=True):
-    """What the answer needs besides: the lead that this will be, and where the browser goes."""
+    """What the answer needs besides: the lead that this will be, where the browser goes, and where it came from."""
 
     submission: Submission
     lead: str = ""
     redirect: str = ""
+    back: str = ""
 
 
 class Form:
@@ -83,6 +84,7 @@ class Form:
             submission=sent,
             lead=lead_id_of(source.id, f"event:{made}"),
             redirect=safe_redirect(sent.redirect, request.headers, sent.page.url, source.origins),
+            back=safe_redirect(sent.page.url, request.headers, sent.page.url, source.origins),
         )
 
     def _problems(self, sent: Submission) -> list[Problem]:
@@ -97,7 +99,7 @@ class Form:
             return Answer(200, msgspec.json.encode({"ok": True, "lead": made.lead}))
         if made.redirect:
             return Answer(303, content_type="", headers={"Location": made.redirect})
-        return thanks_page(request.headers)
+        return thanks_page(request.headers, made.back)
 
     def refused(self, request: Request, error: Rejected) -> Answer | None:
         return refusal_page(request.headers, error) if wants_page(request) else None

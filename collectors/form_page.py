@@ -59,10 +59,11 @@ _WORDS = {
         "请填写手机号、邮箱或微信号中的一项。",
         "Please leave a phone number, an e-mail address or a WeChat id.",
     ),
-    Problem.PHONE: ("手机号有误，请检查后重新提交。", "This phone number cannot be right. Please check it."),
-    Problem.EMAIL: ("邮箱有误，请检查后重新提交。", "This e-mail address cannot be right. Please check it."),
+    Problem.PHONE: ("手机号有误，请返回检查。", "This phone number cannot be right. Please go back and check it."),
+    Problem.EMAIL: ("邮箱有误，请返回检查。", "This e-mail address cannot be right. Please go back and check it."),
 }
 _THANKS = ("提交成功，谢谢！", "Thank you, we have received it."), ("我们会尽快与您联系。", "We will be in touch soon.")
+_BACK = "返回网站", "Back to the site"
 _NOT_TAKEN = "没有提交成功", "This was not sent"
 _WAIT = "提交过于频繁，请稍后再试。", "Too many submissions came from here. Please try again in a while."
 _OTHERWISE = "表单暂时无法提交，请联系网站。", "The form cannot be sent. Please tell the site's owner."
@@ -73,8 +74,9 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not looks_like_json(request.body)
 
 
-def thanks_page(headers: Mapping[str, str]) -> Answer:
-    return _page(200, headers, *_THANKS)
+def thanks_page(headers: Mapping[str, str], back: str) -> Answer:
+    """`back` is the page that the reader came from, '' where it is not known."""
+    return _page(200, headers, *_THANKS, back=back)
 
 
 def refusal_page(headers: Mapping[str, str], error: Rejected) -> Answer:
@@ -94,6 +96,7 @@ def _page(
     title: tuple[str, str],
     *sentences: tuple[str, str],
     more: Mapping[str, str] | None = None,
+    back: str = "",
 ) -> Answer:
     first, second = (0, 1) if _reads_chinese(headers.get("accept-language", "")) else (1, 0)
     languages = ("zh-CN", "en")
@@ -101,12 +104,13 @@ def _page(
         f'<p>{escape(each[first])}</p><p class="second" lang="{languages[second]}">{escape(each[second])}</p>'
         for each in sentences
     )
+    link = f'<p><a href="{escape(back)}">← {_BACK[first]} {_BACK[second]}</a></p>' if back else ""
     body = (
         f'<!doctype html><html lang="{languages[first]}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title[first])}</title><style>{_STYLE}</style></head><body><main>"
         f'<h1>{escape(title[first])}</h1><h2 lang="{languages[second]}">{escape(title[second])}</h2>'
-        f"{paragraphs}</main></body></html>"
+        f"{paragraphs}{link}</main></body></html>"
     )
     return Answer(status, body.encode(), HTML, {**_HEADERS, **(more or {})})
 

@@ -199,6 +199,9 @@ def test_a_browser_without_script_sees_thanks_or_goes_to_its_own_page() -> None:
     thanks = answered(post({"phone": "13812345678"}, **BROWSER, accept_language="zh-CN,zh;q=0.9"))
     assert (thanks.status, thanks.content_type) == (200, "text/html; charset=utf-8")
     assert thanks.body.index("谢谢".encode()) < thanks.body.index(b"Thank you")
+    assert f'<a href="{PAGE.replace("&", "&amp;")}">'.encode() in thanks.body
+    stranger = {**BROWSER, "referer": "https://evil.example/", "origin": "https://evil.example"}
+    assert b"<a " not in answered(post({"phone": "13812345678", "xunji_page": PAGE}, **stranger)).body
     sent_on = answered(post({"phone": "13812345678", "xunji_redirect": "/thanks.html?from=x9"}, **BROWSER))
     assert (sent_on.status, sent_on.headers["Location"]) == (303, "https://www.example.com/thanks.html?from=x9")
 
