@@ -1,5 +1,8 @@
 PY := .venv/bin/python
-.PHONY: setup run test test-real check bench lock
+SDKS := .cache/sdks
+NODE_SDKS := tests/sdks/node
+TRACKER := sdk-js-snippet
+.PHONY: setup run test test-real sdks sdk check bench lock
 
 setup: .venv/.ready
 
@@ -14,11 +17,28 @@ run: setup
 	.venv/bin/cdp serve --demo
 
 test: setup
-	$(PY) -m pytest -q --ignore=tests/servers
+	$(PY) -m pytest -q --ignore=tests/servers --ignore=tests/sdks
 
-# On a real PostgreSQL and Neo4j, which take a Maven client, Java 17 or later and PostgreSQL's programs.
-test-real: setup
-	$(PY) -m pytest -q tests/servers
+# On a real PostgreSQL and Neo4j, which take a Maven client, Java 17 or later and PostgreSQL's programs; and with the
+# vendors' own SDKs, which take Node 20 or later, npm and Chromium.
+test-real: setup sdks
+	$(PY) -m pytest -q tests/servers tests/sdks
+
+# The packages of other vendors that the tests run unmodified, apart from the product's own.
+sdks: $(SDKS)/common/.ready $(SDKS)/growingio/.ready $(NODE_SDKS)/node_modules/.ready $(TRACKER)/node_modules/.ready
+
+$(SDKS)/%/.ready: tests/sdks/python/%.lock
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+%/node_modules/.ready: %/package-lock.json %/package.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Our own tracker: types, the committed bundle beside a new build with its size, and its tests.
+sdk: $(TRACKER)/node_modules/.ready
+	cd $(TRACKER) && npm run --silent check && npm test --silent
 
 check: setup
 	.venv/bin/ruff check .
@@ -33,3 +53,6 @@ lock: setup
 	$(PY) -m pip install --quiet uv
 	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  --python-version 3.11 --universal --extra dev --output-file requirements.lock pyproject.toml requirements-build.in
+	for each in tests/sdks/python/common tests/sdks/python/growingio .ci/node; do \
+	  .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --no-annotate --python-version 3.11 --universal --output-file $$each.lock $$each.in || exit 1; done
