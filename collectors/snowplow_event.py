@@ -7,30 +7,24 @@ they came under `$entities`; those of Snowplow's own schemas are also read, for 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from cdp.model import NO_APP, NO_CAMPAIGN, App, Device, Event, EventType, Fact, Hit, Identifier, Millis, Page, as_json
 from collectors import event_names as names
-from collectors.body import mended
 from collectors.campaign import campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.numbers import as_number
 from collectors.record import (
-    NOTHING,
     Keys,
     NotAnEventError,
     Scalar,
     decoded,
     in_order,
-    is_given,
     path_of,
     plain_value,
     properties_json,
@@ -38,13 +32,8 @@ from collectors.record import (
     text,
     with_fields,
 )
+from collectors.snowplow_entities import Entities, Fields, name_of, nested, schemed
 from collectors.user_agent import device_of
-
-Fields = Mapping[str, Any]
-"""An event as it came; or an entity's data."""
-
-OWN_VENDORS = "com.snowplowanalytics."
-"""Begins the vendor of every schema of Snowplow's own."""
 
 _NAMES = {"pv": "page_view", "pp": "page_ping", "tr": "transaction", "ti": "transaction_item"}
 _PROPERTIES = {
@@ -75,20 +64,6 @@ _DEVICE_IDS = ("appleIdfv", "appleIdfa", "androidIdfa", "appSetId", "openIdfa")
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 """What trackers and systems send in place of an id that the person denied."""
 
-_READ_ENTITIES = frozenset(
-    {
-        "client_session", "mobile_context", "desktop_context", "browser_context", "application", "screen", "deep_link",
-    }
-)  # fmt: skip
-_NO_FIELDS: Fields = {}
-
-
-class _Schemed(msgspec.Struct, gc=False):
-    """Self-describing JSON; the data stay text."""
-
-    schema: str = ""
-    data: Raw = NOTHING
-
 
 class _Screen(msgspec.Struct, gc=False):
     name: str | None = None
@@ -101,7 +76,6 @@ class _Identify(msgspec.Struct, gc=False):
     email: str | None = None
 
 
-_SCHEMED = msgspec.json.Decoder(_Schemed)
 _SCREEN = msgspec.json.Decoder(_Screen)
 _IDENTIFY = msgspec.json.Decoder(_Identify)
 _NOBODY_SAID = _Identify()
@@ -125,7 +99,7 @@ class Delivery:
         source = self._keys.source(text(told.get("aid")))
         original, own, data = _what(told)
         name = names.SNOWPLOW.get(original, original) if own else original
-        entities = _Entities(told)
+        entities = Entities(told)
         machine = entities.named("mobile_context") or entities.named("desktop_context")
         said = decoded(data, _IDENTIFY) if name == names.IDENTIFIED and own else _NOBODY_SAID
         relayed = text(told.get("p")) == "srv" or _SERVER_TRACKER.match(text(told.get("tv"))) is not None
@@ -163,7 +137,7 @@ class Delivery:
         moment = "" if timed else f"{self._hit_id}/{index}"
         return content_id(record, without=_CHANGES_ON_RETRY, moment=moment)
 
-    def _identifiers(self, told: Fields, said: _Identify, entities: _Entities) -> Iterator[Identifier]:
+    def _identifiers(self, told: Fields, said: _Identify, entities: Entities) -> Iterator[Identifier]:
         """The network user id is the browser's over many sites: a visitor's second anonymous id."""
         if user := text(said.id) or text(told.get("uid")):
             yield Identifier("member_id", user)
@@ -205,61 +179,6 @@ class Delivery:
         )
 
 
-class _Entities:
-    """What an event brings besides: `json` as it came, '' where there is none or it cannot be read."""
-
-    def __init__(self, told: Fields) -> None:
-        self.json = b""
-        self._read: dict[str, Fields] = {}
-        schemed = _schemed(_nested(told, "co", "cx"))
-        if schemed is None or not is_given(schemed.data):
-            return
-        every = plain_value(bytes(schemed.data))
-        self.json = bytes(schemed.data)
-        for entity in every if isinstance(every, list) else ():
-            if isinstance(entity, dict) and isinstance(data := entity.get("data"), dict):
-                vendor, name = _vendor_and_name(text(entity.get("schema")))
-                if name in _READ_ENTITIES and vendor.startswith(OWN_VENDORS):
-                    self._read.setdefault(name, data)
-
-    def named(self, name: str) -> Fields:
-        """The data of the first entity of Snowplow's own with this name, empty where there is none."""
-        return self._read.get(name, _NO_FIELDS)
-
-
-def _nested(told: Fields, plain: str, packed: str) -> bytes:
-    """The JSON text of one of two fields, the second of which is in base64; b'' where there is none."""
-    if value := told.get(plain):
-        return value.encode() if isinstance(value, str) else b""
-    value = told.get(packed)
-    if not isinstance(value, str):
-        return b""
-    try:
-        # A plus that went through a query unescaped came out as a space.
-        return base64.urlsafe_b64decode(value.replace(" ", "+").rstrip("=") + "==")
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _schemed(found: bytes) -> _Schemed | None:
-    """None where it is no self-describing JSON, or no JSON at all."""
-    if not found:
-        return None
-    for attempt in (found, mended(found)):
-        try:
-            str(attempt, "utf-8")
-            return _SCHEMED.decode(attempt)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    return None
-
-
-def _vendor_and_name(schema: str) -> tuple[str, str]:
-    """Of `iglu:com.acme/order/jsonschema/1-0-0`: com.acme and order."""
-    vendor, _, rest = schema.removeprefix("iglu:").partition("/")
-    return vendor, rest.partition("/")[0]
-
-
 def _what(told: Fields) -> tuple[str, bool, bytes]:
     """The event's name, whether it is one of Snowplow's own, and its properties so far."""
     kind = text(told.get("e"))
@@ -285,15 +204,15 @@ def _said(told: Fields) -> dict[str, Any]:
 
 
 def _self_described(told: Fields) -> tuple[str, bool, bytes]:
-    outer = _schemed(_nested(told, "ue_pr", "ue_px"))
-    inner = _schemed(bytes(outer.data)) if outer else None
+    outer = schemed(nested(told, "ue_pr", "ue_px"))
+    inner = schemed(bytes(outer.data)) if outer else None
     if inner is None:
         raise NotAnEventError("`ue_pr` or `ue_px`, a self-describing event, is missing or no JSON")
-    vendor, name = _vendor_and_name(text(inner.schema))
+    name, own = name_of(text(inner.schema))
     if not name:
         raise NotAnEventError("the schema of a self-describing event looks like iglu:vendor/name/format/version")
     schema = b'"$schema":' + as_json(inner.schema).encode()
-    return name, vendor.startswith(OWN_VENDORS), with_fields(properties_json(inner.data), b"{}", schema)
+    return name, own, with_fields(properties_json(inner.data), b"{}", schema)
 
 
 def _platform(told: Fields, machine: Fields, *, relayed: bool) -> str:
@@ -327,12 +246,12 @@ def _app(application: Fields) -> App:
     return App(version=version) if version else NO_APP
 
 
-def _locale(told: Fields, entities: _Entities) -> str:
+def _locale(told: Fields, entities: Entities) -> str:
     mobile, browser = entities.named("mobile_context"), entities.named("browser_context")
     return text(told.get("lang")) or text(mobile.get("language")) or text(browser.get("browserLanguage"))
 
 
-def _page(told: Fields, entities: _Entities, screen: bytes) -> Page:
+def _page(told: Fields, entities: Entities, screen: bytes) -> Page:
     """A screen is a page that has a name and no address; `screen` are the properties of a screen view."""
     url = text(told.get("url"))
     title = text(told.get("page"))
@@ -341,7 +260,7 @@ def _page(told: Fields, entities: _Entities, screen: bytes) -> Page:
     return Page(url, path_of(url), title, text(told.get("refr")))
 
 
-def _properties(told: Fields, data: bytes, entities: _Entities) -> bytes:
+def _properties(told: Fields, data: bytes, entities: Entities) -> bytes:
     """What the event says, what the tracker adds, and the entities."""
     added = {
         f"${field}": value
