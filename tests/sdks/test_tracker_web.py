@@ -19,7 +19,20 @@ from tests.real.product import Product
 ROOT = Path(__file__).parents[2]
 SNIPPET = (ROOT / "sdk-js-snippet" / "snippet.html").read_text().strip()
 SCENARIOS = (
-    *("journey", "offline", "leaving", "blocked", "csp", "file", "refusing", "many", "tabs", "tabs_plain", "consent"),
+    *(
+        "journey",
+        "offline",
+        "leaving",
+        "last",
+        "blocked",
+        "csp",
+        "file",
+        "refusing",
+        "many",
+        "tabs",
+        "tabs_plain",
+        "consent",
+    ),
     *("domains", "lead", "robot"),
 )
 LONGEST_S = 120
@@ -133,6 +146,11 @@ def test_a_page_left_while_it_sends_and_answers_that_are_lost_double_nothing(pro
     assert steps_of(product, "leaving") == list(range(70))
     # The network lost the answers, so what had arrived had to be sent again.
     assert counts_of(product, "leaving")["duplicate"] > 0
+
+
+def test_a_click_that_leads_away_for_good_arrives(product: Product, seen: Seen) -> None:
+    saw(seen, "last")
+    assert counts_of(product, "last") == {"stored": 2, "duplicate": 0, "dropped": 0}
 
 
 def test_with_blocked_storage_it_works_for_the_time_of_the_page(product: Product, seen: Seen) -> None:

@@ -162,6 +162,22 @@ const SCENARIOS = {
     return {};
   },
 
+  async last() {
+    const page = await open(await newVisitor(), addressOf("last"));
+    await ready(page);
+    await flush(page);
+    await page.evaluate((away) => {
+      const link = document.body.appendChild(document.createElement("a"));
+      Object.assign(link, { id: "away", href: away, textContent: "走" });
+      link.dataset.xunjiEvent = "step_0";
+      link.dataset.xunjiN = "0";
+    }, `http://brand.example.test:${pages.address().port}/`);
+    await page.click("#away");
+    await page.waitForURL(/brand/);
+    await until(() => events().some((event) => event.event == "step_0"), "the last click");
+    return {};
+  },
+
   async blocked() {
     const context = await newVisitor();
     await context.addInitScript(() =>
