@@ -30,8 +30,9 @@ from collectors.body import (
 )
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.lz_string import decompress_base64
-from collectors.posthog_event import Delivery, results_of
+from collectors.posthog_event import Delivery
 from collectors.posthog_identity import IDENTIFY
+from collectors.posthog_results import results_of
 from collectors.record import Keys, outcomes, text, unreadable
 from collectors.results import Results
 
@@ -137,7 +138,7 @@ class PostHog:
         except MalformedHit as error:
             raise Unreadable(key, error.detail) from error
         if new:
-            return Envelope(key, len(body.records), results=Results(results_of(body.records, ""), accepted=(key,)))
+            return Envelope(key, len(body.records), results=Results(results_of(body.records), accepted=(key,)))
         return Envelope(body.first_key(), len(body.records))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -35,7 +34,6 @@ from collectors.record import (
     Keys,
     NotAnEventError,
     Scalar,
-    checked_size,
     contacts_of,
     decoded,
     is_given,
@@ -44,7 +42,6 @@ from collectors.record import (
     set_traits,
     text,
 )
-from collectors.results import Result
 from collectors.user_agent import device_of
 
 _RECORDINGS = frozenset({"$snapshot", "$snapshot_items"})
@@ -60,12 +57,18 @@ _TYPES = {
 _AUTOCAPTURE = "$autocapture"
 _PAGE_VIEW = "$pageview"
 
-_PLATFORMS = {"web": "web", "js": "web", "posthog-js-lite": "web", "posthog-ios": "ios", "posthog-android": "android"}
+_SERVERS = ("node", "edge", "python", "go", "ruby", "php", "java", "server", "elixir", "rs", "dotnet")
+_PLATFORMS = {
+    "web": "web",
+    "js": "web",
+    "posthog-js": "web",
+    "posthog-js-lite": "web",
+    "posthog-ios": "ios",
+    "posthog-android": "android",
+    **{f"posthog-{server}": "server" for server in _SERVERS},
+}
 _MANY_SYSTEMS = frozenset({"posthog-react-native", "posthog-flutter", "posthog-unity", "posthog-kmp"})
 _SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony"}
-_SERVER_LIBRARY = re.compile(
-    r"posthog-(node|edge|python|go|ruby|php|java|server|elixir|rs|rust|(?:dot)?\.?net)\b", re.I
-)
 _KINDS = {"desktop": "desktop", "mobile": "mobile", "tablet": "tablet", "tv": "tv"}
 _APPS = frozenset({"ios", "android", "harmony"})
 
@@ -110,18 +113,7 @@ class _Told(
     unset: Raw = NOTHING
 
 
-class _Brief(msgspec.Struct, rename={"old_token": "$token"}, gc=False):
-    """All of a record that intake looks at."""
-
-    event: Scalar = None
-    uuid: Scalar = None
-    api_key: Scalar = None
-    token: Scalar = None
-    old_token: Scalar = None
-
-
 _TOLD = msgspec.json.Decoder(_Told)
-_BRIEF = msgspec.json.Decoder(_Brief)
 
 
 class Delivery:
@@ -244,21 +236,7 @@ class Delivery:
         )
 
 
-def results_of(records: Sequence[Raw], nameless: str) -> Iterator[Result]:
-    """What can be said of each record before it is translated."""
-    for record in records:
-        told = _Brief()
-        try:
-            told = decoded(bytes(record), _BRIEF)
-            checked_size(record)
-            original_name(told.event, nameless)
-        except NotAnEventError as error:
-            yield Result(text(told.uuid), error.reason, error.detail)
-        else:
-            yield Result(text(told.uuid), key=text(told.api_key) or text(told.token) or text(told.old_token))
-
-
-def original_name(event: Scalar, nameless: str) -> str:
+def original_name(event: Scalar, nameless: str = "") -> str:
     """Raises NotAnEventError for what has no name, and for a piece of a recorded session."""
     name = text(event) or nameless
     if not name:
@@ -276,8 +254,12 @@ def _said(told: _Told) -> dict[str, Any]:
         if field is not None:
             said.setdefault(name, field)
     if told.options:
-        said |= {_OPTIONS[name]: value for name, value in told.options.items() if name in _OPTIONS}
+        said |= {_OPTIONS[name]: value for name, value in told.options.items() if name in _OPTIONS and _is_flat(value)}
     return said
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, bool | str)
 
 
 def _traits(told: _Told, said: dict[str, Any]) -> tuple[dict[str, Any], tuple[TraitChange, ...]]:
@@ -333,8 +315,6 @@ def _platform(lib: str, said: Mapping[str, Any]) -> str:
         return _PLATFORMS[lib]
     if lib in _MANY_SYSTEMS:
         return _SYSTEMS.get((text(said.get("$os")) or text(said.get("$os_name"))).lower(), "")
-    if _SERVER_LIBRARY.fullmatch(lib):
-        return "server"
     return "mini_program" if "mini" in lib.lower() else ""
 
 
