@@ -30,7 +30,6 @@ Key = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 Origins = Annotated[list[Annotated[str, pydantic.Field(max_length=300)]], pydantic.Field(max_length=100)]
 Rate = Annotated[int, pydantic.Field(ge=0, le=1_000_000)]
 ClientRate = Annotated[int, pydantic.Field(ge=0, le=100_000)]
-Secret = Annotated[str, pydantic.Field(min_length=8, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Appid = Annotated[str, pydantic.Field(max_length=100)]
 
 
@@ -44,7 +43,7 @@ class NewSource(pydantic.BaseModel, extra="forbid"):
     origins: Origins = []
     rate_limit: Rate = 0
     client_limit: ClientRate = CLIENT_LIMIT
-    secret: Secret | None = None
+    secret: str | None = None
     appid: Appid = ""
 
 
@@ -58,7 +57,7 @@ class Changes(pydantic.BaseModel, extra="forbid"):
     enabled: bool | None = None
     rate_limit: Rate | None = None
     client_limit: ClientRate | None = None
-    secret: Secret | None = None
+    secret: str | None = None
     appid: Appid | None = None
 
 

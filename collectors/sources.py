@@ -7,6 +7,7 @@ which version it serves, so that whoever made a source can wait until all collec
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 from pathlib import Path
@@ -89,6 +90,11 @@ class SourceBook:
     def _store(self, connection: Connection, source: Source, others: list[Source]) -> int:
         if not 1 <= len(source.keys) <= MAX_KEYS:
             raise Refused(f"A source has one or {MAX_KEYS} live keys; take one away before adding another.")
+        # Looked at here, for the shape of a request is told with the value that was wrong.
+        if source.secret and not re.fullmatch(r"[\x21-\x7e]{8,200}", source.secret):
+            raise Refused(
+                "A secret has 8 to 200 printable ASCII characters without spaces; an empty one proves nothing."
+            )
         for key in source.keys:
             if not (1 <= len(key) <= MAX_KEY_CHARACTERS and key.isascii() and key.isprintable()):
                 raise Refused(f"A key has 1 to {MAX_KEY_CHARACTERS} printable ASCII characters.")

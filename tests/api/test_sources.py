@@ -31,10 +31,23 @@ def test_a_new_source_answers_with_its_key_and_once_with_its_secret(admin: httpx
         "origins": [],
         "enabled": True,
         "rate_limit": 0,
+        "client_limit": 60,
         "appid": "",
     }
     assert admin.get("/api/v1/sources/new%20shop").json() == body
     assert secret not in admin.get("/api/v1/sources").text
+
+
+def test_a_secret_that_a_platform_issued_is_taken_and_never_shown(admin: httpx.Client, system: System) -> None:
+    admin.post("/api/v1/sources", json={"name": "ocean", "kind": "ads", "key": "ocean-key"})
+    changed = admin.patch("/api/v1/sources/ocean", json={"secret": "issued-elsewhere"})
+    assert changed.status_code == 200
+    source = system.sources.by_key("ocean-key")
+    assert source is not None
+    assert source.secret == "issued-elsewhere"
+    assert "issued-elsewhere" not in changed.text + admin.get("/api/v1/sources/ocean").text
+    refused = problem(admin.patch("/api/v1/sources/ocean", json={"secret": "sp ace here"}), 422)
+    assert "sp ace" not in json.dumps(refused)
 
 
 def test_the_key_of_a_new_source_is_known_at_once(admin: httpx.Client, system: System) -> None:
