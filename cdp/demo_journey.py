@@ -61,11 +61,20 @@ class Visit:
         return self.began + 1000 * int(step["after"])
 
 
+def site_name() -> str:
+    """The source of the invented maker's site."""
+    return str(_story()["site"]["name"])
+
+
+def _story() -> Mapping[str, Any]:
+    return tomllib.loads(STORY.read_text(encoding="utf-8"))
+
+
 class Journey:
     """The story, told as of `now` in the calendar of `zone`."""
 
     def __init__(self, *, now: Millis, zone: tzinfo) -> None:
-        self.story = tomllib.loads(STORY.read_text(encoding="utf-8"))
+        self.story = _story()
         self.li: Mapping[str, str] = self.story["li"]
         self.now = now
         self._zone = zone

@@ -39,7 +39,10 @@ def serve(
         list[Role] | None, typer.Option(help="Run only this; may be repeated. 只运行该角色，可重复。")
     ] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Play a demo into an empty system. 向空系统播放演示旅程。")
+        bool,
+        typer.Option(
+            "--demo", help="Play a demo into an empty system; serve a shop. 向空系统播放演示旅程，并提供演示商城。"
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -53,12 +56,12 @@ def serve(
     settings = load_settings()
     configure_logs(settings.log_level)
     if role:
-        _run_roles(settings, frozenset(role))
+        _run_roles(settings, frozenset(role), demo=demo)
     else:
         raise typer.Exit(_run_all(settings, demo=demo, json=json))
 
 
-def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
+def _run_roles(settings: Settings, roles: Collection[Role], *, demo: bool) -> None:
     # Each kind of process loads only what it runs.
     if roles == {Role.COLLECTOR}:
         from cdp.collector import run_collector
@@ -67,7 +70,7 @@ def _run_roles(settings: Settings, roles: Collection[Role]) -> None:
     elif roles == APP:
         from cdp.app import run_app
 
-        run_app(settings)
+        run_app(settings, demo=demo)
     else:
         raise ConfigurationError(
             "--role",
@@ -90,17 +93,17 @@ def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:
     # Keys and schema are made here, once, before several processes want them.
     _ = settings.admin, settings.secret_bytes
     open_records(settings).dispose()
-    return Supervisor(_children(settings)).run(lambda: _announce(settings, demo=demo, json=json))
+    return Supervisor(_children(settings, demo=demo)).run(lambda: _announce(settings, demo=demo, json=json))
 
 
-def _children(settings: Settings) -> list[Child]:
+def _children(settings: Settings, *, demo: bool) -> list[Child]:
     from cdp.supervisor import Child
 
     collectors = [
         Child(f"collector-{number}", ["serve", "--role", "collector"]) for number in range(settings.collector_processes)
     ]
     app = [argument for role in Role if role in APP for argument in ("--role", role.value)]
-    return [*collectors, Child("app", ["serve", *app])]
+    return [*collectors, Child("app", ["serve", *app, *(["--demo"] if demo else [])])]
 
 
 def _check_alone(settings: Settings) -> None:
@@ -157,7 +160,7 @@ def _announce(settings: Settings, *, demo: bool, json: bool) -> None:
     api, collectors = _url(settings.host, settings.port), _url(settings.host, settings.collector_port)
     with client_of(api, settings.admin) as client:
         _wait_until_ready(client, collectors)
-        _say_where(settings, api, collectors, json=json)
+        _say_where(settings, api, collectors, demo=demo, json=json)
         if demo:
             try:
                 _show_demo(client, settings, collectors, json=json)
@@ -184,13 +187,14 @@ def _wait_until_ready(client: ApiClient, collectors: str) -> None:
         time.sleep(POLL_S)
 
 
-def _say_where(settings: Settings, api: str, collectors: str, *, json: bool) -> None:
+def _say_where(settings: Settings, api: str, collectors: str, *, demo: bool, json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     key = "XUNJI_ADMIN_KEY" if settings.admin_key else str(settings.data / "admin.key")
     if json:
-        line({"api": api, "collectors": collectors, "docs": f"{api}/docs", "admin_key_in": key})
+        shop = {"shop": f"{api}/demo/"} if demo else {}
+        line({"api": api, "collectors": collectors, "docs": f"{api}/docs", "admin_key_in": key, **shop})
         return
     table = Table.grid(padding=(0, 2))
     for label, value in (
@@ -198,6 +202,7 @@ def _say_where(settings: Settings, api: str, collectors: str, *, json: bool) -> 
         ("docs 接口文档", f"{api}/docs"),
         ("collectors 采集地址", collectors),
         ("admin key in 管理密钥位置", key),
+        *([("demo shop 演示商城", f"{api}/demo/")] if demo else []),
     ):
         table.add_row(f"[dim]{label}[/]", escape(value))
     console().print("[bold]Xunji is ready. 寻迹已就绪。[/]", table, sep="\n")

@@ -22,8 +22,9 @@ READY_S = 60.0
 class Product:
     """`cdp serve` on a data folder; start, stop and kill it as often as you like."""
 
-    def __init__(self, folder: Path, *, collectors: int = 1, **settings: str) -> None:
+    def __init__(self, folder: Path, *, collectors: int = 1, demo: bool = False, **settings: str) -> None:
         self.folder = folder
+        self.arguments = ("--demo",) if demo else ()
         self.port, self.collector_port = free_port(), free_port()
         self.env = os.environ | {
             "XUNJI_DATA_DIR": str(folder / "data"),
@@ -55,7 +56,7 @@ class Product:
         """Start `cdp serve` and wait until both listeners answer."""
         with (self.folder / "output.log").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cdp", "serve", *arguments],
+                [sys.executable, "-m", "cdp", "serve", *self.arguments, *arguments],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
