@@ -7,6 +7,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, TooLarge
 from collectors.body import (
+    ESCAPED_BYTES,
     MAX_MEMBERS,
     MEND_BYTES,
     SMALL_BYTES,
@@ -27,6 +29,7 @@ from collectors.body import (
     query_value,
     records_of,
     split_target,
+    unescaped,
     unpacked,
 )
 from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS
@@ -205,6 +208,13 @@ def test_a_form_field_is_found_by_name_wherever_it_stands() -> None:
     assert form_bytes(form, b"data", b"data_list") == b"W10="
     assert form_bytes(form, b"data") is None
     assert form_bytes(b"&" * 1_000_000 + b"data=x", b"data") is None
+
+
+def test_escapes_are_undone_across_pieces_and_not_without_end() -> None:
+    told = "看车 100% + more".encode() * 3_000
+    assert unescaped(quote_plus(told).encode()) == told
+    with pytest.raises(TooLarge):
+        unescaped(b"%7B" * ESCAPED_BYTES)
 
 
 def test_a_query_value_is_found_by_its_whole_name() -> None:
