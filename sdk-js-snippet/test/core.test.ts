@@ -64,6 +64,34 @@ describe("a post", () => {
     expect(tab.posts).toHaveLength(2);
   });
 
+  test("after an outage that is over waits no longer than the first did", async () => {
+    tab.answer = () => OFFLINE;
+    const core = start();
+    core.track("a");
+    await world.pass(60_000);
+    tab.answer = () => OK;
+    await core.flush();
+    tab.answer = () => OFFLINE;
+    core.track("b");
+    await core.flush();
+    const before = tab.posts.length;
+    await world.pass(1_000);
+    expect(tab.posts).toHaveLength(before + 1);
+  });
+
+  test("follows for what was added while the one before came to its end", async () => {
+    tab.exclusive = async (work) => {
+      await work();
+      if (!tab.posts.length) return;
+      tab.exclusive = undefined;
+      core.track("b");
+    };
+    const core = start(tab, { batchSize: 1 });
+    core.track("a");
+    await world.pass(2_000);
+    expect(names(tab)).toEqual(["a", "b"]);
+  });
+
   test("that is too large is halved until only the event that is too large goes, and that is told", async () => {
     tab.answer = ({ text }) => (text.includes("huge") ? answer(413) : OK);
     const core = start();
@@ -208,6 +236,25 @@ describe("the queue", () => {
     expect(last[3].properties).toEqual({ queue_full: 2 });
   });
 
+  test("that is full does not count as lost what is under way", async () => {
+    let arrive = () => {};
+    tab.answer = () => new Promise((go) => (arrive = () => go(OK)));
+    const core = start(tab, { maxQueue: 2, batchSize: 2 });
+    for (const name of ["a", "b", "c"]) core.track(name);
+    await settle();
+    tab.answer = () => OK;
+    arrive();
+    await world.pass(3_000);
+    expect(names(tab)).toEqual(["a", "b", "events_dropped"]);
+  });
+
+  test("leaves no traces of tabs that are long gone", async () => {
+    disk.set("l.gone", String(world.now - 90_000_000));
+    start().track("a");
+    await world.pass(2_000);
+    expect(disk.keys().sort()).toEqual(["s", "v"]);
+  });
+
   test("lets go what the collector could no longer know again", async () => {
     disk.set("q.gone.m1", JSON.stringify({ messageId: "m1", event: "old", timestamp: "2026-10-20T00:00:00.000Z" }));
     disk.set("q.gone.m2", "not json");
@@ -276,6 +323,20 @@ describe("consent", () => {
     expect(sent(next)[0].anonymousId).toBe(sent(tab)[0].anonymousId);
   });
 
+  test("that comes while the network is away has what waited outlive the page", async () => {
+    tab.answer = () => OFFLINE;
+    const core = start(tab, { consent: "required" });
+    core.track("a");
+    core.consent(true);
+    core.leave();
+    await settle();
+    world.timers.clear();
+    const next = newTab(disk, world);
+    start(next, { consent: "required" });
+    await world.pass(1_000);
+    expect(names(next)).toEqual(["a"]);
+  });
+
   test("that is withdrawn throws away what waits in all tabs and all that is stored", async () => {
     tab.answer = () => OFFLINE;
     const other = newTab(disk, world);
@@ -332,15 +393,15 @@ describe("a lead", () => {
     expect([...disk.map.values()].join()).not.toContain("13812345678");
   });
 
-  test("that meets a network error is posted again under the same id", async () => {
+  test("that meets a network error or a busy collector is posted again under the same id", async () => {
     let tries = 0;
-    tab.answer = ({ url }) => (url.endsWith("/f/k1") && tries++ ? answer(200, { ok: true, lead: "ld_1" }) : OFFLINE);
+    const answers = [OFFLINE, answer(429, "", 1), answer(503), answer(200, { ok: true, lead: "ld_1" })];
+    tab.answer = ({ url }) => (url.endsWith("/f/k1") ? answers[tries++]! : OFFLINE);
     const promise = start().lead(form);
-    await world.pass(5_000);
+    await world.pass(15_000);
     expect(await promise).toBe("ld_1");
     const posts = tab.posts.filter((post) => post.url.endsWith("/f/k1"));
-    expect(posts).toHaveLength(2);
-    expect(posts[0]!.body.messageId).toBe(posts[1]!.body.messageId);
+    expect(new Set(posts.map((post) => post.body.messageId)).size).toBe(1);
   });
 
   test("that is refused names the fields that were wrong", async () => {
