@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from cdp import client as client_module
+from cdp import client_sender
 from cdp.accounting import statement
 from cdp.client import Client, ClientError, Failure, LeadRefused, NotDelivered, QueueFull
 from cdp.model import SourceKind
@@ -68,7 +69,7 @@ def proxy(collector: str) -> Iterator[Proxy]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(client_sender, "BACKOFF_S", 0.01)
 
 
 class Books:
@@ -140,7 +141,7 @@ def test_a_bad_event_is_told_and_the_others_are_taken(proxy: Proxy, books: Books
     with make_client(proxy.plays().url, on_error=told.append) as client:
         client.track("good", user_id="u1")
         bad = client.track("  ", user_id="u1")
-        client.track("half an emoji \ud83d", user_id="u1", properties={"at": client_module.datetime.now()})
+        client.track("half an emoji \ud83d", user_id="u1", properties={"at": datetime.now(UTC)})
         report = client.flush(10)
     assert [(failure.message_id, failure.reason) for failure in report.failures] == [(bad, "MALFORMED_EVENT")]
     assert told == list(report.failures)
@@ -159,10 +160,10 @@ def test_a_wrong_key_is_told_once_and_not_tried_again(proxy: Proxy) -> None:
 def test_a_full_queue_makes_the_caller_wait_and_then_raises(proxy: Proxy, books: Books) -> None:
     with make_client(proxy.plays(*[503] * 3).url, queue_events=5, interval_s=60) as client:
         send(client, 5)
-        client._room_s = 0.05
+        client._sender._room_s = 0.05
         with pytest.raises(QueueFull):
             send(client, 1)
-        client._room_s = 10
+        client._sender._room_s = 10
         client.flush(0)
         send(client, 1)
     assert books.counted() == {"stored": 6, "duplicate": 0}
@@ -242,11 +243,14 @@ def test_what_the_end_cuts_off_stays_in_the_spool_and_a_living_clients_file_is_i
 
 def test_a_lead_has_its_trail_and_is_one_though_its_answer_was_lost(proxy: Proxy, system: System, books: Books) -> None:
     with make_client(proxy.plays("pass", "cut").url, interval_s=60) as client:
-        client.track("seat_viewed", user_id="u-lead")
+        client.track("price_viewed", identifiers=[("wx_openid", "wxa1b2/oLead")])
+        client.identify("u-lead", {"city": "上海"}, identifiers=[("wx_openid", "wxa1b2/oLead")])
         lead = client.lead({"name": "李", "phone": "13912345678"}, user_id="u-lead", interest={"series": "X9"})
     assert lead.startswith("ld_")
     assert proxy.seen == ["pass", "cut", "pass"]
-    assert books.counted() == {"stored": 2, "duplicate": 1}
+    assert books.counted() == {"stored": 3, "duplicate": 1}
+    (stored,) = [each for each in system.events.recent(limit=9, source="server") if each["name"] == "price_viewed"]
+    assert stored["identifiers"] == [{"kind": "wx_openid", "value": "wxa1b2/oLead"}]
 
 
 def test_a_lead_that_nobody_could_call_is_refused_by_name_and_one_that_does_not_arrive_is_said(proxy: Proxy) -> None:
@@ -275,6 +279,8 @@ def test_a_call_that_cannot_be_sent_is_the_callers_error(collector: str) -> None
             client.track("odd", properties={"thing": object()})
         with pytest.raises(ValueError, match="name"):
             client.track("")
+        with pytest.raises(TypeError, match="unknown: userid; known are anonymous_id"):
+            client.track("misspelt", userid="u1")  # type: ignore[call-arg]
 
 
 def test_the_client_brings_none_of_the_product_with_it() -> None:
@@ -282,4 +288,4 @@ def test_the_client_brings_none_of_the_product_with_it() -> None:
         "import cdp.client, sys; print(*sorted(name for name in sys.modules if name.startswith(('cdp', 'sqlalchemy'))))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
-    assert loaded == ["cdp", "cdp.client", "cdp.client_http", "cdp.client_queue"]
+    assert loaded == ["cdp", "cdp.client", "cdp.client_http", "cdp.client_queue", "cdp.client_sender"]
