@@ -60,6 +60,7 @@ class AdLead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
+_OBJECT: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw], dict[str, Raw])
 _BATCHES = ("data", "list", "leads", "leads_info_list", "clues")
 """Names under which several rows may come in one object."""
 
@@ -160,10 +161,7 @@ def rows_of(body: bytes) -> list[Raw]:
     body = unpacked(body).strip()
     if body[:1] == b"[":
         return records_of(_ARRAY.decode(body)[0])
-    try:
-        told = msgspec.json.decode(body, type=dict[str, Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedHit("a lead as a JSON object, or an array of them", str(error).partition(":")[0]) from None
+    told, body = _OBJECT.decode(body)
     for name in _BATCHES:
         if bytes(told.get(name, b"")).lstrip()[:1] == b"[":
             return records_of(_ARRAY.decode(bytes(told[name]))[0])

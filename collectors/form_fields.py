@@ -5,6 +5,7 @@ The bytes decide which, as everywhere in intake; and they decide the letters too
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -24,6 +25,9 @@ MAX_FORM_BYTES = 64 * 1024
 MAX_FIELDS = 200
 
 _BOUNDARY_BYTES = 200
+
+# Whoever sends a broken form is told so; our log is not his to fill.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 Fields = dict[str, Any]
 """Texts by name, in their order; a list where a name came more than once. JSON has values of any kind."""
