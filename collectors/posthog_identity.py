@@ -77,7 +77,7 @@ def identifiers_of(
         found.append(Identifier(_kind_of_other(call, other, member, client=client), other))
     found += contacts
     proves = (call in _OTHER_ID or len(found) > 1) and any(identifier.kind == MEMBER for identifier in found)
-    if device and device != distinct and ((member and not proves) or not distinct):
+    if device and device != distinct and ((member and not proves) or not found):
         found.append(Identifier(VISITOR, device))
     return in_order(found), Fact.LOGIN if proves and len(found) > 1 else Fact.CO_OCCURRENCE
 

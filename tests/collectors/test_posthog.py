@@ -310,6 +310,8 @@ def test_a_contact_that_is_set_is_the_members_as_if_said_at_identify() -> None:
     assert (ids_of(event), event.fact) == (["member_id:u1", "email:li@example.com"], Fact.LOGIN)
     told["properties"] |= {"distinct_id": DEVICE, "$is_identified": False}
     assert event_of(batch_of(told)).fact is Fact.CO_OCCURRENCE
+    told["properties"]["distinct_id"] = "undefined"
+    assert ids_of(event_of(batch_of(told))) == ["email:li@example.com"]
 
 
 @pytest.mark.parametrize(
