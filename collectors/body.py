@@ -103,6 +103,15 @@ def records_of(batch: Any) -> list[Raw]:
     return records
 
 
+def check_repeated(size: int, events: int) -> None:
+    """What a request says once for all of its events, each brings to the store: so its bytes count once for each.
+
+    Raises TooLarge over MAX_BODY_BYTES.
+    """
+    if size * events > MAX_BODY_BYTES:
+        raise TooLarge("What the events share, in each of them,", limit=MAX_BODY_BYTES, unit="bytes")
+
+
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )

@@ -33,12 +33,15 @@ def parse_time(value: object, *, always_ms: bool = False) -> Millis | None:
 
 
 def _from_text(text: str) -> Millis | None:
+    text = text.strip()
+    # Before ISO 8601, of whose short forms some milliseconds are one: 1795-12-15T12:00 is also 1795121512000.
+    if text.isdecimal() and len(text) in (len("1795317374"), len("1795317374450")):
+        return parse_time(int(text))
     try:
         at = datetime.fromisoformat(text)
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        text = text.strip()
-        return parse_time(int(text)) if text.isdecimal() and len(text) <= len("1795317374450") else None
+        return None
 
 
 def occurred_at(received: Millis, *, said: Millis | None, sent: Millis | None = None) -> Millis:

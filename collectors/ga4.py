@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
-from collectors.body import Decoder, FewRecords, query_value, records_of, split_target, unpacked
+from collectors.body import Decoder, FewRecords, check_repeated, query_value, records_of, split_target, unpacked
 from collectors.dialect import MAX_EVENTS, Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.ga4_browser import MAX_FIELDS, BrowserDelivery, fields_of
 from collectors.ga4_measurement import MeasurementDelivery
@@ -24,9 +24,6 @@ from collectors.record import NOTHING, outcomes, text, unreadable
 BROWSER, MEASUREMENT, DEBUG = "/g/collect", "/mp/collect", "/debug/mp/collect"
 _KEY_NAMES = {BROWSER: ("tid",), MEASUREMENT: ("measurement_id", "firebase_app_id")}
 _METHODS = {BROWSER: ("POST", "GET"), MEASUREMENT: ("POST",)}
-MAX_REPEATED_BYTES = 2 * 1024 * 1024
-"""Of what the events of a request share, times their number: each event brings it to the store again."""
-
 _TAKEN = Answer(204)
 
 
@@ -113,7 +110,7 @@ def _measured(body: bytes) -> tuple[Any, list[Raw]]:
         raise MalformedHit("`events`, an array", "none")
     records = records_of(shared.events)
     fields = msgspec.structs.astuple(shared)
-    _check_repeated(sum(len(field) for field in fields if isinstance(field, (str, Raw))), len(records))
+    check_repeated(sum(len(field) for field in fields if isinstance(field, (str, Raw))), len(records))
     return shared, records
 
 
@@ -126,13 +123,8 @@ def _lines(query: str, body: bytes) -> list[Raw]:
         raise TooLarge("The number of events in the request", limit=MAX_EVENTS, unit="events")
     lines = (line.strip() for line in body.split(b"\n"))
     records = records_of([Raw(line) for line in lines if line] or [Raw(b"")])
-    _check_repeated(len(query), len(records))
+    check_repeated(len(query), len(records))
     return records
-
-
-def _check_repeated(size: int, events: int) -> None:
-    if size * events > MAX_REPEATED_BYTES:
-        raise TooLarge("What the events share, in each of them,", limit=MAX_REPEATED_BYTES, unit="bytes")
 
 
 def _complaints(request: Request) -> Iterator[dict[str, str]]:

@@ -22,7 +22,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
-from collectors.body import Decoder, FewRecords, query_value, records_of, split_target, unpacked
+from collectors.body import Decoder, FewRecords, check_repeated, query_value, records_of, split_target, unpacked
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.record import NOTHING, Keys, outcomes, text, unreadable
@@ -221,7 +221,9 @@ def _read_body(body: bytes) -> _Records:
     key = found.write_key if isinstance(found.write_key, str) else ""
     if found.batch is None:
         return _Records([Raw(body)], key.strip())
-    return _Records(records_of(found.batch), key.strip(), found.sent_at, found.context)
+    records = records_of(found.batch)
+    check_repeated(len(found.context), len(records))
+    return _Records(records, key.strip(), found.sent_at, found.context)
 
 
 def _pixel_body(query: str) -> _Records:

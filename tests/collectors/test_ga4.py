@@ -247,8 +247,8 @@ def test_more_events_and_fields_than_allowed_are_refused() -> None:
         make_request("/g/collect?tid=site-key", b"en=x\n" * 5_001),
         make_request(MEASURE, b'{"events":[' + b"{}," * 5_000 + b"{}]}"),
         # What all events share is stored with each: a small request must not become a large one.
-        make_request(f"/g/collect?tid=site-key&dt={'x' * 4_000}", b"en=x\n" * 1_000),
-        make_measured(*[{"name": "x"}] * 1_000, user_properties={"x": {"value": "y" * 4_000}}),
+        make_request(f"/g/collect?tid=site-key&dt={'x' * 10_000}", b"en=x\n" * 3_000),
+        make_measured(*[{"name": "x"}] * 3_000, user_properties={"x": {"value": "y" * 10_000}}),
     ):
         with pytest.raises(TooLarge):
             read(request, GA4)

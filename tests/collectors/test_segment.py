@@ -452,6 +452,12 @@ def test_a_merge_names_its_ids_itself() -> None:
     assert event.type is EventType.ALIAS
 
 
+def test_a_context_shared_by_many_events_counts_once_for_each() -> None:
+    body = {"batch": [{"type": "page", "anonymousId": "a"}] * 5_000, "context": {"page": {"title": "x" * 5_000}}}
+    with pytest.raises(TooLarge):
+        read(make_request("/v1/batch", body), SEGMENT)
+
+
 def test_our_own_trackers_name_identifiers_of_other_kinds() -> None:
     given = [
         {"kind": "wx_openid", "value": "wxa1b2/oAbc"},
