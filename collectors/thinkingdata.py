@@ -57,6 +57,9 @@ _BARE_BASE64 = (b"H4sI", b"eyI", b"W3si")
 
 _TAKEN = Answer(200, b'{"code":0}')
 _REFUSED = Answer(200, b'{"code":-1,"msg":"invalid data"}')
+_REFUSED_DEBUG = Answer(
+    200, b'{"code":-1,"errorLevel":2,"errorProperties":[],"errorReasons":["expected JSON of the SDK, whole"]}'
+)
 _CHECKED = Answer(200, b'{"code":0,"errorLevel":0,"errorProperties":[],"errorReasons":[]}')
 _SETTINGS = Answer(200, b'{"code":0,"data":{"sync_interval":15,"sync_batch_size":20,"disable_event_list":[]}}')
 """Seconds and records: what the clients do unless told otherwise. They ask at each start."""
@@ -109,7 +112,9 @@ class ThinkingData:
         return gif() if request.method == "GET" else _TAKEN
 
     def refused(self, request: Request, error: Rejected) -> Answer | None:
-        return _REFUSED if isinstance(error, Unreadable) else None
+        if not isinstance(error, Unreadable):
+            return None
+        return _REFUSED_DEBUG if request.path == _DEBUG else _REFUSED
 
     def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
         path, query = split_target(hit.target)

@@ -126,6 +126,9 @@ def test_answers_are_what_the_clients_read() -> None:
     envelope = read(debug, TD)
     assert (envelope.key, envelope.events, outcomes_of(debug, TD)) == ("site-key", 0, [])
     assert json.loads(TD.accepted(debug, envelope).body)["errorLevel"] == 0
+    refused = TD.refused(debug, Unreadable("site-key", "no JSON"))
+    assert refused is not None
+    assert (refused.status, json.loads(refused.body)["errorLevel"]) == (200, 2)
     config = TD.config(make_request("/config?appid=site-key", method="GET"))
     assert config is not None
     assert json.loads(config.body)["code"] == 0
