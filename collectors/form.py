@@ -9,7 +9,7 @@ what is ours begins with `xunji_`: `xunji_id`, `xunji_anonymous_id`, `xunji_user
      contact: {name, phone, email, wechat}, interest: {series, model, dealer, city, note}, channel,
      consent: {purposes: [], text_version, at}, campaign: {source, medium, name, term, content, click_ids: {}},
      context: {page: {url, path, title, referrer}, campaign, sessionId, locale, userAgent, ip, platform, app: {id, …}},
-     properties: {}, shownAt, timestamp, sentAt}
+     properties: {}, shownAt, timestamp, sentAt, website: ""}
 
 and are answered `{"ok": true, "lead": "ld_…"}`; the same messageId again is the same lead. All fields but one way to
 reach the person may be left out, and what is not named here becomes a property.

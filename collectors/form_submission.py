@@ -137,8 +137,10 @@ def _told(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields that have a meaning of ours, by their names in a form, and all the others."""
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
+    # A form may well ask for a website; in our own JSON what a form asks stands inside.
+    names = _NAMES | {"website": TRAP} if isinstance(fields.get("contact"), dict) else _NAMES
     for name, value in fields.items():
-        known = _NAMES.get(name) or (name if name.startswith(_PREFIX) else "")
+        known = names.get(name) or (name if name.startswith(_PREFIX) else "")
         if known:
             ours[known] = value
         elif name == "properties" and isinstance(value, dict):

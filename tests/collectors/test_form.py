@@ -251,6 +251,13 @@ def test_a_robot_is_answered_like_a_success_and_counted(fields: dict[str, str], 
     assert "13812345678" not in found.detail
 
 
+def test_our_own_json_has_the_trap_too_and_a_form_may_ask_for_a_website() -> None:
+    ours = json.dumps({"contact": {"phone": "13812345678"}, "website": "http://spam.example"}).encode()
+    assert isinstance(translated(post(ours)), Dropped)
+    asked = event(post({"phone": "13812345678", "website": "http://dealer.example"}))
+    assert msgspec.json.decode(asked.properties)["website"] == "http://dealer.example"
+
+
 def test_a_wrong_clock_or_a_servers_library_is_no_robot() -> None:
     assert isinstance(translated(post({"phone": "13812345678", "xunji_at": str(NOW + 90_000)})), Event)
     server = replace_trust(SOURCE)
