@@ -66,7 +66,9 @@ class Snowplow:
         return _CHOSEN_ADDRESS.fullmatch(path) is not None if method == "POST" else method == "GET" and path in _PIXELS
 
     def config(self, request: Request) -> Answer | None:
-        return None
+        # That a post would be taken there is no news for whoever asks for a page that is not here.
+        other = request.path != _PAYLOADS and _CHOSEN_ADDRESS.fullmatch(request.path)
+        return _nothing_here() if request.method == "GET" and other else None
 
     def read(self, request: Request) -> Envelope:
         try:
@@ -86,8 +88,7 @@ class Snowplow:
             return None
         if request.path == _PAYLOADS:
             return problem(complaint.status, "unreadable", complaint.title, complaint.detail)
-        detail = "Only payloads of Snowplow trackers are taken here, and this is none. Compare the server address."
-        return problem(404, "not_found", "Not found", detail)
+        return _nothing_here()
 
     def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
         path, query = split_target(hit.target)
@@ -97,6 +98,11 @@ class Snowplow:
             raise unreadable(error) from error
         keys = Keys(hit, source_of_key, deciding=(), first=partial(_first_key, records))
         return outcomes(hit, hit_id, records, Delivery(hit, hit_id, keys).event)
+
+
+def _nothing_here() -> Answer:
+    detail = "Only payloads of Snowplow trackers are taken here, and this is none. Compare the server address."
+    return problem(404, "not_found", "Not found", detail)
 
 
 def _complaint(request: Request) -> Rejected | None:

@@ -408,6 +408,7 @@ def test_an_sdk_that_asks_for_its_settings_gets_them_and_leaves_no_hit() -> None
     ("method", "path", "status", "allowed"),
     [
         ("GET", "/nowhere", 404, None),
+        ("GET", "/no/where", 404, None),
         ("POST", "/", 404, None),
         ("GET", "/v1/track", 405, "POST"),
         ("DELETE", "/sa", 405, "GET, POST"),
