@@ -35,6 +35,8 @@ KEPT_HEADERS = frozenset(
         "content-encoding",
         "content-type",
         "dry-run",
+        "posthog-request-timestamp",
+        "posthog-sdk-info",
         "referer",
         "sentat",
         "sp-anonymous",
