@@ -82,13 +82,13 @@ _KEYED = msgspec.json.Decoder(_Keyed)
 
 
 class Segment:
-    """The dialect of Segment's and RudderStack's SDKs."""
+    """The dialect of Segment's, RudderStack's and Jitsu's SDKs, and of our own tracker and clients."""
 
     name = "segment"
     keeps_unknown_keys = False
 
     def handles(self, method: str, path: str) -> bool:
-        return bool(_call(path)) if method == "POST" else method == "GET" and path in _PIXELS
+        return bool(_posted(path)) if method == "POST" else method == "GET" and path in _PIXELS
 
     def config(self, request: Request) -> Answer | None:
         path = request.path.rstrip("/")
@@ -109,12 +109,7 @@ class Segment:
             body = _pixel_body(request.query) if request.path in _PIXELS else _read_body(request.body)
         except MalformedHit as error:
             raise Unreadable(key, error.detail, other_key=other) from error
-        return Envelope(key or body.first_key(), len(body.records), other, self._results(request, key, body))
-
-    def _results(self, request: Request, key: str, body: _Records) -> Results | None:
-        if "results=1" not in request.query or query_value(request.query, "results") != "1":
-            return None
-        return Results(results_of(body.records, _call(request.path)), accepted=(key, body.first_key()))
+        return Envelope(key or body.first_key(), len(body.records), other, _results(request, key, body))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:
         if envelope.results is not None:
@@ -133,15 +128,22 @@ class Segment:
             body = _pixel_body(query) if path in _PIXELS else _read_body(hit.body)
         except (MalformedHit, TooLarge) as error:
             raise unreadable(error) from error
-        call = _call(path) or "batch"
+        call = _PIXELS.get(path) or _posted(path) or "batch"
         keys = Keys(hit, source_of_key, deciding={_named_key(hit.headers, query)}, first=body.first_key)
         delivery = Delivery(hit, hit_id, keys, call=call, sent_at=body.sent_at, context=body.context)
         return outcomes(hit, hit_id, body.records, delivery.event)
 
 
-def _call(path: str) -> str:
-    """What a path asks for, '' where it is no path of ours."""
-    return _SHORT_POSTS.get(path) or _POSTS.get(path.rstrip("/")) or _PIXELS.get(path) or ""
+def _posted(path: str) -> str:
+    """What is called by a POST to this path, '' where it is none of ours."""
+    return _SHORT_POSTS.get(path) or _POSTS.get(path.rstrip("/"), "")
+
+
+def _results(request: Request, key: str, body: _Records) -> Results | None:
+    """Of each record, where the sender asks for it."""
+    if "results=1" not in request.query or query_value(request.query, "results") != "1":
+        return None
+    return Results(results_of(body.records, _posted(request.path)), accepted=(key, body.first_key()))
 
 
 def _named_key(headers: Any, query: str) -> str:

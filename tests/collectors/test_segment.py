@@ -55,7 +55,7 @@ def test_one_letter_paths_of_analytics_js_take_hits_with_and_without_v1(letter: 
 
 
 def test_one_letter_and_a_slash_is_another_vendors_path() -> None:
-    paths = ("/s/", "/e/", "/e", "/track", "/batch/")
+    paths = ("/s/", "/e/", "/e", "/track", "/batch/", "/pixel/v1/track")
     assert not any(SEGMENT.handles("POST", path) for path in paths)
 
 
