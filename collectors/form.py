@@ -33,7 +33,7 @@ from collectors.ids import event_id
 from collectors.record import unreadable
 from collectors.user_agent import device_of
 from leads.contact import check_contact
-from leads.lead import lead_id_of
+from leads.lead import lead_id_of, lead_of_event
 
 _PATH = re.compile(r"/f/([^/]+)/?")
 
@@ -82,7 +82,7 @@ class Form:
             envelope.key,
             envelope.events,
             submission=sent,
-            lead=lead_id_of(source.id, f"event:{made}"),
+            lead=lead_id_of(source.id, lead_of_event(made)),
             redirect=safe_redirect(sent.redirect, request.headers, sent.page.url, source.origins),
             back=safe_redirect(sent.page.url, request.headers, sent.page.url, source.origins),
         )

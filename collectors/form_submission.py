@@ -17,6 +17,7 @@ from cdp.model import (
     App,
     Campaign,
     Event,
+    EventId,
     EventType,
     Hit,
     Identifier,
@@ -34,6 +35,8 @@ from collectors.form_fields import read_fields
 from collectors.ids import event_id, hashed
 from collectors.record import KIND_ORDER, MAX_IDENTIFIERS, NotAnEventError, in_order, path_of, plain_value, text
 from collectors.user_agent import device_of
+from leads.contact import IDENTIFYING
+from leads.lead import lead_id_of, lead_of_event
 
 TRAP = "xunji_website"
 """The field that people do not see and robots fill in."""
@@ -235,6 +238,7 @@ def _consent(theirs: dict[str, Any], ours: Mapping[str, Any]) -> dict[str, Any] 
 def event_of(sent: Submission, hit: Hit, hit_id: str, source: Source | None) -> Event:
     """The event of a submission. `source` is its sender where that is known: a server speaks for somebody else."""
     client_id = sent.client_id(hit.received_at)
+    its_id = event_id(hit.source, client_id)
     context = sent.context
     server = source is not None and source.trust is Trust.SERVER
     at = occurred_at(hit.received_at, said=sent.said, sent=None if server else sent.sent)
@@ -242,7 +246,7 @@ def event_of(sent: Submission, hit: Hit, hit_id: str, source: Source | None) -> 
     app = _object(context.get("app"))
     mini_program = _MINI_PROGRAM_PAGE.match(hit.headers.get("referer", ""))
     return Event(
-        id=event_id(hit.source, client_id),
+        id=its_id,
         client_id=client_id,
         type=EventType.TRACK,
         name=LEAD_SUBMITTED,
@@ -259,7 +263,7 @@ def event_of(sent: Submission, hit: Hit, hit_id: str, source: Source | None) -> 
             version=text(app.get("version")),
         ),
         session=text(context.get("sessionId")) or text(context.get("session")),
-        identifiers=sent.identifiers,
+        identifiers=sent.identifiers or _nobody_else(sent, hit.source, its_id),
         page=sent.page,
         campaign=sent.campaign,
         device=device_of(text(context.get("userAgent")) or ("" if server else hit.headers.get("user-agent", ""))),
@@ -267,6 +271,13 @@ def event_of(sent: Submission, hit: Hit, hit_id: str, source: Source | None) -> 
         ip=text(context.get("ip")) if server else hit.client_ip,
         properties=properties_of(sent.fields, consent),
     )
+
+
+def _nobody_else(sent: Submission, source: str, event: EventId) -> tuple[Identifier, ...]:
+    """Of somebody who leaves a WeChat number alone the lead itself is all that is known, and makes a person of them."""
+    if sent.fields.contact.keys() & set(IDENTIFYING):
+        return ()
+    return (Identifier("lead_id", lead_id_of(source, lead_of_event(event))),)
 
 
 def _platform(page: Page, source: Source | None, mini_program: bool) -> str:

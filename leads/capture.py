@@ -27,7 +27,7 @@ from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
 from leads.freeze import freeze
 from leads.late import Found, OpenTrails
-from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited, lead_id_of
+from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited, lead_id_of, lead_of_event
 from leads.read import LeadReader
 from leads.request import LeadRequest, enquiry_of
 from leads.similar import SimilarLeads
@@ -111,7 +111,7 @@ class LeadDesk(LeadReader):
         properties = msgspec.json.decode(event.properties)
         fields = fields_of(properties)
         safe = ClearValues(self._vault, region=self._region)
-        external_id = f"event:{event.id}"
+        external_id = lead_of_event(event.id)
         return Draft(
             # Of the source as it is called, not as it is kept: a collector, which makes no tokens, tells it to a form.
             id=lead_id_of(event.source, external_id),

@@ -27,6 +27,11 @@ def lead_id_of(source: str, external_id: str | None) -> LeadId:
     return LeadId(f"ld_{blake2b(name, digest_size=12).hexdigest()}")
 
 
+def lead_of_event(event: str) -> str:
+    """The external id of the lead that an event captures."""
+    return f"event:{event}"
+
+
 CONTACT_FIELDS = ("name", "phone", "email", "wechat")
 INTEREST_FIELDS = ("series", "model", "dealer", "city", "note")
 

@@ -129,6 +129,12 @@ def test_the_second_phone_of_a_form_is_kept_and_is_not_the_contact() -> None:
     assert properties["also"] == {"电话": "13900001111"}
 
 
+def test_who_leaves_a_wechat_number_alone_is_somebody_by_the_lead() -> None:
+    request = post({"微信": "li_2026"})
+    assert [f"{each.kind}:{each.value}" for each in event(request).identifiers] == [f"lead_id:{lead_of(request)}"]
+    assert event(post({"wechat": "li_2026", "phone": "13812345678"})).identifiers == ()
+
+
 @pytest.mark.parametrize(
     ("fields", "purposes"),
     [

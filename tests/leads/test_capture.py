@@ -14,6 +14,7 @@ from cdp.audit import audit_rows
 from cdp.errors import NotFound, Refused
 from cdp.model import Identifier, mask
 from cdp.records import reading
+from leads.lead import lead_id_of, lead_of_event
 from leads.store import addition_rows, lead_rows
 from tests.leads.conftest import DAY, HOUR, MINUTE, NOON, Person, World, identifier
 
@@ -314,6 +315,15 @@ def test_a_tracked_event_captures_a_lead_whose_trail_includes_it(world: World, p
     assert (lead["source"], lead["external_id"]) == ("shop", f"event:{event.id}")
     assert lead["consent"] is None
     assert count(world, addition_rows) == 0
+
+
+def test_the_id_of_an_events_lead_is_known_before_the_event_is_stored(world: World, person: Person) -> None:
+    event = world.event(person.cookie, at=NOON, name="lead_submitted", mobile=person.phone)
+    # A name with a phone in it is kept as a token, which whoever answers the form cannot make.
+    event.source = f"stand of {person.phone}"
+    [lead_id] = world.capture_event(event)
+    assert lead_id == lead_id_of(event.source, lead_of_event(event.id))
+    assert world.desk.lead(lead_id)["source"].startswith("stand of +86138****")
 
 
 @pytest.mark.parametrize("redone", ["in this process", "after a restart"])
