@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,12 +17,14 @@ from collectors.dialect import Answer, Request, Unreadable
 from collectors.form import Form
 from collectors.form_page import safe_redirect
 from leads.contact import consent_of, contact_of, fields_of
+from leads.lead import INTEREST_FIELDS
 
 NOW = 1_795_320_000_000
 PAGE = "https://www.example.com/x9?utm_source=auto-shanghai&utm_medium=qr&utm_content=stand-a"
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "referer": PAGE, "origin": "https://www.example.com"}
 SOURCE = Source(id="show", kind=SourceKind.FORM, keys=("form-key",))
 FORM = Form()
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "forms.md"
 
 
 def post(body: Any, **headers: str) -> Request:
@@ -87,6 +91,20 @@ def test_each_way_to_send_a_form_says_the_same(body: bytes) -> None:
     assert properties["budget"] == "20万"
     assert (found.name, found.page.url, found.page.path, found.platform) == ("lead_submitted", PAGE, "/x9", "web")
     assert (found.campaign.source, found.campaign.medium, found.campaign.content) == ("auto-shanghai", "qr", "stand-a")
+
+
+def test_the_example_of_the_documentation_is_read_whole() -> None:
+    example = re.findall(r"```json\n(.+?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)[0]
+    found = event(post(example.encode()))
+    properties = msgspec.json.decode(found.properties)
+    assert contact_of(properties) == json.loads(example)["contact"]
+    assert consent_of(properties) == json.loads(example)["consent"]
+    assert {name: fields_of(properties)[name] for name in INTEREST_FIELDS} == json.loads(example)["interest"]
+    # Everything else has its place in the event; what is left is what the page added.
+    assert properties.keys() == {"contact", "consent", "interest", "channel", "budget"}
+    assert msgspec.to_builtins(found.campaign) == {
+        field: value for field, value in json.loads(example)["campaign"].items() if value
+    }
 
 
 def test_a_tracker_says_who_is_there_and_when() -> None:
