@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -31,6 +31,7 @@ const INTERNAL = [
 
 const check = process.argv.includes("--check");
 let failed = false;
+if (!check) rmSync("dist", { recursive: true, force: true });
 
 for (const { name, tabs, entry, out, format, budget, committed } of BUNDLES) {
   const result = await build({

@@ -1,6 +1,18 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { type CoreOptions, newCore } from "../src/core/tracker";
-import { answer, fakeDisk, type FakePlatform, names, newTab, newWorld, OFFLINE, OK, sent, settle, type World } from "./fakes";
+import {
+  answer,
+  fakeDisk,
+  type FakePlatform,
+  names,
+  newTab,
+  newWorld,
+  OFFLINE,
+  OK,
+  sent,
+  settle,
+  type World,
+} from "./fakes";
 
 let world: World;
 let disk: ReturnType<typeof fakeDisk>;
@@ -98,14 +110,22 @@ describe("a post", () => {
     for (const name of ["a", "b", "huge", "c", "d"]) core.track(name);
     await world.pass(5_000);
     const taken = tab.posts.filter((post) => !post.text.includes("huge")).flatMap((post) => post.body.batch);
-    expect(taken.map((event) => event.event).filter((name) => name != "events_dropped").sort()).toEqual(["a", "b", "c", "d"]);
+    expect(
+      taken
+        .map((event) => event.event)
+        .filter((name) => name != "events_dropped")
+        .sort(),
+    ).toEqual(["a", "b", "c", "d"]);
     expect(taken.find((event) => event.event == "events_dropped").properties).toEqual({ too_large: 1 });
   });
 
   test("with one bad event in it is not sent again because of that", async () => {
     tab.answer = ({ body }) => {
       const results = Object.fromEntries(
-        body.batch.map((event: any) => [event.messageId, { result: ({ bad: "drop", busy: "retry" } as any)[event.event] ?? "ok" }]),
+        body.batch.map((event: any) => [
+          event.messageId,
+          { result: ({ bad: "drop", busy: "retry" } as any)[event.event] ?? "ok" },
+        ]),
       );
       return answer(200, { success: true, results });
     };
@@ -279,7 +299,12 @@ describe("the visitor", () => {
     expect(b.anonymousId).toBe(a.anonymousId);
     expect(c.userId).toBeUndefined();
     expect(c.anonymousId).not.toBe(a.anonymousId);
-    expect(sent(other)[0]).toMatchObject({ type: "identify", userId: "YQ1", traits: { city: "上海" }, context: { proof: "00ff" } });
+    expect(sent(other)[0]).toMatchObject({
+      type: "identify",
+      userId: "YQ1",
+      traits: { city: "上海" },
+      context: { proof: "00ff" },
+    });
   });
 
   test("has one visit over all tabs until half an hour of silence, and its campaign lasts as long", async () => {
@@ -357,7 +382,12 @@ describe("consent", () => {
     two.consent(true);
     one.track("e");
     await world.pass(2_000);
-    expect(tab.posts.slice(before).flatMap((post) => post.body.batch).map((event) => event.event)).toEqual(["e"]);
+    expect(
+      tab.posts
+        .slice(before)
+        .flatMap((post) => post.body.batch)
+        .map((event) => event.event),
+    ).toEqual(["e"]);
     expect(names(other)).not.toContain("c");
   });
 

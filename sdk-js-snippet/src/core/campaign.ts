@@ -1,4 +1,4 @@
-/** What the parameters of an address tell about the advertisement that led to it; `collectors/campaign.py` reads the same. */
+/** What an address's parameters tell of the advertisement that led to it; `collectors/campaign.py` reads the same. */
 
 import type { Campaign } from "./ports";
 

@@ -34,7 +34,7 @@ export interface Queue {
   save(): void;
   /** Takes over what tabs left that are gone. */
   adopt(): void;
-  /** Says that this tab lives for `wait` milliseconds and a while longer; `null` that it is left, until more is added. */
+  /** This tab lives for `wait` milliseconds and a while longer; `null`: it is left, until more is added. */
   lease(wait: number | null): void;
 }
 

@@ -1,4 +1,4 @@
-/** Clicks and forms that the page's author marked with `data-xunji-…`, and nothing else: no text, no field's value. */
+/** Clicks and forms that the page's author marked with `data-xunji-…`, no others: no text, no field's value. */
 
 import type { Properties } from "../core/tracker";
 

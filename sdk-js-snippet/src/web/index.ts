@@ -17,7 +17,7 @@ export interface WebOptions extends CoreOptions {
   elements?: boolean;
   /** Other domains of yours, to which links carry the visitor's id. Default: none. */
   linkDomains?: string[];
-  /** Whether a browser that asks not to be tracked (DNT, GPC) is not, unless `consent(true)` is said. Default: false. */
+  /** Whether a browser that asks not to be tracked (DNT, GPC) is obeyed until `consent(true)`. Default: false. */
   doNotTrack?: boolean;
   /** Of browsers that a program drives: `skip` nothing is sent of them, `send` marked `bot: true`. Default: `skip`. */
   bots?: "skip" | "send";

@@ -14,8 +14,7 @@ const page = window as { xunji?: Stub };
 const script = document.currentScript as HTMLScriptElement | null;
 const stub = (page.xunji = page.xunji || {});
 const { key, consent } = script ? script.dataset : ({} as DOMStringMap);
-const options =
-  stub.o || (key && !stub.track && ({ url: new URL(script!.src).origin, key, consent } as WebOptions));
+const options = stub.o || (key && !stub.track && ({ url: new URL(script!.src).origin, key, consent } as WebOptions));
 
 if (options) {
   // The page may hold the stub itself, so it becomes the tracker.

@@ -7,23 +7,22 @@ import http from "node:http";
  * breaks at the worst moment. `requests` are those that came, in order, but for what met a network that was down.
  */
 export async function newNetwork(collectorPort) {
-  const network = { state: "up", requests: [], port: 0, close: () => server.close() };
+  const network = { state: "up", requests: [], port: 0 };
   const server = http.createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    const answered = network.state == "up" || request.method != "POST";
     if (network.state == "down") return request.socket.destroy();
     const { method, url: path, headers } = request;
-    network.requests.push({ method, path, origin: headers.origin, body: method == "POST" ? JSON.parse(body) : {}, answered });
-    const onward = http.request(
-      { host: "127.0.0.1", port: collectorPort, path: request.url, method: request.method, headers: request.headers, agent: false },
-      (answer) => {
-        if (!answered) return answer.resume();
-        response.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(response);
-      },
-    );
+    const answered = network.state == "up" || method != "POST";
+    const told = method == "POST" ? JSON.parse(body) : {};
+    network.requests.push({ method, path, origin: headers.origin, body: told, answered });
+    const to = { host: "127.0.0.1", port: collectorPort, path, method, headers, agent: false };
+    const onward = http.request(to, (answer) => {
+      if (!answered) return answer.resume();
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
     onward.on("error", () => response.destroy());
     onward.end(body);
   });
