@@ -14,9 +14,24 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, Response
 
-from api import accounting, decisions, erasures, events, hits, identity, keyring, leads, persons, qr, replays, sources
+from api import (
+    accounting,
+    decisions,
+    erasures,
+    events,
+    hits,
+    identity,
+    imports,
+    keyring,
+    leads,
+    persons,
+    qr,
+    replays,
+    sources,
+)
 from api.answer import answer
 from api.auditing import Auditor
+from api.demo_shop import demo_shop
 from api.documented import REFUSALS, document
 from api.errors import install
 from api.gate import PREFIX, Gate, known_query
@@ -37,11 +52,25 @@ KEYS_S = 2.0
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 
 # The job of an erasure before the persons, one of whom could else be called "erasures".
-ROUTERS = (sources, accounting, hits, events, erasures, persons, identity, decisions, leads, qr, replays, keyring)
+ROUTERS = (
+    sources,
+    accounting,
+    hits,
+    events,
+    erasures,
+    persons,
+    identity,
+    decisions,
+    leads,
+    qr,
+    replays,
+    imports,
+    keyring,
+)
 
 
-def create_app(system: System) -> FastAPI:
-    """The app for one running system, which it neither starts nor closes."""
+def create_app(system: System, *, demo: bool = False) -> FastAPI:
+    """The app for one running system, which it neither starts nor closes; with the demo shop if asked for."""
     keybook = KeyBook(system.records)
     keys = LiveKeys(keybook, system.settings.admin)
     kept = OnceBook(system.records, system.settings.secret_bytes)
@@ -67,6 +96,8 @@ def create_app(system: System) -> FastAPI:
         app.include_router(part.router)
     app.include_router(router_of(Health(probes_of(system, kept))))
     app.include_router(_documentation(app))
+    if demo:
+        app.mount("/demo", demo_shop(system))
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

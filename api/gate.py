@@ -19,12 +19,15 @@ from api.errors import fault, problem_of, problem_of_framework
 from api.keys import ApiKey, LiveKeys
 from api.permissions import Permission
 from cdp.errors import Forbidden, Refused, Unauthorized
+from cdp.imports import MAX_FILE_BYTES
 
 PREFIX = "/api/v1"
 OPEN_PATHS = frozenset({f"{PREFIX}/openapi.json"})
 CALLER = "xunji.caller"
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+UPLOADS = f"{PREFIX}/imports"
+"""Where files come in, which are written to disk as they come."""
 
 SECONDS = Histogram("xunji_api_seconds", "Time to answer a request of the management API", ["method", "path", "status"])
 
@@ -68,6 +71,7 @@ def _needs_key(path: str) -> bool:
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
     """Reads a body up to the limit; the framework passes its own exception on, and no other."""
+    limit = MAX_FILE_BYTES if scope["path"] == UPLOADS else MAX_BODY_BYTES
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     read = int(announced) if announced.isdigit() else 0
 
@@ -76,8 +80,8 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         if not announced:
             read += len(message.get("body", b""))
-        if read > MAX_BODY_BYTES:
-            detail = f"The body is over {MAX_BODY_BYTES:,} bytes. Send less in one request."
+        if read > limit:
+            detail = f"The body is over {limit:,} bytes. Send less in one request."
             raise HTTPException(413, detail, {"Connection": "close"})
         return message
 
@@ -158,6 +162,7 @@ WritesLeads = Annotated[ApiKey, Depends(May(P.WRITE_LEADS))]
 ErasesPersons = Annotated[ApiKey, Depends(May(P.ERASE_PERSONS))]
 ExportsPersons = Annotated[ApiKey, Depends(May(P.EXPORT_PERSONS))]
 Replays = Annotated[ApiKey, Depends(May(P.REPLAY))]
+Imports = Annotated[ApiKey, Depends(May(P.IMPORT))]
 DecidesIdentity = Annotated[ApiKey, Depends(May(P.DECIDE_IDENTITY))]
 RebuildsIdentity = Annotated[ApiKey, Depends(May(P.REBUILD_IDENTITY))]
 ManagesKeys = Annotated[ApiKey, Depends(May(P.MANAGE_KEYS))]

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem_of
-from api.gate import CALLER
+from api.gate import CALLER, UPLOADS
 from api.kept import MAX_KEY, Kept, OnceBook
 from cdp.errors import Conflict, Refused, StoreUnavailable
 
@@ -87,7 +87,8 @@ class _Recorded:
 
 
 def _key_of(scope: Scope) -> str | None:
-    if scope["type"] != "http" or scope["method"] != "POST" or CALLER not in scope:
+    if scope["type"] != "http" or scope["method"] != "POST" or CALLER not in scope or scope["path"] == UPLOADS:
+        # A file is not held in memory, and finds the import that shows it already.
         return None
     return Headers(scope=scope).get("idempotency-key")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -27,6 +28,7 @@ TIMEOUT_S = 60.0
 """A command may look through all that is kept."""
 WHOLE_GRAPH_S = 1_800.0
 """For what goes through all evidence: minutes for a million observations."""
+UPLOAD_BYTES = 1024 * 1024
 PROBE_S = 5.0
 IN_PROCESS = "http://in-process"
 _HERE = ("http://127.", "http://localhost:", "http://[::1]:")
@@ -79,6 +81,24 @@ class ApiClient:
         """The answer to POST, `body` without what is None. Raises Declined, ServerUnavailable."""
         given = {name: value for name, value in body.items() if value is not None}
         return self._call("POST", path, json=given, timeout=timeout_s)
+
+    def upload(self, path: str, file: Path, **query: Any) -> Any:
+        """The answer to POST with the bytes of a file. Raises Declined, ServerUnavailable."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            with file.open("rb") as source:
+                while part := source.read(UPLOAD_BYTES):
+                    yield part
+
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._call("POST", path, params=given, content=parts(), timeout=WHOLE_GRAPH_S)
+
+    def download(self, path: str, file: Path, **query: Any) -> None:
+        """Write the answer to GET into a file. Raises Declined, ServerUnavailable."""
+        answer = self._send("GET", API + path, params=query, timeout=WHOLE_GRAPH_S)
+        if answer.is_error:
+            raise Declined(answer.status_code, _body(answer) or {})
+        file.write_bytes(answer.content)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to PATCH. Raises Declined, ServerUnavailable."""
@@ -133,16 +153,17 @@ def connect(
             yield client
         return
     from cdp.logs import configure_logs
-    from cdp.wiring import open_system, start_eraser, start_worker
+    from cdp.wiring import open_system, start_eraser, start_importer, start_worker
 
     # What a server tells of its everyday work is not what somebody asks for who gives one command.
     configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
-    threads = [start_worker(system), start_eraser(system)] if processing else []
+    threads = [start_importer(system), start_worker(system), start_eraser(system)] if processing else []
     try:
         with client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)) as client:
             yield client
     finally:
+        system.importer.stop()
         system.worker.stop()
         system.eraser.stop()
         for thread in threads:

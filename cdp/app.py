@@ -16,7 +16,7 @@ from cdp.moments import now_ms
 from cdp.running import leave_note
 from cdp.settings import Settings
 from cdp.supervisor import stop_on_signal
-from cdp.wiring import System, open_system, start_eraser, start_worker
+from cdp.wiring import System, open_system, start_eraser, start_importer, start_worker
 
 log = structlog.get_logger()
 
@@ -26,31 +26,36 @@ GARBAGE_AFTER = 50_000
 end and form no cycle: with Python's 700 each batch is gone through dozens of times, for nothing."""
 
 
-def run_app(settings: Settings) -> None:
-    """Process hits and serve the API until SIGTERM; then end the present batch, and end."""
+def run_app(settings: Settings, *, demo: bool = False) -> None:
+    """Process hits and serve the API, with the demo shop if asked for, until SIGTERM; then end the present batch, and
+    end."""
     system = open_system(settings)
     # What is loaded by now stays; it need not be gone through again and again either.
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     worker = start_worker(system)
     eraser = start_eraser(system)
+    importer = start_importer(system)
     upkeep = _start_upkeep(system)
     try:
-        uvloop.run(_serve(system))
+        uvloop.run(_serve(system, demo=demo))
     finally:
         upkeep.set()
+        system.importer.stop()
         system.worker.stop()
         system.eraser.stop()
+        importer.join()
         worker.join()
         eraser.join()
         system.close()
 
 
-async def _serve(system: System) -> None:
+async def _serve(system: System, *, demo: bool) -> None:
     stop = asyncio.Event()
     stop_on_signal(stop)
     settings = system.settings
-    await serve_api(create_app(system), settings.host, settings.port, stop, lambda port: _announce_api(system, port))
+    app = create_app(system, demo=demo)
+    await serve_api(app, settings.host, settings.port, stop, lambda port: _announce_api(system, port))
 
 
 def _announce_api(system: System, port: int) -> None:
@@ -68,8 +73,10 @@ def _start_upkeep(system: System) -> threading.Event:
 
 def _upkeep(system: System, done: threading.Event) -> None:
     settings = system.settings
+    raw_kept_ms = _ms(settings.log_retention.total_seconds())
     tasks: list[tuple[str, Callable[[], object]]] = [
-        ("log", lambda: system.log.trim(now_ms() - _ms(settings.log_retention.total_seconds())))
+        ("log", lambda: system.log.trim(now_ms() - raw_kept_ms)),
+        ("imports", lambda: system.importer.sweep(report_kept_ms=raw_kept_ms)),
     ]
     if settings.events_retention is not None:
         kept_ms = _ms(settings.events_retention.total_seconds())

@@ -142,12 +142,10 @@ class Undoing:
         graph = self.identity.graph
         values = graph.values([pid(each) for each in sorted(met)])
         spoken = {one for each in graph.mentioning([value.number for value in values]) for one in each.identifiers}
-        holding = {
-            value.identifier: graph.holding([value.number]) for value in values if value.identifier not in spoken
-        }
-        sets = {each for its_sets in holding.values() for each in its_sets}
-        kept = self._kept(job, sets)
-        return sorted(identifier for identifier, its_sets in holding.items() if not its_sets & kept)
+        unspoken = {value.identifier: value.number for value in values if value.identifier not in spoken}
+        kept = self._kept(job, graph.holding(list(unspoken.values())))
+        brought = {one.identifier for members in graph.members(kept).values() for one in members}
+        return sorted(unspoken.keys() - brought)
 
     def _kept(self, job: Job, sets: Collection[SetId]) -> set[SetId]:
         """Those of these sets that came with something else: an event, or a lead."""

@@ -22,8 +22,13 @@ from cdp.erasure import Keeping
 from cdp.erasure_hits import Look
 from cdp.erasure_jobs import ErasureBook
 from cdp.errors import ConfigurationError
+from cdp.imports import Importer
+from cdp.imports import Tools as ImportTools
+from cdp.imports_jobs import ImportBook
+from cdp.imports_report import Reporter
+from cdp.imports_undo import Undoing
 from cdp.live import LiveFeed
-from cdp.log import LogReader
+from cdp.log import LogReader, LogWriter
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
 from cdp.moments import now_ms
@@ -82,6 +87,7 @@ class System:
     gate: Gate
     worker: Worker
     eraser: Eraser
+    importer: Importer
     forget_answers: list[Callable[[Collection[str]], None]]
 
     @property
@@ -165,6 +171,41 @@ def open_system(settings: Settings) -> System:
     )
     eraser = Eraser(erasing)
     eraser.resume()
+    folder = settings.data / "imports"
+    undoing = Undoing(
+        records=records,
+        log=reader,
+        identity=identity,
+        events=events,
+        profiles=profiles,
+        vault=vault,
+        leads=leads,
+        topics=topics,
+        redactions=redactions,
+        aftermath=aftermath,
+        gate=gate,
+        folder=folder,
+        secret=secret,
+        answers=erasing.answers,
+    )
+    importing = ImportTools(
+        records=records,
+        log=reader,
+        open_writer=partial(open_log_writer, settings),
+        open_payload=worker.open_payload,
+        processed=worker.progress.wait_for,
+        identity=identity,
+        sources=sources,
+        reporter=Reporter(records, identity, _personal(settings, vault, policy, tombstones)),
+        undoing=undoing,
+        book=ImportBook(records, clock=now_ms),
+        folder=folder,
+        secret=secret,
+        region=settings.region,
+        zone=settings.zone,
+        capture_events=settings.capture_events,
+        clock=now_ms,
+    )
     return System(
         settings,
         records,
@@ -184,6 +225,7 @@ def open_system(settings: Settings) -> System:
         gate,
         worker,
         eraser,
+        Importer(importing),
         erasing.answers,
     )
 
@@ -246,6 +288,11 @@ def open_log_reader(settings: Settings) -> LogReader:
     return SqliteLogReader(log_folder(settings))
 
 
+def open_log_writer(settings: Settings) -> LogWriter:
+    """A partition of the log that is the caller's alone until it is closed."""
+    return open_free_partition(log_folder(settings))
+
+
 def log_folder(settings: Settings) -> Path:
     """The folder of the embedded log."""
     url = make_url(settings.resolved(settings.log_url))
@@ -289,6 +336,13 @@ def open_events(settings: Settings) -> EventStore:
 def start_eraser(system: System) -> threading.Thread:
     """Run erasures in a thread of its own; end it with `system.eraser.stop()` and `join`."""
     thread = threading.Thread(target=system.eraser.run, name="eraser", daemon=True)
+    thread.start()
+    return thread
+
+
+def start_importer(system: System) -> threading.Thread:
+    """Run imports in a thread of its own; end it with `system.importer.stop()` and `join`, before the worker's end."""
+    thread = threading.Thread(target=system.importer.run, name="importer", daemon=True)
     thread.start()
     return thread
 

@@ -72,7 +72,7 @@ def moment_of(cell: Cell, zone: tzinfo) -> Millis | None:
         if found := _TIME.fullmatch(text):
             return _from_parts(found, zone)
         if compact := _COMPACT.fullmatch(text):
-            return _millis(datetime(*(int(part) for part in compact.groups() if part)), zone)  # type: ignore[arg-type, misc]  # noqa: DTZ001
+            return _millis(datetime(*(int(part) for part in compact.groups() if part)), zone)  # type: ignore[arg-type]  # noqa: DTZ001
         return _numeric(Decimal(text), zone)
     except (ValueError, InvalidOperation, OverflowError):
         return None

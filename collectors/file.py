@@ -95,7 +95,7 @@ def _event(hit: Hit, hit_id: str, rows: Rows, raw: bytes) -> Event:
         dialect=hit.dialect,
         hit=hit_id,
         identifiers=in_order(Identifier(kind, value) for kind, value in record.identifiers),
-        campaign=Campaign(**record.campaign) if record.campaign else NO_CAMPAIGN,
+        campaign=msgspec.convert(record.campaign, Campaign) if record.campaign else NO_CAMPAIGN,
         properties=properties_json(Raw(as_json(record.properties).encode())),
         traits=set_traits(record.traits),
         fact=Fact.FORM,

@@ -90,7 +90,7 @@ class Table:
                 yield number, cells
 
     def _sheet_rows(self) -> Iterator[NumberedRow]:
-        assert self._workbook is not None  # noqa: S101  (narrows the type)
+        assert self._workbook is not None and self.sheet is not None  # noqa: S101, PT018  (narrows the types)
         with _readable():
             found = self._workbook.get_sheet_by_name(self.sheet)
             yield from enumerate(found.iter_rows(), 1)

@@ -1,0 +1,141 @@
+"""Files in a system: what became of each row, the same in every form of file, once whatever stops, and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from cdp import imports
+from cdp.api_client import Declined
+from cdp.errors import StoreUnavailable
+from cdp.imports_jobs import State
+from cdp.imports_report import Line
+from collectors.columns import RowKind
+from tests.cdp.import_desk import Desk, a_desk
+from tests.cdp.intake import make_event
+from tests.collectors.sheets import as_csv, as_xlsx
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with a_desk(tmp_path_factory.mktemp("data")) as opened:
+        yield opened
+
+
+def outcomes(lines: Sequence[Line]) -> list[tuple[int, str, str]]:
+    return [(line.row, line.outcome, line.reason.code if line.reason else "") for line in lines]
+
+
+def test_each_row_is_reported_with_what_became_of_it(desk: Desk) -> None:
+    desk.visit(make_event(userId="member-1", context={"traits": {"phone": "13812340001"}}, type="identify"))
+    there = desk.lookup("phone", "13812340001")
+    rows = [
+        ["编号", "姓名", "手机", "意向车型", "VIN"],
+        ["L1", "王小明", "13812340001", "X9", "1M8GDM9AXKP042788"],
+        ["L2", "李娜", 13812340002, "X9", "1M8GDM9A4KP042799"],
+        ["L2", "李娜", "13812340002", "X9", "1M8GDM9A4KP042799"],
+        ["L3", "赵", "1.38123E+10", "X9", ""],
+        ["L4", "钱", "13812340004", "X9", "LSV"],
+        [],
+        ["合计", "", "4", "", ""],
+    ]
+    job, lines = desk.take(as_xlsx(rows))
+    assert outcomes(lines) == [
+        (2, "joined", ""),
+        (3, "taken", ""),
+        (4, "repeated", "repeated_in_file"),
+        (5, "refused", "digits_lost"),
+        (6, "refused", "not_of_kind"),
+        (8, "refused", "totals_line"),
+    ]
+    joined, taken = lines[:2]
+    assert there is not None
+    assert joined.person == there["id"]
+    assert msgspec.to_builtins(joined.joined_with) == {"kind": "phone", "value": "+86138****0001"}
+    assert taken.lead is not None
+    lead = desk.client.get(f"/leads/{taken.lead}")
+    assert (lead["contact"]["name"], lead["interest"]["model"], lead["person"]) == ("李娜", "X9", taken.person)
+    assert (job.state, job.counts.taken, job.counts.refused, job.looked, job.total) == (State.DONE, 1, 3, 6, 6)
+    assert desk.client.get("/accounting")["balanced"]
+    assert not list(desk.system.importer.report_path(job.id).parent.glob("*.rows"))
+
+
+def test_the_same_rows_are_the_same_events_whatever_form_the_file_has(desk: Desk) -> None:
+    rows = [
+        ["客户编号", "姓名", "手机", "里程", "更新时间"],
+        ["C-1", "孙", "13812340011", "12000.5", "2026/3/5 14:02"],
+        ["C-2", "周", "１３８１２３４００１２", "7", "2026年3月6日"],
+    ]
+    typed = [
+        rows[0],
+        ["C-1", "孙", 13812340011, 12000.5, "2026-03-05 14:02"],
+        ["C-2", "周", 13812340012, 7, "2026/3/6"],
+    ]
+    _, first = desk.take(as_csv(rows), RowKind.PEOPLE)
+    assert [line.outcome for line in first] == ["taken", "taken"]
+    for data in (as_csv(rows), as_csv(rows, encoding="gb18030", delimiter="\t"), as_xlsx(typed)):
+        _, again = desk.take(data, RowKind.PEOPLE)
+        assert outcomes(again) == [(2, "repeated", "repeated_before"), (3, "repeated", "repeated_before")]
+        assert [line.event for line in again] == [line.event for line in first]
+    person = desk.lookup("phone", "13812340011")
+    assert person is not None
+    assert person["traits"]["里程"] == {"value": 12000.5, "source": "crm", "at": "2026-03-05T06:02:00.000Z"}
+    assert {each["kind"] for each in person["identifiers"]} == {"phone", "crm_id"}
+
+
+def test_an_import_goes_on_behind_what_is_noted_whenever_it_stops(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "LEADS_AT_ONCE", 2)
+    rows = [["编号", "手机"], *([f"R{n}", f"138123401{n:02}"] for n in range(10))]
+    import_id = desk.begin(as_csv(rows))
+    reporter, calls = type(desk.system.importer._tools.reporter), iter(range(100))
+    lines = reporter.lines
+
+    def away(*arguments: Any) -> list[Line]:
+        # The lot lies in the log already.
+        if next(calls) % 2 == 0:
+            raise StoreUnavailable("records", "it is away in this test")
+        return lines(*arguments)
+
+    monkeypatch.setattr(reporter, "lines", away)
+    stops = 0
+    while desk.system.importer.book.find(import_id).state is not State.DONE:
+        try:
+            desk.system.importer.drain()
+        except StoreUnavailable:
+            stops += 1
+    job, told = desk.found(import_id)
+    assert stops == 5
+    assert outcomes(told) == [(n + 2, "taken", "") for n in range(10)]
+    assert sum(end - start for _, start, end in job.came) == 5
+    assert len({line.lead for line in told}) == 10
+
+
+def test_what_waits_can_be_cancelled_and_nothing_of_it_is_left(desk: Desk) -> None:
+    import_id = desk.begin(as_csv([["手机"], ["13812340021"]]))
+    desk.system.importer.cancel(import_id, by="test")
+    desk.system.importer.drain()
+    assert desk.found(import_id)[0].state is State.CANCELLED
+    assert desk.lookup("phone", "13812340021") is None
+    assert not list(desk.system.importer.report_path(import_id).parent.glob(f"{import_id}*"))
+
+
+def test_an_import_that_is_undone_leaves_nothing_and_comes_again_as_new(desk: Desk) -> None:
+    data = as_csv([["编号", "姓名", "手机", "备注"], ["U1", "吴", "13812340031", "或 13812340032"]])
+    job, [first] = desk.take(data)
+    assert first.outcome == "taken"
+    removed = desk.undo(job.id).removed
+    assert (removed.events, removed.leads, removed.identifiers, removed.hits) == (1, 1, 1, 1)
+    assert desk.lookup("phone", "13812340031") is None
+    with pytest.raises(Declined):
+        desk.client.get(f"/leads/{first.lead}")
+    tokens = [desk.system.vault.token("phone", f"+86138123400{n}") for n in (31, 32)]
+    assert desk.system.vault.reveal(tokens) == {}
+    replay = desk.system.worker.replay(0)
+    assert replay.done.wait(30)
+    assert desk.lookup("phone", "13812340031") is None
+    _, [again] = desk.take(data)
+    assert (again.outcome, again.event, again.lead) == ("taken", first.event, first.lead)
+    assert desk.client.get("/accounting")["balanced"]

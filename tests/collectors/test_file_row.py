@@ -1,0 +1,131 @@
+"""One row to one record: what spreadsheets do to numbers and times, and what is refused rather than guessed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cdp.moments import rfc3339
+from collectors.cells import DigitsLostError, identifier_text, moment_of, value_of
+from collectors.columns import ImportMap, RowKind
+from collectors.file_row import Record, RefusedRow, RowReader
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (13812345678.0, "13812345678"),
+        ("13812345678.0", "13812345678"),
+        ("１３８１２３４５６７８", "13812345678"),
+        ("'13812345678", "13812345678"),
+        ("1.3812345678E+10", "13812345678"),
+        ("1.38123456780e10", "13812345678"),
+        ("007", "007"),
+    ],
+)
+def test_an_identifier_is_read_where_all_its_digits_are_there(cell: Any, text: str) -> None:
+    assert identifier_text(cell) == text
+
+
+@pytest.mark.parametrize("cell", ["1.38123E+10", "1.38E+10", "4.40305199001011E+17", 4.403051990010113e17, "1E+300"])
+def test_an_identifier_that_lost_digits_is_never_guessed(cell: Any) -> None:
+    with pytest.raises(DigitsLostError):
+        identifier_text(cell)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2026/3/5 14:02", "2026-03-05 14:02:00", "2026年3月5日 14:02", "2026年3月5日 14时02分", "2026.3.5 14:02",
+        "2026-03-05T06:02:00Z", "2026-03-05T14:02:00.000+08:00", "２０２６/3/5 14:02", "2026/3/5 下午2:02",
+        "20260305140200", "46086.584722222222", 46086.584722222222, datetime(2026, 3, 5, 14, 2),  # noqa: DTZ001
+
+        "1772690520", "1772690520000",
+    ],
+)  # fmt: skip
+def test_a_time_is_the_same_however_it_is_written(cell: Any) -> None:
+    at = moment_of(cell, SHANGHAI)
+    assert at is not None
+    assert rfc3339(at) == "2026-03-05T06:02:00.000Z"
+
+
+@pytest.mark.parametrize("cell", ["2026/3/5", "2026年3月5日", "20260305", date(2026, 3, 5), "46086"])
+def test_a_day_begins_by_the_clocks_of_the_deployment(cell: Any) -> None:
+    assert moment_of(cell, SHANGHAI) == moment_of("2026-03-05 00:00", SHANGHAI)
+
+
+@pytest.mark.parametrize("cell", ["5/3/2026", "2026/13/5", "昨天", "12", "13812345678"])
+def test_what_could_be_two_days_or_none_is_no_time(cell: Any) -> None:
+    assert moment_of(cell, SHANGHAI) is None
+
+
+def test_a_value_is_the_same_from_a_workbook_and_from_a_text() -> None:
+    pairs = [("12.50", 12.5), ("5", 5.0), ("2026/3/5", date(2026, 3, 5)), ("true", True)]
+    assert (
+        [value_of(text) for text, _ in pairs] == [value_of(cell) for _, cell in pairs] == [12.5, 5, "2026-03-05", True]
+    )
+    assert [value_of(text) for text in ("007", "1.2.3", "12345678901234567", "-")] == [
+        "007", "1.2.3", "12345678901234567", "-",
+    ]  # fmt: skip
+
+
+def reader(kind: RowKind, *meanings: str, event: str = "") -> RowReader:
+    names = [f"c{n}" for n in range(len(meanings))]
+    told = ImportMap(kind=kind, columns=dict(zip(names, meanings, strict=True)), event=event)
+    return RowReader(told, names, region="CN", zone=SHANGHAI)
+
+
+def refusal(found: Record | RefusedRow) -> tuple[str, str]:
+    assert isinstance(found, RefusedRow)
+    assert found.reason.zh
+    assert found.reason.en
+    return found.reason.code, found.reason.column
+
+
+def test_a_row_that_cannot_be_what_its_columns_are_is_refused_with_the_column() -> None:
+    read = reader(RowKind.LEADS, "name", "phone", "vin", "occurred_at").read
+    assert refusal(read(5, ["王", "1.38123E+10"])) == ("digits_lost", "c1")
+    assert refusal(read(5, ["王", "138"])) == ("not_of_kind", "c1")
+    assert refusal(read(5, ["王", "13812345678", "LSV"])) == ("not_of_kind", "c2")
+    assert refusal(read(5, ["王", "13812345678", "", "5/3/2026"])) == ("not_of_kind", "c3")
+    assert refusal(read(5, ["王", ""])) == ("no_contact", "")
+    assert refusal(read(5, ["合计", "128"])) == ("totals_line", "")
+
+
+def test_no_reason_repeats_a_value() -> None:
+    found = reader(RowKind.LEADS, "name", "phone").read(5, ["王小明", "1381234567"])
+    assert "1381234567" not in repr(found)
+
+
+def test_rows_of_each_kind_say_what_they_need() -> None:
+    assert refusal(reader(RowKind.PEOPLE, "trait.name", "phone").read(2, ["王", ""])) == ("no_identifier", "")
+    assert refusal(reader(RowKind.EVENTS, "event_name", "phone").read(2, ["", "13812345678"])) == ("no_event_name", "")
+    told = reader(RowKind.EVENTS, "phone", "property.price", event="order_paid").read(2, ["13812345678", "199.90"])
+    assert isinstance(told, Record)
+    assert (told.name, told.identifiers, told.properties) == (
+        "order_paid",
+        [("phone", "13812345678")],
+        {"price": 199.9},
+    )
+
+
+def test_a_lead_is_known_by_its_key_and_everything_else_by_what_it_says() -> None:
+    def ids(kind: RowKind, *rows: list[str]) -> list[str]:
+        read = reader(
+            kind, "external_id", "phone", "property.note" if kind is not RowKind.PEOPLE else "trait.note", event="e"
+        )
+        found = [read.read(n, row) for n, row in enumerate(rows)]
+        return [each.id for each in found if isinstance(each, Record)]
+
+    corrected = (["1", "13812345678", "a"], ["1", "13812345678", "b"])
+    first, second = ids(RowKind.LEADS, *corrected)
+    assert first == second
+    first, second = ids(RowKind.PEOPLE, *corrected)
+    assert first != second
+    same = ids(RowKind.EVENTS, ["", "13812345678", "a"], ["", "13812345678", "a"])
+    assert same[0] == same[1]
