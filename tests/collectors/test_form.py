@@ -140,6 +140,12 @@ def test_the_fields_of_a_plain_form_say_the_same_as_json() -> None:
     assert (found.campaign.name, found.campaign.term, found.campaign.medium) == ("autumn", "suv", "qr")
 
 
+def test_a_form_in_a_mini_program_says_whose_program_it_is() -> None:
+    found = event(post({"phone": "13812345678"}, referer="https://servicewechat.com/wxa1b2/12/page-frame.html"))
+    # What WeChat calls the page is no page of anybody's.
+    assert (found.platform, found.app.id, found.page.url) == ("mini_program", "wxa1b2", "")
+
+
 def test_the_second_phone_of_a_form_is_kept_and_is_not_the_contact() -> None:
     found = event(post({"phone": "13812345678", "电话": "13900001111", "contact[name]": "李"}))
     properties = msgspec.json.decode(found.properties)
