@@ -13,7 +13,7 @@ import msgspec
 
 from cdp.batch import NO_SET, Item
 from cdp.model import NO_PAGE, PERSONAL_KINDS, Event, Fact, Identifier, Page, SetId, TraitChange
-from cdp.scrub import Tokenise, looks_personal, scrub_json, scrub_text
+from cdp.scrub import Tokenise, looks_personal, marker, markers_in, scrub_json, scrub_text
 from cdp.tombstones import Tombstone, Tombstones, covered
 from cdp.vault import Vault
 from identity.kinds import Policy
@@ -24,6 +24,9 @@ from leads.contact import check_contact, contact_of
 
 REMEMBERED_SETS = 65_536
 """Identifier tuples whose tokens are kept, about 500 bytes each; most events come with a tuple that came before."""
+
+PLAIN_CONTACTS = ("name", "wechat")
+"""Of a contact, what is no phone or e-mail address and so is found by its place alone."""
 
 
 class Prepared(NamedTuple):
@@ -86,6 +89,8 @@ class Personal:
                 item.evidence.append((Fact.FORM, prepared.usable))
         event.identifiers, item.set, item.blocked = prepared.identifiers, prepared.set, prepared.blocked
         item.clear = dict(prepared.clear)
+        if item.contact and event.dialect in self._capture_dialects:
+            event.properties = self._hide_contact(event.properties, item.clear)
         if prepared.stones:
             at = event.occurred_at
             item.reborn = max((each.erased_at for each in prepared.stones if each.since <= at < each.until), default=0)
@@ -94,6 +99,19 @@ class Personal:
     def _captures(self, event: Event) -> bool:
         """Whether a contact in the event's properties is an enquiry."""
         return event.name in self._capture_events or event.dialect in self._capture_dialects
+
+    def _hide_contact(self, properties: bytes, clear: dict[str, Identifier]) -> bytes:
+        """Markers for the name and the WeChat number of a form, which look like any other words: here it is known
+        where they stand."""
+        told = msgspec.json.decode(properties)
+        contact = told.get("contact")
+        for kind in PLAIN_CONTACTS if isinstance(contact, dict) else ():
+            value = contact.get(kind)
+            if isinstance(value, str) and value and not markers_in(value):
+                token = self._vault.token(kind, value)
+                clear[token] = Identifier(kind, value)
+                contact[kind] = marker(kind, token)
+        return msgspec.json.encode(told)
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)

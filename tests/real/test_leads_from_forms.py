@@ -54,6 +54,11 @@ def test_a_scanned_code_leads_to_a_lead_that_knows_stand_and_trail(tmp_path: Pat
         assert row["events"] == {"found": 3, "stored": 1, "duplicate": 1, "quarantined": 0, "dropped": {"BOT": 1}}
         assert len(product.api.get("/api/v1/leads").json()["leads"]) == 1
 
+        # Who may not see clear values sees neither the name nor the number, in the event as on the lead.
+        key = product.api.post("/api/v1/keys", json={"name": "marketing", "role": "marketer"}).json()["key"]
+        seen = product.api.get("/api/v1/events?source=show", headers={"Authorization": f"Bearer {key}"}).text
+        assert ("李女士" in seen, "13812345678" in seen, "李**" in seen) == (False, False, True)
+
         ads = product.create_source("ocean", "ads")
         assert product.api.patch("/api/v1/sources/ocean", json={"secret": "platform-secret-1"}).status_code == 200
         path = f"/ads/ocean-engine/{ads}"
