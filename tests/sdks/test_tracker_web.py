@@ -33,7 +33,7 @@ SCENARIOS = (
         "tabs_plain",
         "consent",
     ),
-    *("domains", "lead", "robot"),
+    *("crash", "limited", "huge", "domains", "lead", "robot"),
 )
 LONGEST_S = 120
 
@@ -52,6 +52,8 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 def seen(product: Product) -> Seen:
     """What the visitors of all scenarios saw; each has a source of its own, named like it."""
     keys = {name: product.create_source(name) for name in SCENARIOS}
+    sources = {source["name"]: source["id"] for source in product.api.get("/api/v1/sources").json()["sources"]}
+    assert product.api.patch(f"/api/v1/sources/{sources['limited']}", json={"rate_limit": 2}).status_code == 200
     given = {"collectorPort": product.collector_port, "keys": keys, "snippet": SNIPPET}
     ended = subprocess.run(
         ["node", "tests/sdks/tracker/scenarios.mjs"],
@@ -188,6 +190,25 @@ def test_two_tabs_send_nothing_twice_and_one_sends_for_the_other_that_was_closed
     found = saw(seen, scenario)
     assert (found["twice"], found["locks"]) == (0, locks)
     assert steps_of(product, scenario) == list(range(250))
+
+
+def test_what_a_tab_that_crashed_left_is_sent_by_another_once_it_is_surely_dead(product: Product, seen: Seen) -> None:
+    assert saw(seen, "crash")["early"] == 20
+    assert steps_of(product, "crash") == list(range(20))
+    assert counts_of(product, "crash")["duplicate"] == 0
+
+
+def test_a_source_that_is_held_to_a_rate_loses_nothing(product: Product, seen: Seen) -> None:
+    assert saw(seen, "limited")["refused"] > 0
+    assert steps_of(product, "limited") == list(range(60))
+    assert counts_of(product, "limited")["duplicate"] == 0
+
+
+def test_an_event_that_is_too_large_is_told_and_holds_up_no_other(product: Product, seen: Seen) -> None:
+    saw(seen, "huge")
+    assert steps_of(product, "huge") == [1, 2]
+    events = product.api.get("/api/v1/events", params={"source": "huge"}).json()["events"]
+    assert [event["properties"] for event in events if event["name"] == "events_dropped"] == [{"refused": 1}]
 
 
 def test_without_consent_nothing_is_stored_or_sent(product: Product, seen: Seen) -> None:

@@ -16,9 +16,11 @@ export async function newNetwork(collectorPort) {
     const { method, url: path, headers } = request;
     const answered = network.state == "up" || method != "POST";
     const told = method == "POST" ? JSON.parse(body) : {};
-    network.requests.push({ method, path, origin: headers.origin, body: told, answered });
+    const seen = { method, path, origin: headers.origin, body: told, answered, status: 0 };
+    network.requests.push(seen);
     const to = { host: "127.0.0.1", port: collectorPort, path, method, headers, agent: false };
     const onward = http.request(to, (answer) => {
+      seen.status = answer.statusCode;
       if (!answered) return answer.resume();
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);

@@ -197,6 +197,44 @@ const SCENARIOS = {
   tabs: () => twoTabs("tabs", SHOP),
   tabs_plain: () => twoTabs("tabs_plain", BRAND),
 
+  async crash() {
+    const context = await newVisitor();
+    await context.clock.install();
+    const one = await open(context, addressOf("crash"));
+    await flush(one);
+    network.state = "down";
+    await track(one, 0, 20);
+    await pause(1_200);
+    const devtools = await context.newCDPSession(one);
+    await Promise.race([devtools.send("Page.crash").catch(() => {}), one.waitForEvent("crash")]);
+    await one.close();
+    network.state = "up";
+    const two = await open(context, addressOf("crash"));
+    await flush(two);
+    const early = (await stored(two)).filter((key) => key.includes(".q.")).length;
+    // Until the lease of the tab that died has run out.
+    await context.clock.fastForward(200_000);
+    await flush(two);
+    await drained(two);
+    return { early };
+  },
+
+  async limited() {
+    const page = await open(await newVisitor(), addressOf("limited", { options: { batchSize: 10 } }));
+    await track(page, 0, 60);
+    await drained(page);
+    return { refused: batches().filter(({ status }) => status == 429).length };
+  },
+
+  async huge() {
+    const page = await open(await newVisitor(), addressOf("huge"));
+    await page.evaluate(() => xunji.track("step_0", { n: 0, text: "x".repeat(1_200_000) }));
+    await track(page, 1, 3);
+    await flush(page);
+    await flush(page);
+    return {};
+  },
+
   async consent() {
     const page = await open(await newVisitor(), addressOf("consent", { options: { consent: "required" } }));
     await track(page, 0, 3);
