@@ -11,10 +11,9 @@ import httpx
 import pytest
 
 from api import import_shapes as shapes
-from api.permissions import Role
 from cdp.model import SourceKind
 from cdp.wiring import System
-from tests.api.conftest import ClientOf, problem, shaped
+from tests.api.conftest import problem, shaped
 from tests.cdp.intake import Intake
 from tests.collectors.sheets import as_csv
 
@@ -100,9 +99,3 @@ def test_what_cannot_be_taken_is_refused_before_anything_is(data: httpx.Client, 
     problem(data.post(f"{URL}/{unsure['id']}/undo"), 409)
     assert data.post(f"{URL}/{unsure['id']}/cancel").json()["state"] == "cancelled"
     assert not list(system.importer.report_path("x").parent.glob("*.upload"))
-
-
-@pytest.mark.parametrize("role", [Role.SALES, Role.DEVELOPER, Role.TESTER, Role.BUSINESS, Role.PRIVACY])
-def test_files_are_for_those_who_may_import(client_of: ClientOf, role: Role, source: str) -> None:
-    problem(uploaded(client_of(role), b"a\n1\n"), 403)
-    problem(client_of(role).get(URL), 403)

@@ -53,10 +53,11 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_commands_are_those_of_the_contract() -> None:
     assert set(NAMES) == {
-        *("serve", "accounting", "doctor", "source create", "source list", "source disable"),
+        *("serve", "accounting", "doctor", "qr", "source create", "source list", "source disable"),
         *("key create", "key list", "key revoke", "person show", "lead show", "log replay", "config show"),
         *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
         *("person why", "person erase"),
+        *("import file", "import undo", "import cancel", "import show", "import list", "import report"),
     }
 
 
