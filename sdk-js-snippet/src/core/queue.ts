@@ -34,7 +34,7 @@ export interface Queue {
   save(): void;
   /** Takes over what tabs left that are gone. */
   adopt(): void;
-  /** This tab lives for `wait` milliseconds and a while longer; `null`: it is left, until more is added. */
+  /** This tab lives for `wait` milliseconds and a while longer; `null`: it is left. */
   lease(wait: number | null): void;
 }
 
@@ -54,7 +54,6 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
   let items: Waiting[] = [];
   let used = 0;
   let leased = false;
-  let left = false;
 
   const mine = "l." + owner;
   const key = (id: string) => `q.${owner}.${id}`;
@@ -77,7 +76,6 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
       const item = { id, text, bytes: text.replace(/[^\0-\x7f]/g, "xxx").length, kept: false };
       items.push(item);
       keep(item);
-      left = false;
       const oldest = items.length > max && items.find((each) => !each.flying);
       if (oldest) {
         drop(new Set([oldest]));
@@ -97,7 +95,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
         if (batch.length && (bytes < 0 || batch.length >= count)) break;
         batch.push(item);
       }
-      drop(missed);
+      if (TABS) drop(missed);
       return batch;
     },
     remove: (gone) => drop(new Set(gone)),
@@ -127,9 +125,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
         used = 0;
         items.forEach(keep);
       }
-      // A page that is gone still hears that its post failed, and must not come back to life by that.
-      left = left || wait == null;
-      leased = used > 0 && store.set(mine, String(platform.clock.now() + (left ? 0 : wait! + LEASE)));
+      leased = used > 0 && store.set(mine, String(platform.clock.now() + (wait == null ? 0 : wait + LEASE)));
       if (!leased) store.remove(mine);
     },
   };

@@ -35,6 +35,8 @@ interface Told {
   results?: Record<string, { result?: "ok" | "drop" | "retry" }>;
 }
 
+declare const TABS: boolean;
+
 /** Browsers let no more than 64 KiB outlive a page, all requests together. */
 const BYTES = 60_000;
 const FIRST_WAIT = 1_000;
@@ -58,6 +60,8 @@ export function newSender(
   let running: Promise<void> | null = null;
   let cancel: (() => void) | null = null;
   let due = 0;
+  /** A page that is gone still hears that its post failed, and must not seem alive by that. */
+  let left = false;
 
   const body = (batch: Waiting[]) =>
     JSON.stringify({
@@ -74,7 +78,7 @@ export function newSender(
         sender.now();
       });
     }
-    queue.lease(due - clock.now());
+    queue.lease(left ? null : due - clock.now());
   };
 
   const retry = (answer: Answer) => {
@@ -123,7 +127,7 @@ export function newSender(
   const empty = async () => {
     queue.adopt();
     for (;;) {
-      queue.lease(0);
+      if (TABS) queue.lease(0);
       const batch = allowed() ? queue.first(size, BYTES) : [];
       if (!batch.length || !(await post(batch))) return;
     }
@@ -136,6 +140,7 @@ export function newSender(
       else later(options.batchDelay);
     },
     now() {
+      left = false;
       if (running) return running;
       if (cancel) cancel();
       cancel = null;
@@ -144,7 +149,7 @@ export function newSender(
         later(wait);
         return Promise.resolve();
       }
-      const work = platform.exclusive ? platform.exclusive(empty) : empty();
+      const work = TABS && platform.exclusive ? platform.exclusive(empty) : empty();
       return (running = work
         .catch((fault) => platform.warn(String(fault)))
         .then(() => {
@@ -154,6 +159,8 @@ export function newSender(
         }));
     },
     leave() {
+      left = true;
+      if (!TABS) return;
       const batch = allowed() ? queue.first(1 / 0, BYTES) : [];
       if (batch.length) transport.leave(url, body(batch));
       queue.lease(null);
