@@ -103,6 +103,18 @@ def records_of(batch: Any) -> list[Raw]:
     return records
 
 
+def key_pattern(*names: str) -> re.Pattern[bytes]:
+    """For `key_in_pieces`: where in JSON text a key stands."""
+    return re.compile(rb'"(?:%b)"\s*:\s*"([^"\\]{1,128})"' % "|".join(map(re.escape, names)).encode())
+
+
+def key_in_pieces(body: bytes, pattern: re.Pattern[bytes]) -> str:
+    """The key in a body that cannot be read, such as one that was cut on its way: it still says whose it is, so that
+    the hit is kept and counted. '' where none is found."""
+    found = pattern.search(body)
+    return found[1].decode("utf-8", "replace") if found else ""
+
+
 def check_repeated(size: int, events: int) -> None:
     """What a request says once for all of its events, each brings to the store: so its bytes count once for each.
 

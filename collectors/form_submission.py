@@ -29,7 +29,7 @@ from cdp.model import (
 )
 from cdp.moments import rfc3339
 from collectors.campaign import campaign_in, campaign_of
-from collectors.clock import occurred_at, parse_time
+from collectors.clock import DAY_MS, occurred_at, parse_time
 from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of, sort_fields
 from collectors.form_fields import read_fields
 from collectors.ids import event_id, hashed
@@ -44,7 +44,6 @@ MIN_SHOWN_MS: Millis = 1_000
 """Nobody reads a form, types a phone number and sends it in less."""
 
 MAX_ID = 200
-DAY_MS = 86_400_000
 QUIET_HOUR_MS = 4 * 3_600_000
 """Before midnight in UTC, which is four o'clock in China: when a day ends for submissions without an id."""
 

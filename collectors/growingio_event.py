@@ -31,7 +31,7 @@ from cdp.model import (
 )
 from collectors import event_names as names
 from collectors.campaign import campaign_of
-from collectors.clock import occurred_at, parse_time
+from collectors.clock import DAY_MS, occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.record import (
     KIND_ORDER,
@@ -219,6 +219,8 @@ class Delivery:
         return self._built(
             record,
             index,
+            # What is said of an item twice on one day is the retry of a client that heard no answer.
+            moment=str(self._hit.received_at // DAY_MS),
             type=EventType.ITEM,
             name=names.ITEM_UPDATED,
             original_name="item",
@@ -244,10 +246,18 @@ class Delivery:
         )
 
     def _built(
-        self, record: bytes, index: int, *, said: Millis | None = None, sent: Millis | None = None, **fields: Any
+        self,
+        record: bytes,
+        index: int,
+        *,
+        said: Millis | None = None,
+        sent: Millis | None = None,
+        moment: str = "",
+        **fields: Any,
     ) -> Event:
+        """`moment` tells a record without a time from the next one like it, where the request says no time either."""
         hit = self._hit
-        moment = "" if said is not None else self._stamp or f"{self._hit_id}/{index}"
+        moment = "" if said is not None else self._stamp or moment or f"{self._hit_id}/{index}"
         client_id = content_id(record, without=(), moment=moment)
         return Event(
             id=event_id(hit.source, client_id),
@@ -335,7 +345,7 @@ def _page(told: _Record, platform: str, referer: str) -> Page:
         path, sign, anchor = path.partition("#")
         scheme = told.protocol_type or ("http" if referer.startswith(f"http://{told.domain}/") else "https")
         url = f"{scheme}://{told.domain}{path}{question}{sign}{anchor}"
-    elif platform == "mini_program" and path:
+    elif path and (question or platform == "mini_program"):
         url = path + question
     elif not path:
         return NO_PAGE

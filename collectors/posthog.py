@@ -22,6 +22,8 @@ from collectors.body import (
     FewRecords,
     form_bytes,
     from_base64,
+    key_in_pieces,
+    key_pattern,
     query_value,
     records_of,
     split_target,
@@ -106,6 +108,7 @@ class _Keyed(msgspec.Struct, rename={"old_token": "$token"}):
 _BODY: Decoder[Any] = Decoder(_Body, _LargeBody)
 _ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
 _KEYED = msgspec.json.Decoder(_Keyed)
+_KEY_PATTERN = key_pattern("api_key", "token")
 
 
 class PostHog:
@@ -132,14 +135,14 @@ class PostHog:
 
     def read(self, request: Request) -> Envelope:
         new = request.path in _NEW
-        key = _bearer(request.headers) if new else ""
+        key = _bearer(request.headers) if new else _key_in(request.query)
         try:
             body = _read(request.headers, request.query, request.body)
         except MalformedHit as error:
-            raise Unreadable(key, error.detail) from error
+            raise Unreadable(key or key_in_pieces(request.body, _KEY_PATTERN), error.detail) from error
         if new:
             return Envelope(key, len(body.records), results=Results(results_of(body.records), accepted=(key,)))
-        return Envelope(body.first_key(), len(body.records))
+        return Envelope(key or body.first_key(), len(body.records))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:
         if envelope.results is None:
@@ -156,12 +159,13 @@ class PostHog:
         except (MalformedHit, TooLarge) as error:
             raise unreadable(error) from error
         new = path in _NEW
+        named = "" if new else _key_in(query)
         delivery = Delivery(
             hit,
             hit_id,
-            Keys(hit, source_of_key, deciding=(), first=(lambda: "") if new else body.first_key),
-            key=body.key,
-            keyed=new or bool(body.key),
+            Keys(hit, source_of_key, deciding=(named,), first=(lambda: "") if new else body.first_key),
+            key=body.key or named,
+            keyed=new or bool(body.key or named),
             nameless=IDENTIFY if path in _NAMELESS else "",
             sent_at=hit.headers.get("posthog-request-timestamp") if new else body.sent_at or _sent_in(query),
             historical=body.historical,
@@ -175,6 +179,10 @@ def _with_details(results: Mapping[str, Any]) -> dict[str, Any]:
         uuid: {**result, "details": result["detail"]} if "detail" in result else result
         for uuid, result in results.items()
     }
+
+
+def _key_in(query: str) -> str:
+    return query_value(query, "api_key") or query_value(query, "token")
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

@@ -22,7 +22,17 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
-from collectors.body import Decoder, FewRecords, check_repeated, query_value, records_of, split_target, unpacked
+from collectors.body import (
+    Decoder,
+    FewRecords,
+    check_repeated,
+    key_in_pieces,
+    key_pattern,
+    query_value,
+    records_of,
+    split_target,
+    unpacked,
+)
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.record import NOTHING, Keys, outcomes, text, unreadable
@@ -79,6 +89,7 @@ class _Keyed(msgspec.Struct, rename="camel"):
 _BODY: Decoder[Any] = Decoder(_Body, _LargeBody)
 _ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
 _KEYED = msgspec.json.Decoder(_Keyed)
+_KEY_PATTERN = key_pattern("writeKey")
 
 
 class Segment:
@@ -108,7 +119,7 @@ class Segment:
         try:
             body = _pixel_body(request.query) if request.path in _PIXELS else _read_body(request.body)
         except MalformedHit as error:
-            raise Unreadable(key, error.detail, other_key=other) from error
+            raise Unreadable(key or key_in_pieces(request.body, _KEY_PATTERN), error.detail, other_key=other) from error
         return Envelope(key or body.first_key(), len(body.records), other, _results(request, key, body))
 
     def accepted(self, request: Request, envelope: Envelope) -> Answer:

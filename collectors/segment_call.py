@@ -383,6 +383,8 @@ def _traits(told: _Call, context: _Context) -> tuple[TraitChange, ...]:
 def _page_and_properties(told: _Call, context: _Context, call: str) -> tuple[Page, bytes]:
     """The page where it happened, and the properties as JSON text."""
     page = context.page or NO_PAGE
+    if page.url and not page.path:
+        page = Page(page.url, path_of(page.url), page.title, page.referrer)
     if call == "group":
         group = as_json({"group_id": text(told.group_id)}).encode()
         return page, with_fields(properties_json(told.properties), group, b'"traits":' + properties_json(told.traits))

@@ -38,6 +38,7 @@ from collectors.record import (
     Scalar,
     decoded,
     in_order,
+    path_of,
     plain_value,
     properties_json,
     text,
@@ -191,7 +192,7 @@ class Delivery:
             session=text(preset.event_session_id),
             # Who was unbound must not be joined by the very event that says so.
             identifiers=identifiers[:1] if call == _UNBIND else identifiers,
-            page=Page(url, preset.url_path or "", preset.title or "", preset.referrer or ""),
+            page=Page(url, preset.url_path or path_of(url), preset.title or "", preset.referrer or ""),
             campaign=NO_CAMPAIGN if call in _OPERATIONS else _campaign(preset, properties),
             device=self._device(preset, platform),
             ip=preset.ip or ("" if platform == "server" else hit.client_ip),

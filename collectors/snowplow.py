@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge, UnknownSource
 from cdp.model import Dropped, Event, Hit
-from collectors.body import Decoder, FewRecords, records_of, split_target, unpacked
+from collectors.body import Decoder, FewRecords, key_in_pieces, key_pattern, records_of, split_target, unpacked
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.http_answer import problem
@@ -33,8 +33,7 @@ _PIXELS = frozenset({"/i", "/ice.png"})
 _CHOSEN_ADDRESS = re.compile(r"/(?!v\d+/)[^/]+/[^/]+")
 """What begins with a version, as /v1/m, is Segment's: some of it is no hit, and would be taken for one here."""
 _SCHEMA_MARK = "/payload_data/"
-_KEY_IN_PIECES = re.compile(rb'"aid"\s*:\s*"([^"\\]{1,128})"')
-"""A payload that was cut on its way still says whose it is, so that it is kept and counted."""
+_KEY_PATTERN = key_pattern("aid")
 _TAKEN = Answer(200, b"ok", "text/plain")
 
 
@@ -117,8 +116,7 @@ def _complaint(request: Request) -> Rejected | None:
 def _key_in_pieces(request: Request) -> str:
     if request.path != _PAYLOADS and _SCHEMA_MARK.encode() not in request.body:
         return ""
-    found = _KEY_IN_PIECES.search(request.body)
-    return found[1].decode("utf-8", "replace") if found else ""
+    return key_in_pieces(request.body, _KEY_PATTERN)
 
 
 def _first_key(records: Sequence[Raw]) -> str:

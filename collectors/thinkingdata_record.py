@@ -38,6 +38,7 @@ from collectors.record import (
     Scalar,
     decoded,
     in_order,
+    path_of,
     plain_value,
     properties_json,
     text,
@@ -153,7 +154,8 @@ class Delivery:
         platform = _platform_of(preset) or self._platform
         client_id = text(told.uuid) or self._stand_in(told, index, record)
         identifiers = in_order(_identifiers(told, preset, platform))
-        page = Page(preset.url or "", preset.url_path or "", preset.title or "", preset.referrer or "")
+        url = preset.url or ""
+        page = Page(url, preset.url_path or path_of(url), preset.title or "", preset.referrer or "")
         about_person = call in _OPERATIONS
         return Event(
             id=event_id(source, client_id),

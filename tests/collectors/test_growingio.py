@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from cdp.errors import MalformedHit, TooLarge, UnknownSource
 from cdp.model import Dropped, DropReason, Event, EventType, Fact, Operation
+from collectors.clock import DAY_MS
 from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS, Request, Unreadable
 from collectors.growingio_proto import EVENT, Message, json_of
 from collectors.registry import DIALECTS
@@ -369,17 +370,25 @@ def test_two_events_of_one_millisecond_have_two_ids(other: dict[str, Any]) -> No
     assert event_of(make_record(**other)).id != event_of(make_record()).id
 
 
+def test_the_campaign_of_a_page_in_an_app_is_read_from_its_query() -> None:
+    event = event_of(make_record(platform="Android", domain="com.app", path="/s6", query="utm_source=qr&gclid=G1"))
+    assert (event.page.url, event.page.path) == ("/s6?utm_source=qr&gclid=G1", "/s6")
+    assert (event.campaign.source, event.campaign.click_ids) == ("qr", {"gclid": "G1"})
+
+
 def test_a_record_without_a_time_is_told_by_when_it_was_sent() -> None:
     item = {"key": "sku", "id": "p1"}
     path = "/projects/site-key/collect/item"
 
-    def id_of(target: str, hit_id: str) -> str:
-        (event,) = outcomes_of(make_request(target, [item]), GROWINGIO, hit_id=hit_id)
+    def id_of(target: str, hit_id: str, *, received_at: int = RECEIVED_AT) -> str:
+        request = make_request(target, [item])
+        (event,) = outcomes_of(request, GROWINGIO, hit_id=hit_id, received_at=received_at)
         assert isinstance(event, Event)
         return event.id
 
     assert id_of(f"{path}?stm=1", "0-1") == id_of(f"{path}?stm=1", "0-2") != id_of(f"{path}?stm=2", "0-3")
-    assert id_of(path, "0-1") != id_of(path, "0-2")
+    # A client that heard no answer sends the same again; another day it is news.
+    assert id_of(path, "0-1") == id_of(path, "0-2") != id_of(path, "0-3", received_at=RECEIVED_AT + DAY_MS)
 
 
 # Protobuf, beside the official runtime.

@@ -124,6 +124,7 @@ def test_scripts_of_the_sdk_are_not_here() -> None:
 
 def test_the_key_of_the_batch_decides_then_the_first_of_its_events() -> None:
     assert read(make_request("/batch/", batch_of()), POSTHOG).key == "site-key"
+    assert read(make_request("/e/?token=site-key", {"event": "x", "distinct_id": "d"}), POSTHOG).key == "site-key"
     assert read(make_request("/batch/", {"token": "t", "batch": []}), POSTHOG).key == "t"
     assert read(make_request("/e/", [5, {}, make_event(properties={"token": "p"})]), POSTHOG).key == "p"
     assert read(make_request("/capture/", make_event(api_key="a")), POSTHOG).key == "a"

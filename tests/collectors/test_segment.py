@@ -452,6 +452,12 @@ def test_a_merge_names_its_ids_itself() -> None:
     assert event.type is EventType.ALIAS
 
 
+def test_a_body_that_was_cut_still_says_whose_it_is() -> None:
+    with pytest.raises(Unreadable) as caught:
+        read(make_request("/v1/batch", b'{"writeKey": "site-key", "batch": [{"type": "tra'), SEGMENT)
+    assert caught.value.key == "site-key"
+
+
 def test_a_context_shared_by_many_events_counts_once_for_each() -> None:
     body = {"batch": [{"type": "page", "anonymousId": "a"}] * 5_000, "context": {"page": {"title": "x" * 5_000}}}
     with pytest.raises(TooLarge):
