@@ -200,7 +200,7 @@ def confirmed(told: ImportMap) -> Callable[[Job], None]:
     def change(job: Job) -> None:
         if job.state is not State.PREVIEW:
             raise Conflict(f"This import is {job.state} already. Upload the file again to import it again.")
-        job.told, job.state = told, State.WAITING
+        job.told, job.kind, job.state = told, told.kind, State.WAITING
 
     return change
 

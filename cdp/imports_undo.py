@@ -192,7 +192,8 @@ class Undoing:
                 with reading(self.records) as connection:
                     # What the vault had before, others had said.
                     kinds = self.vault.kinds(connection, chunk, since=job.began_at)
-                left = {each for each, kind in kinds.items() if not self.identity.standing_of(Identifier(kind, each))}
+                known = self.identity.graph.values([pid(Identifier(kind, each)) for each, kind in kinds.items()])
+                left = set(kinds) - {value.identifier.value for value in known}
                 left -= self.events.holding(left, received_after=job.began_at - 1)
                 with writing(self.records) as connection:
                     left -= leads_erase.left_as_contact(connection, left)
