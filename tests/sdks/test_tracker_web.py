@@ -228,8 +228,9 @@ def test_a_visitor_of_two_domains_is_one_person_and_who_gets_the_link_is_another
     assert person == person_of(product, "member_id", "YQ2")
     assert found["stranger"] != found["visitor"]
     assert person_of(product, "anonymous_id", found["stranger"]) != person
-    here, there = found["known"]
-    assert here != there
+    here, there, now = found["known"]
+    assert here != there == now
+    assert found["aliases"] == 1
     assert person != person_of(product, "anonymous_id", here)
     assert person_of(product, "anonymous_id", here) == person_of(product, "anonymous_id", there)
 

@@ -64,9 +64,10 @@ export function newTracker(options: WebOptions): Tracker {
   const core = newCore(options, platform, skipped || refused ? "no" : undefined);
   const { visitor } = core;
 
-  if (linked) {
-    if (!visitor.returning()) visitor.become({ anonymousId: linked });
-    else if (linked != visitor.person().anonymousId) core.send({ type: "alias", previousId: linked });
+  if (linked && linked != visitor.person().anonymousId) {
+    // Told once: from then on the visitor has one id on both domains.
+    if (visitor.returning()) core.send({ type: "alias", previousId: linked });
+    visitor.become({ ...visitor.person(), anonymousId: linked });
   }
   if (options.linkDomains)
     decorateLinks(options.linkDomains, () => (core.allowed() ? visitor.person().anonymousId : undefined));
