@@ -1,7 +1,8 @@
-"""What a client tells, as a program of its own, and what the product has to know afterwards.
+"""What an SDK tells, and what the product has to know afterwards.
 
 Each client tells the same story in its SDK's words: a visitor looks at a car, logs in and books a test drive. The
-package is unmodified; the program gets the collector's address, a key, a visitor's id and a member's id.
+package is unmodified. A program gets the collector's address, a key, a visitor's id and a member's id; a page in a
+browser the first two and the last.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ PYTHON = {"growingio": CACHE / "growingio" / "bin" / "python"}
 """The environments that `make sdks` lays out; one has a protobuf too old for the others."""
 COMMON_PYTHON = CACHE / "common" / "bin" / "python"
 LONGEST_LINE = 300
+ADVERTISEMENT = ("baidu", "x9-launch")
 PROGRAM_S, STORED_S = 60.0, 30.0
+UNCOUNTED = frozenset({"$$heatmap"})
+"""PostHog sends one every five seconds, so that their number is the machine's affair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`names` counts every event under our name; `campaign` is the event that carries the advertisement's words,
-    and `kind` the kind of the source. `arguments` go to the program after the ids."""
+    """`names` counts every event under our name; `campaign` is one that carries the advertisement's words, '' where
+    the SDK has no place for them. `arguments` go to the program after the ids."""
 
     program: str
     names: Mapping[str, int]
@@ -39,8 +43,10 @@ class Story:
     nobodys: tuple[str, ...] = ()
     """Events about a thing, which are of nobody."""
     arguments: tuple[str, ...] = ()
-    identifiers: Mapping[str, str] = field(default_factory=dict)
-    """What the login told besides: kind and value by which the member is found as well."""
+
+    @property
+    def of_the_member(self) -> Counter[str]:
+        return Counter({name: count for name, count in self.names.items() if name not in self.nobodys})
 
     @property
     def id(self) -> str:
@@ -55,47 +61,13 @@ class Story:
         return [str(PYTHON.get(family, COMMON_PYTHON)), str(HERE / "python" / self.program), *told]
 
 
-class Telling:
-    """One story being told to one product by a running program."""
+class Known:
+    """What the product knows of one source and its member."""
 
-    def __init__(self, story: Story, product: Product, name: str) -> None:
-        self.story = story
+    def __init__(self, product: Product, source: str) -> None:
         self.product = product
-        self.source = name
-        self.visitor, self.member = drawn(name), f"member-{name}"
-        key = product.create_source(name, story.kind)
-        url = f"http://127.0.0.1:{product.collector_port}"
-        self._process = subprocess.Popen(
-            story.command(url, key, self.visitor, self.member),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def until_half(self) -> None:
-        """Wait until the first half is told."""
-        assert self._process.stdout
-        heard = []
-        for line in self._process.stdout:
-            if line == "half\n":
-                return
-            # A trace may quote a whole bundle, which is one line.
-            heard.append(line[:LONGEST_LINE])
-        raise AssertionError("\n".join(heard))
-
-    def end(self) -> None:
-        """Let it tell the second half; fails with what the program printed."""
-        try:
-            printed, _ = self._process.communicate("\n", timeout=PROGRAM_S)
-        finally:
-            self._process.kill()
-        assert self._process.returncode == 0, printed
-
-    def until_stored(self) -> None:
-        """Wait until there are as many events as were told."""
-        expected = sum(self.story.names.values())
-        until(lambda: self.names().total() >= expected, STORED_S, lambda: str(self.names()))
+        self.source = source
+        self.member = f"member-{source}"
 
     def events(self) -> list[dict[str, Any]]:
         answer = self.product.api.get("/api/v1/events", params={"source": self.source, "limit": 1000})
@@ -104,15 +76,75 @@ class Telling:
         return found
 
     def names(self) -> Counter[str]:
-        return Counter(event["name"] for event in self.events())
+        return Counter(event["name"] for event in self.events() if event["name"] not in UNCOUNTED)
 
-    def trail(self, kind: str, value: str) -> Counter[str]:
-        """Names of everything that the person with this identifier did."""
-        person = self.product.api.post("/api/v1/persons/lookup", json={"kind": kind, "value": value})
+    def campaigns(self) -> dict[str, tuple[str, str]]:
+        """Source and name of the advertisement, of each name of an event that knows one."""
+        found = {event["name"]: event["campaign"] for event in self.events()}
+        return {name: (each["source"], each["name"]) for name, each in found.items() if each["source"]}
+
+    def trail(self) -> Counter[str]:
+        """Names of everything that the member did."""
+        asked = {"kind": "member_id", "value": self.member}
+        person = self.product.api.post("/api/v1/persons/lookup", json=asked)
         assert person.status_code == 200, person.text
         trail = self.product.api.get(f"/api/v1/persons/{person.json()['id']}/trail", params={"limit": 1000})
         assert trail.status_code == 200, trail.text
-        return Counter(event["name"] for event in trail.json()["events"])
+        names = (event["name"] for event in trail.json()["events"])
+        return Counter(name for name in names if name not in UNCOUNTED)
+
+    def until_stored(self, events: int) -> None:
+        until(lambda: self.names().total() >= events, STORED_S, lambda: f"{self.source}: {self.names()}")
+
+
+class Telling(Known):
+    """A story being told by a running program."""
+
+    def __init__(self, story: Story, product: Product, source: str) -> None:
+        super().__init__(product, source)
+        self.story = story
+        key = product.create_source(source, story.kind)
+        url = f"http://127.0.0.1:{product.collector_port}"
+        self._process = subprocess.Popen(
+            story.command(url, key, drawn(source), self.member),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> Telling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end(self._process)
+
+    def until_half(self) -> None:
+        """Wait until the first half is told."""
+        until_line(self._process, "half")
+
+    def finish(self) -> None:
+        """Let it tell the second half; fails with what the program printed."""
+        printed, _ = self._process.communicate("\n", timeout=PROGRAM_S)
+        assert self._process.returncode == 0, printed
+
+
+def until_line(process: subprocess.Popen[str], word: str) -> None:
+    """Wait until the process prints this line; fails with what it printed instead."""
+    assert process.stdout
+    heard = []
+    for line in process.stdout:
+        if line.rstrip() == word:
+            return
+        # A trace may quote a whole bundle, which is one line.
+        heard.append(line[:LONGEST_LINE].rstrip())
+    raise AssertionError("\n".join(heard))
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Leave no process behind, whatever it was at."""
+    process.kill()
+    process.communicate()
 
 
 def drawn(seed: str) -> str:
