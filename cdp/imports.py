@@ -23,10 +23,12 @@ import structlog
 from sqlalchemy import Engine
 
 from cdp import imports_jobs as jobs
+from cdp.aftermath import Aftermath
 from cdp.errors import NotFound, Refused, Retryable
 from cdp.imports_jobs import AT_WORK, Counts, ImportBook, Job, State
 from cdp.imports_report import Line, Reporter, append, refused
 from cdp.imports_undo import Undoing
+from cdp.imports_versions import Version, Versions
 from cdp.log import LogReader, LogWriter
 from cdp.model import Hit, Millis, Position
 from cdp.scrub import scrub_text
@@ -39,6 +41,7 @@ from collectors.file_row import Record, RefusedRow, RowReader
 from collectors.sources import LiveSources
 from collectors.tabular import LOOK_ROWS, Cell, NumberedRow, Table, layout_of, shown
 from identity.engine import IdentityEngine
+from identity.gate import Gate
 
 log = structlog.get_logger()
 
@@ -75,6 +78,9 @@ class Tools:
     identity: IdentityEngine
     sources: LiveSources
     reporter: Reporter
+    versions: Versions
+    aftermath: Aftermath
+    gate: Gate
     undoing: Undoing
     book: ImportBook
     folder: Path
@@ -278,7 +284,23 @@ class Importer:
             position = writer.append(self._log_cipher.seal(msgspec.msgpack.encode(hit)), hit.received_at)
         job.note_came(*position)
         self._wait_for({position.partition: position.offset + 1})
-        return self._tools.reporter.lines(job, hit, position, records)
+        lines = self._tools.reporter.lines(job, hit, position, records)
+        self._settle(job, records, lines)
+        return lines
+
+    def _settle(self, job: Job, records: Sequence[Record], lines: Sequence[Line]) -> None:
+        """Let the latest versions of these records take the place of earlier ones."""
+        fresh = {line.row: line.event for line in lines if line.outcome in ("taken", "joined") and line.event}
+        versions = [
+            Version(each.key, fresh[each.row], job.requested_at if each.at is None else each.at)
+            for each in records
+            if each.key and each.row in fresh
+        ]
+        if versions:
+            keys = self._tools.versions.note(job.source, job.id, versions)
+            with self._tools.gate.together():
+                if changed := self._tools.versions.settle(job.source, keys):
+                    self._tools.aftermath.regrouped(changed)
 
     def _wait_for(self, ends: Mapping[int, int]) -> None:
         """Until the worker is done with everything before these ends."""

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, select
 
 from cdp.aftermath import Aftermath
 from cdp.imports_jobs import Job
+from cdp.imports_versions import Versions
 from cdp.log import LogReader
 from cdp.model import PERSONAL_KINDS, Identifier, PersonId, Position, SetId
 from cdp.records import chunks, reading, writing
@@ -64,6 +65,7 @@ class Undoing:
     topics: Topics
     redactions: Redactions
     aftermath: Aftermath
+    versions: Versions
     gate: Gate
     folder: Path
     secret: bytes
@@ -109,10 +111,14 @@ class Undoing:
             with reading(self.records) as connection:
                 gone = leads_undo.find(connection, leads)
                 in_leads = leads_erase.tokens_of_leads(connection, [*gone.removed, *gone.emptied])
-            said = [row_observation_id(job.id, each["id"], n) for each in events for n in range(SAID_AT_MOST)]
-            live = [each.id for each, why in self.identity.graph.observations([*said, *gone.likeness]) if not why]
+            ids = [each["id"] for each in events]
+            again, keys = self.versions.said_in(ids)
+            said = [row_observation_id(job.id, each, n) for each in ids for n in range(SAID_AT_MOST)]
+            found = self.identity.graph.observations([*said, *again, *gone.likeness])
+            live = [each.id for each, why in found if not why]
             changed = set(self.identity.retract(dict.fromkeys(live, note)).sets)
-            self._remove(job, gone, [each["id"] for each in events], live)
+            self._remove(job, gone, ids, live)
+            changed |= self.versions.settle(job.source, keys)
             sets = {SetId(each["set"]) for each in events}
             alone = self._alone(job, events)
             if alone:
@@ -132,6 +138,7 @@ class Undoing:
         with writing(self.records) as connection:
             leads_undo.remove(connection, gone)
             SeenIds().forget(connection, [key_of(each) for each in events])
+            self.versions.forget(connection, events)
         job.removed.leads += len(gone.removed)
         job.removed.leads_kept += len(gone.emptied)
         job.removed.observations += len(said)

@@ -27,6 +27,7 @@ from cdp.imports import Tools as ImportTools
 from cdp.imports_jobs import ImportBook
 from cdp.imports_report import Reporter
 from cdp.imports_undo import Undoing
+from cdp.imports_versions import Versions
 from cdp.live import LiveFeed
 from cdp.log import LogReader, LogWriter
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
@@ -172,6 +173,7 @@ def open_system(settings: Settings) -> System:
     eraser = Eraser(erasing)
     eraser.resume()
     folder = settings.data / "imports"
+    versions = Versions(records, identity, vault, tombstones)
     undoing = Undoing(
         records=records,
         log=reader,
@@ -183,6 +185,7 @@ def open_system(settings: Settings) -> System:
         topics=topics,
         redactions=redactions,
         aftermath=aftermath,
+        versions=versions,
         gate=gate,
         folder=folder,
         secret=secret,
@@ -197,6 +200,9 @@ def open_system(settings: Settings) -> System:
         identity=identity,
         sources=sources,
         reporter=Reporter(records, identity, _personal(settings, vault, policy, tombstones)),
+        versions=versions,
+        aftermath=aftermath,
+        gate=gate,
         undoing=undoing,
         book=ImportBook(records, clock=now_ms),
         folder=folder,

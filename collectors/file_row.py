@@ -28,11 +28,13 @@ _TOTALS = re.compile(r"(?:合计|总计|小计|共计|汇总|(?:grand\s+|sub)?to
 
 
 class Record(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One row, read. `id` is the event's client id; `at` is None where the row does not say when. `identifiers` are
-    (kind, value) as they came, those of a lead's contact aside, which stand in `properties`."""
+    """One row, read. `id` is the event's client id; `key` names the record of which a row of people is one version, ''
+    for none; `at` is None where the row does not say when. `identifiers` are (kind, value) as they came, those of a
+    lead's contact aside, which stand in `properties`."""
 
     row: int
     id: str
+    key: str = ""
     at: Millis | None = None
     name: str = ""
     identifiers: list[tuple[str, str]] = []
@@ -122,13 +124,15 @@ class RowReader:
             elif prefix == "property":
                 record.properties[name] = value
         record.id = self._id(said)
+        if self._kind is RowKind.PEOPLE:
+            record.key = _key_in(said) or next((value for kind, value in record.identifiers if kind == "crm_id"), "")
         return record
 
     def _id(self, said: Sequence[tuple[str, Any]]) -> str:
         """The record's key alone for a lead, which is one however it is corrected; else the key with what it says,
         which is another when that changes."""
-        key = next((value for meaning, value in said if meaning == EXTERNAL_ID), None)
-        if key is not None and self._kind is RowKind.LEADS:
+        key = _key_in(said)
+        if key and self._kind is RowKind.LEADS:
             return f"{self._kind}:{hashed(key)}"
         content = msgspec.json.encode(sorted(said, key=lambda each: (each[0], str(each[1]))), order="sorted").decode()
         return f"{self._kind}:{hashed(self._event, content)}"
@@ -136,6 +140,10 @@ class RowReader:
     def _refused(self, row: int, cells: Sequence[Cell], reason: Reason) -> RefusedRow:
         first = next((text for cell in cells if (text := shown(cell))), "")
         return RefusedRow(row, TOTALS_LINE if _TOTALS.fullmatch(first) else reason)
+
+
+def _key_in(said: Sequence[tuple[str, Any]]) -> str:
+    return next((str(value) for meaning, value in said if meaning == EXTERNAL_ID), "")
 
 
 TOTALS_LINE = Reason("totals_line", "这是合计行，不是记录。", "This line holds totals and is no record.")

@@ -139,3 +139,24 @@ def test_an_import_that_is_undone_leaves_nothing_and_comes_again_as_new(desk: De
     _, [again] = desk.take(data)
     assert (again.outcome, again.event, again.lead) == ("taken", first.event, first.lead)
     assert desk.client.get("/accounting")["balanced"]
+
+
+def test_a_corrected_record_takes_its_old_link_away_until_the_correction_is_undone(desk: Desk) -> None:
+    head = ["客户编号", "手机", "会员号", "更新时间"]
+    wrong, right = "13812340041", "13812340042"
+    desk.take(as_csv([head, ["C-41", wrong, "m-41", "2026/3/1"]]), RowKind.PEOPLE)
+    correction, _ = desk.take(as_csv([head, ["C-41", right, "m-41", "2026/3/9"]]), RowKind.PEOPLE)
+    assert phones_of(desk) == ["+8613812340042"]
+    # An older version that comes late changes nothing.
+    desk.take(as_csv([head, ["C-41", "13812340043", "m-41", "2026/2/1"]]), RowKind.PEOPLE)
+    assert phones_of(desk) == ["+8613812340042"]
+    desk.undo(correction.id)
+    assert phones_of(desk) == ["+8613812340041"]
+    desk.take(as_csv([head, ["C-41", right, "m-41", "2026/3/9"]]), RowKind.PEOPLE)
+    assert phones_of(desk) == ["+8613812340042"]
+
+
+def phones_of(desk: Desk) -> list[str]:
+    person = desk.lookup("member_id", "m-41")
+    assert person is not None
+    return [each["value"] for each in person["identifiers"] if each["kind"] == "phone"]
