@@ -26,8 +26,11 @@ const BUNDLES = [
 const INTERNAL = [
   ...["adopt", "after", "allowed", "become", "bytes", "clear", "clock", "device", "exclusive", "first", "flying"],
   ...["forget", "kept", "lease", "leave", "newId", "person", "post", "retryAfter", "returning", "save", "soon"],
-  ...["store", "transport", "visitor"],
+  ...["say", "store", "transport", "visit", "visitor"],
 ];
+
+/** Without a page these are only ours, too. */
+const WITHOUT_PAGE = ["add", "remove", "size", "state", "text"];
 
 const check = process.argv.includes("--check");
 let failed = false;
@@ -43,7 +46,7 @@ for (const { name, tabs, entry, out, format, budget, committed } of BUNDLES) {
     target: "es2018",
     charset: "utf8",
     legalComments: "none",
-    mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
+    mangleProps: new RegExp(`^(${[...INTERNAL, ...(tabs ? [] : WITHOUT_PAGE)].join("|")})$`),
     define: { VERSION: JSON.stringify(version), TABS: String(tabs) },
     banner: { js: `/*! ${name} ${version} */` },
     logOverride: { "commonjs-variable-in-esm": "silent" },

@@ -22,10 +22,12 @@ describe("a program", () => {
     phone.hide();
     await settled();
     expect(sent().map((event) => event.event || event.type)).toEqual(["app_opened", "session_started", "page", "app_closed"]);
-    expect(sent()[0].properties).toMatchObject({ scene: 1047, path: "pages/s6/space" });
+    expect(sent()[0]).toMatchObject({
+      properties: { scene: 1047, path: "pages/s6/space" },
+      context: { page: { path: "/pages/s6/space" }, campaign: { source: "qrcode" } },
+    });
     expect(phone.asked[0]).toMatchObject({
       url: "https://collect.example.test/v1/batch?results=1",
-      header: { "content-type": "text/plain" },
       body: {
         writeKey: "k1",
         context: {
@@ -110,18 +112,104 @@ test("a page that is shared carries how far it has come and who shared it", asyn
   });
   const { anonymousId } = (await tracker.flush(), sent()[0]);
   expect(page("onShareAppMessage")).toEqual({ title: "S6", path: `/pages/s6?trim=max&xunji_share=3.${anonymousId}` });
-  expect(page("onShareTimeline").query).toBe(`xunji_share=3.${anonymousId}&trim=max`);
+  expect(page("onShareTimeline").query).toBe(`trim=max&xunji_share=3.${anonymousId}`);
   await tracker.flush();
   expect(sent()[0].properties).toMatchObject({ share_depth: 2, shared_by: "friend" });
   expect(sent().filter((event) => event.event == "shared").map((event) => event.properties.share_depth)).toEqual([3, 3]);
+});
+
+test("who opens a friend's card while the program is in the background is as far from the first as the card says", async () => {
+  const tracker = start();
+  phone.launch({ path: "pages/index", scene: 1001, query: {} });
+  phone.hide();
+  phone.show({ path: "pages/s6", scene: 1007, query: { xunji_share: "4.friend" } });
+  phone.show({ path: "pages/index", scene: 1089, query: {} });
+  const page = phone.open("pages/s6", {}, { onShareAppMessage: () => ({ title: "S6" }) });
+  expect(page("onShareAppMessage").path).toContain("xunji_share=5.");
+  await tracker.flush();
+  const shown = sent().filter((event) => event.event == "session_started");
+  expect(shown.map((event) => event.properties.share_depth)).toEqual([0, 4, 4]);
+  expect(shown[1].properties.shared_by).toBe("friend");
+});
+
+test("what a share is resolved with later carries the mark too", async () => {
+  start();
+  const page = phone.open("pages/s6", {}, {
+    onShareAppMessage: (how: string) =>
+      how == "async"
+        ? Promise.resolve({ title: "S6", path: "/pages/a?b=c" })
+        : { path: "/pages/a", promise: Promise.resolve({ title: "S6" }) },
+  });
+  const { path, promise } = page("onShareAppMessage");
+  const later = { title: "S6", path };
+  expect(path).toMatch(/^\/pages\/a\?xunji_share=1\.\w+$/);
+  expect(await promise).toEqual(later);
+  expect((await page("onShareAppMessage", "async")).path).toMatch(/^\/pages\/a\?b=c&xunji_share=1\.\w+$/);
+});
+
+test("a page that says nothing of the timeline is shared there with its own parameters", () => {
+  start();
+  const opened = (query: Record<string, string>) => phone.open("pages/s6", query, { onShareTimeline: () => ({}) });
+  expect(opened({ trim: "max" })("onShareTimeline").query).toMatch(/^trim=max&xunji_share=1\.\w+$/);
+  expect(opened({})("onShareTimeline").query).toMatch(/^&xunji_share=1\.\w+$/);
+});
+
+test("a page that is open twice tells each time with what it was opened", async () => {
+  const tracker = start();
+  const file = phone.page();
+  const first = phone.open("pages/s6", { trim: "max" }, file);
+  phone.open("pages/s6", { trim: "pro" }, file);
+  first("onShow");
+  await tracker.flush();
+  expect(sent().map((event) => event.context.page.url)).toEqual(["max", "pro", "max"].map((trim) => "/pages/s6?trim=" + trim));
+});
+
+test("pages that are made as components are viewed once, and components that are only on them are none", async () => {
+  const tracker = start();
+  const heard: string[] = [];
+  const onShow = () => heard.push("own");
+  phone.open("pages/a", { b: "c" }, phone.component({ methods: { onShow } }));
+  const shared = phone.open("pages/b", {}, phone.component({
+    methods: { onShareAppMessage: () => ({}) },
+    pageLifetimes: { show: () => heard.push("lifetime") },
+  }));
+  const tabBar = phone.component({ methods: { onShow } });
+  tabBar({}).onShow!();
+  await tracker.flush();
+  expect(sent().map((event) => event.context.page.url)).toEqual(["/pages/a?b=c", "/pages/b"]);
+  expect(heard).toEqual(["own", "lifetime", "own"]);
+  expect(shared("onShareAppMessage").path).toContain("/pages/b?xunji_share=1.");
+});
+
+test.each([
+  ["that WeChat drew", { scene: "utm_source%3Dexpo%26utm_term%3Dsh" }],
+  ["that is a printed link", { q: "https%3A%2F%2Fcars.example.test%2Fs6%3Fid%3D1%26utm_source%3Dexpo%26utm_term%3D%2573h" }],
+])("a code %s tells its campaign", async (_, query) => {
+  const tracker = start();
+  phone.launch({ path: "pages/s6", scene: 1047, query: query as any });
+  await tracker.flush();
+  expect(sent()[0].context.campaign).toEqual({ source: "expo", term: "sh" });
+  expect(sent()[0].context.page.url).toBe("/pages/s6?" + Object.entries(query).map((each) => each.join("=")));
+});
+
+test("before a base library that knows the device by its own call, an older one tells it", async () => {
+  const { wx } = globalThis as any;
+  Object.assign(wx, { getDeviceInfo: undefined, getAppBaseInfo: undefined });
+  wx.getSystemInfoSync = () => ({ model: "MI 8", system: "Android 10", language: "zh_CN" });
+  const tracker = start();
+  tracker.track("seat_viewed");
+  await tracker.flush();
+  expect(phone.asked[0]!.body.context).toMatchObject({ os: { name: "Android", version: "10" }, device: { model: "MI 8" } });
 });
 
 test("what the team's login learnt of the visitor is said as identifiers", async () => {
   const tracker = start();
   tracker.wechat({ appid: "wxa1b2", openid: "oAbc", unionid: "oUni" });
   tracker.wechat({ appid: "wxa1b2", openid: "oAbc" });
+  // As from JavaScript, where the answer of a login that failed has neither.
+  tracker.wechat({ appid: "wxa1b2", openid: undefined! });
   await tracker.flush();
-  const [both, one] = sent();
+  const [both, one, none] = sent();
   expect(both).toMatchObject({
     type: "identify",
     identifiers: [
@@ -130,6 +218,7 @@ test("what the team's login learnt of the visitor is said as identifiers", async
     ],
   });
   expect(one.identifiers[1]).toEqual({ kind: "wx_unionid" });
+  expect(none.identifiers.map((each: any) => each.value)).toEqual([undefined, undefined]);
 });
 
 test("before consent nothing is stored or sent, and a share tells nobody who shared it", async () => {

@@ -55,7 +55,6 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
   let used = 0;
   let leased = false;
 
-  const mine = "l." + owner;
   const key = (id: string) => `q.${owner}.${id}`;
   const keep = (item: Waiting) => {
     item.kept = used + item.text.length < ROOM && store.set(key(item.id), item.text);
@@ -120,6 +119,7 @@ export function newQueue(platform: Platform, store: Store, owner: string, max: n
     },
     lease(wait) {
       if (!TABS) return;
+      const mine = "l." + owner;
       // Whoever takes over lets the lease be: without it, it was the page that cleared the store.
       if (leased && !store.get(mine)) {
         used = 0;

@@ -72,7 +72,7 @@ export function newSender(
 
   const later = (wait: number) => {
     if (!cancel) {
-      due = clock.now() + wait;
+      if (TABS) due = clock.now() + wait;
       cancel = clock.after(wait, () => {
         cancel = null;
         sender.now();

@@ -72,7 +72,7 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
     visitor.forget();
   });
   const allowed = () => gate.state() == "yes";
-  const losses: Partial<Record<Loss, number>> = {};
+  let losses: Partial<Record<Loss, number>> = {};
   const lose = (why: Loss, events: number) => (losses[why] = (losses[why] || 0) + events);
 
   const visitor = newVisitor(platform, gate.store, (options.sessionMinutes || 30) * 60_000);
@@ -85,8 +85,8 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
     lose,
     () => {
       // Only now, for a collector that refuses everything would refuse this too.
-      const told = { ...losses };
-      for (const why in losses) delete losses[why as Loss];
+      const told = losses;
+      losses = {};
       if (Object.keys(told).length) core.track("events_dropped", told);
     },
   );
@@ -115,7 +115,7 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
         sender.soon();
       } catch (fault) {
         // Such as properties with a circle in them: the event is lost, the page is not.
-        warn(`An event could not be written as JSON: ${fault}`);
+        warn(`An event is no JSON: ${fault}`);
       }
     },
     track: (event, properties) => core.send({ type: "track", event, properties }),

@@ -1,10 +1,11 @@
 /** The tracker for WeChat mini-programs. */
 
 import { campaignOf } from "../core/campaign";
-import type { Context, Platform } from "../core/ports";
+import type { Platform } from "../core/ports";
 import { type CoreOptions, newCore, type Tracker } from "../core/tracker";
+import { parametersOf } from "./address";
 import { watchProgram } from "./lifecycle";
-import { attempt, device, newId, wechatClock, wechatStore, wechatTransport } from "./wechat";
+import { device, newId, wechatClock, wechatStore, wechatTransport } from "./wechat";
 
 export interface MiniOptions extends CoreOptions {
   /** Whether launches, page views and shares are tracked by themselves. Default: true. */
@@ -20,7 +21,7 @@ declare const VERSION: string;
 
 /** Call it at the top of `app.js`, before App. */
 export function newTracker(options: MiniOptions): MiniTracker {
-  let page: ReturnType<typeof watchProgram> = () => ["", {}];
+  const here = { url: "" };
   const platform: Platform = {
     clock: wechatClock,
     store: wechatStore(`xunji.${options.key}.`),
@@ -28,24 +29,20 @@ export function newTracker(options: MiniOptions): MiniTracker {
     newId,
     random: Math.random,
     warn: (sentence) => console.warn("xunji: " + sentence),
-    context(): Context {
-      const [url, query] = page();
-      // WeChat hands parameters over as they stand in the address.
-      const parameters = Object.keys(query).map((name): [string, string] => {
-        const value = query[name] || "";
-        return [name, attempt(() => decodeURIComponent(value)) || value];
-      });
-      return { page: { url, path: url.split("?")[0] }, campaign: campaignOf(parameters) };
-    },
+    context: () => ({
+      page: { ...here, path: here.url.split("?")[0] },
+      campaign: campaignOf(parametersOf(here.url)),
+    }),
     device: () => device(VERSION),
   };
   const core = newCore(options, platform);
-  if (options.lifecycle != false) page = watchProgram(core);
+  if (options.lifecycle != false) watchProgram(core, here);
   return {
     ...core,
     wechat({ appid, openid, unionid }) {
       const identifiers = [
-        { kind: "wx_openid", value: `${appid}/${openid}` },
+        // Of a login that failed: two visitors without an openid are not one.
+        { kind: "wx_openid", value: openid && `${appid}/${openid}` },
         { kind: "wx_unionid", value: unionid },
       ];
       core.send({ type: "identify", identifiers });

@@ -1,34 +1,40 @@
 /**
  * What a mini-program does by itself: it is launched, shown and hidden, its pages are opened and shared.
  *
- * App and Page are WeChat's own functions, called once for the program and for each page with what it handles. They
- * are replaced by ones that listen first and then let the program's own handlers go on, whatever ours may do.
+ * App, Page and Component are WeChat's own functions, called once for the program and for each page with what it
+ * handles. They are replaced by ones that listen first and then let the program's own handlers go on, whatever ours do.
  */
 
 import type { Core } from "../core/tracker";
+import { addressOf, joined, SHARE } from "./address";
 import { attempt, type Query, type Shown } from "./wechat";
 
 type Handler = (this: never, ...given: never[]) => unknown;
 type Handlers = Record<string, Handler | undefined>;
-type Register = (handlers: Handlers) => unknown;
 
-declare let App: Register;
-declare let Page: Register;
+/** Of a component; a page may be made as one, and then has the handlers of a page among its methods. */
+interface Parts {
+  methods?: Handlers;
+  pageLifetimes?: Handlers;
+}
 
-/** The parameter by which a shared page says how far it has come: `2.<id of who shared it>`. */
-const SHARE = "xunji_share";
+declare let App: (handlers: Handlers) => unknown;
+declare let Page: (handlers: Handlers) => unknown;
+declare let Component: (parts: Parts) => unknown;
 
 /** What `onShareAppMessage` and `onShareTimeline` return. */
 interface Share {
   title?: string;
   path?: string;
   query?: string;
+  /** What it is resolved with is shared instead. */
+  promise?: Share;
+  /** It may itself be a promise, of a handler that is async. */
+  then?(take: (share: Share) => Share): Share;
 }
 
-/** Begins to listen, and has to before the program calls App and Page; returns the address and parameters of the page
- * on the screen. */
-export function watchProgram(core: Core): () => [address: string, query: Query] {
-  let page: [address: string, query: Query] = ["", {}];
+/** Begins to listen, and has to before the program calls App and Page; `here` tells the page on the screen. */
+export function watchProgram(core: Core, here: { url: string }): void {
   let depth = 0;
 
   const listen = (handlers: Handlers, name: string, ours: (given: never, place: never) => unknown) => {
@@ -38,8 +44,24 @@ export function watchProgram(core: Core): () => [address: string, query: Query] 
       return own && own.apply(this, given);
     };
   };
-  /** WeChat shows the button only for a page that has the handler. */
-  const share = (handlers: Handlers, name: string, marked: (told: Share, mark: string) => Share) => {
+
+  const opened = ({ scene, path, query = {} }: Shown) => {
+    here.url = addressOf(path!, query);
+    const [share_depth, shared_by] = (query[SHARE] || "").split(".");
+    // Who only comes back is as far from the first who shared as before.
+    depth = +share_depth! || depth;
+    return { scene, path, share_depth: depth, shared_by };
+  };
+  /** The components of a page hear that it is shown as well, but have no route. */
+  const viewed = (_: never, { route, options = {} }: { route?: string; options?: Query }) => {
+    if (!route) return;
+    // Of this very instance: a page may be open twice.
+    here.url = addressOf(route, options);
+    core.page();
+  };
+
+  /** Puts the mark into `field`. WeChat shows the button only for a page that has the handler. */
+  const share = (handlers: Handlers, name: string, field: "path" | "query") => {
     const own = handlers[name];
     if (!own) return;
     handlers[name] = function (...given) {
@@ -47,20 +69,28 @@ export function watchProgram(core: Core): () => [address: string, query: Query] 
       return (
         attempt(() => {
           core.track("shared", { title: told.title, share_depth: depth + 1 });
-          return core.allowed() && marked(told, `${SHARE}=${depth + 1}.${core.visitor.person().anonymousId}`);
+          const mark = `${SHARE}=${depth + 1}.${core.visitor.person().anonymousId}`;
+          /** `otherwise` is what WeChat takes where the field is left out. */
+          const marked = (share: Share, otherwise: string): Share => {
+            if (share.then) return share.then((later) => marked(later, otherwise));
+            const { promise, [field]: where = otherwise } = share;
+            return { ...share, [field]: joined(where, mark), ...(promise && { promise: marked(promise, where) }) };
+          };
+          return core.allowed() && marked(told, field == "path" ? here.url : here.url.split("?")[1] || "");
         }) || told
       );
     };
   };
+  const watchPage = (handlers: Handlers, shown: Handlers, name: string) => {
+    listen(shown, name, viewed);
+    share(handlers, "onShareAppMessage", "path");
+    share(handlers, "onShareTimeline", "query");
+  };
 
-  const [registerApp, registerPage] = [App, Page];
+  const [registerApp, registerPage, registerComponent] = [App, Page, Component];
   App = (handlers) => {
-    listen(handlers, "onLaunch", ({ scene, path, query = {} }: Shown) => {
-      const [share_depth, shared_by] = (query[SHARE] || "0").split(".");
-      depth = +share_depth! || 0;
-      core.track("app_opened", { scene, path, share_depth: depth, shared_by });
-    });
-    listen(handlers, "onShow", ({ scene }: Shown) => core.track("session_started", { scene }));
+    listen(handlers, "onLaunch", (given) => core.track("app_opened", opened(given)));
+    listen(handlers, "onShow", (given) => core.track("session_started", opened(given)));
     listen(handlers, "onHide", () => {
       core.track("app_closed");
       core.flush();
@@ -68,23 +98,14 @@ export function watchProgram(core: Core): () => [address: string, query: Query] 
     return registerApp(handlers);
   };
   Page = (handlers) => {
-    let query: Query = {};
-    listen(handlers, "onLoad", (given: Query) => (query = given || {}));
-    listen(handlers, "onShow", (_: never, { route }: { route: string }) => {
-      page = [addressOf(route, query), query];
-      core.page();
-    });
-    share(handlers, "onShareAppMessage", (told, mark) => ({ ...told, path: joined(told.path || page[0], mark) }));
-    share(handlers, "onShareTimeline", (told, mark) => ({ ...told, query: mark + "&" + (told.query || "") }));
+    watchPage(handlers, handlers, "onShow");
     return registerPage(handlers);
   };
-  return () => page;
-}
-
-const joined = (path: string, parameters: string) => path + (/\?/.test(path) ? "&" : "?") + parameters;
-
-/** `/pages/s6/space?trim=max`, without the mark of the share that led here. */
-function addressOf(route: string, query: Query): string {
-  const told = Object.keys(query).filter((name) => name != SHARE);
-  return told.reduce((address, name) => joined(address, `${name}=${query[name]}`), "/" + route);
+  Component = (parts) => {
+    const methods = (parts.methods = { ...parts.methods });
+    // A method of ours would hide one of the same name in a behavior; a page's lifetimes are all heard.
+    if (methods.onShow) watchPage(methods, methods, "onShow");
+    else watchPage(methods, (parts.pageLifetimes = { ...parts.pageLifetimes }), "show");
+    return registerComponent(parts);
+  };
 }

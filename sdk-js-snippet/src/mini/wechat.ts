@@ -12,15 +12,20 @@ export interface Shown {
   query?: Query;
 }
 
+interface Answered {
+  statusCode?: number;
+  data?: string;
+  header?: Record<string, string>;
+}
+
 interface Wx {
   request(asked: {
     url: string;
     method: "POST";
     data: string;
-    header: Record<string, string>;
     dataType: string;
-    success(answer: { statusCode: number; data: string; header: Record<string, string> }): void;
-    fail(): void;
+    success(answer: Answered): void;
+    fail(answer: Answered): void;
   }): void;
   getStorageSync(key: string): unknown;
   setStorageSync(key: string, value: string): void;
@@ -28,6 +33,7 @@ interface Wx {
   getStorageInfoSync(): { keys: string[] };
   getDeviceInfo?(): Info;
   getAppBaseInfo?(): Info;
+  getSystemInfoSync?(): Info;
   getAccountInfoSync?(): { miniProgram: { appId?: string; version?: string } };
 }
 
@@ -43,9 +49,7 @@ declare const wx: Wx;
 export function attempt<T>(work: () => T): T | undefined {
   try {
     return work();
-  } catch {
-    return undefined;
-  }
+  } catch {}
 }
 
 export function wechatStore(prefix: string): Store {
@@ -53,7 +57,7 @@ export function wechatStore(prefix: string): Store {
     // What is not stored is "" here.
     get: (key) => (attempt(() => wx.getStorageSync(prefix + key)) as string) || null,
     set: (key, value) => !!attempt(() => (wx.setStorageSync(prefix + key, value), true)),
-    remove: (key) => void attempt(() => wx.removeStorageSync(prefix + key)),
+    remove: (key) => attempt(() => wx.removeStorageSync(prefix + key)),
     keys: () =>
       (attempt(() => wx.getStorageInfoSync().keys) || [])
         .filter((key) => !key.indexOf(prefix))
@@ -71,22 +75,22 @@ export const wechatClock: Clock = {
 
 export const wechatTransport: Transport = {
   post: (url, data) =>
-    new Promise<Answer>((resolve) =>
+    new Promise<Answer>((resolve) => {
+      // Success is every status, 500 too; what failed has none.
+      const answered = ({ statusCode: status = 0, data: text, header }: Answered) => {
+        const wait = /retry-after":"?(\d+)/i.exec(JSON.stringify(header)) || [];
+        resolve({ status, text: text!, retryAfter: +wait[1]! || 0 });
+      };
       wx.request({
         url,
         method: "POST",
         data,
-        header: { "content-type": "text/plain" },
         // Or the answer would be parsed for us.
         dataType: "text",
-        // Called for every status, 500 too.
-        success({ statusCode, data, header }) {
-          const wait = /retry-after":"?(\d+)/i.exec(JSON.stringify(header));
-          resolve({ status: statusCode, text: data, retryAfter: wait ? +wait[1]! : 0 });
-        },
-        fail: () => resolve({ status: 0, text: "", retryAfter: 0 }),
-      }),
-    ),
+        success: answered,
+        fail: answered,
+      });
+    }),
   // Nothing outlives the program; a request that began before it was hidden has five seconds to end.
   leave: () => false,
 };
@@ -99,9 +103,9 @@ export function newId(): string {
 
 /** Of the phone and of this program, in the words of the wire. */
 export function device(version: string): Record<string, unknown> {
-  const info: Info = {};
-  for (const get of ["getDeviceInfo", "getAppBaseInfo"] as const)
-    Object.assign(info, attempt(() => wx[get]!()));
+  const info: Info =
+    // Where it is not there yet, the other says it all; where it is, the other complains of being out of date.
+    attempt(() => (wx.getDeviceInfo ? { ...wx.getDeviceInfo(), ...wx.getAppBaseInfo!() } : wx.getSystemInfoSync!())) || {};
   const [os, osVersion] = (info.system || "").split(" ");
   const program = attempt(() => wx.getAccountInfoSync!().miniProgram) || {};
   return {
