@@ -22,6 +22,7 @@ class Permission(StrEnum):
     EXPORT_PERSONS = "export persons"
     REPLAY = "replay hits"
     IMPORT = "import files"
+    DRAW_CODES = "draw codes"
     DECIDE_IDENTITY = "decide identity"
     REBUILD_IDENTITY = "rebuild identity"
     MANAGE_KEYS = "manage keys"
@@ -45,9 +46,9 @@ _PEOPLE = frozenset({_P.READ_EVENTS, _P.READ_PERSONS, _P.READ_LEADS})
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.DATA: _TRACKING | _PEOPLE | {_P.MANAGE_SOURCES, _P.REPLAY, _P.IMPORT, _P.DECIDE_IDENTITY},
-    Role.BUSINESS: _PEOPLE | {_P.READ_ACCOUNTING},
-    Role.MARKETER: _PEOPLE | {_P.IMPORT},
+    Role.DATA: _TRACKING | _PEOPLE | {_P.MANAGE_SOURCES, _P.REPLAY, _P.IMPORT, _P.DRAW_CODES, _P.DECIDE_IDENTITY},
+    Role.BUSINESS: _PEOPLE | {_P.READ_ACCOUNTING, _P.DRAW_CODES},
+    Role.MARKETER: _PEOPLE | {_P.IMPORT, _P.DRAW_CODES},
     Role.SALES: frozenset({_P.READ_PERSONS, _P.READ_LEADS, _P.WRITE_LEADS, _P.SEE_CLEAR}),
     Role.DEVELOPER: _TRACKING | {_P.WRITE_LEADS},
     Role.TESTER: _TRACKING,

@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.gate import PREFIX
+from api.gate import PREFIX, DrawsCodes
 from cdp.qr import MAX_CODES, MAX_SCALE, SCALE, Format, codes_of, zip_of
 
 router = APIRouter(prefix=f"{PREFIX}/qr", tags=["qr"])
@@ -47,8 +47,8 @@ class NewQr(pydantic.BaseModel, extra="forbid"):
 
 
 @router.post("", summary="二维码 · A QR code with its campaign", response_class=Response, responses=_IMAGES)
-async def draw(body: NewQr) -> Response:
-    """Keeps nothing; any key may."""
+async def draw(body: NewQr, caller: DrawsCodes) -> Response:
+    """Keeps nothing."""
     return await run_sync(_drawn, body)
 
 
