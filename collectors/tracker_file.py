@@ -1,8 +1,9 @@
-"""Serve our own web tracker to the pages that use it; what it sends comes in through the Segment dialect.
+"""Serve our own trackers' files; what they send comes in through the Segment dialect.
 
-`/xunji.js` is the present version and is asked for again after minutes; `/sdk/1.0.0/xunji.js` never changes, so
-browsers keep it for a year. A version that is no longer here leads to the present one, for a page that was pinned to
-it must not lose its tracker when the collector is upgraded.
+`/xunji.js` is the web tracker's present version and is asked for again after minutes; `/sdk/1.0.0/xunji.js` never
+changes, so browsers keep it for a year. A version that is no longer here leads to the present one, for a page that was
+pinned to it must not lose its tracker when the collector is upgraded. `/xunji-mini.js` is the mini-programs', which
+teams download into their project; it is served alike.
 """
 
 from __future__ import annotations
@@ -11,63 +12,68 @@ import gzip
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cdp.errors import Rejected
 from cdp.model import Dropped, Event, Hit
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey
 
-PRESENT = "/xunji.js"
 PRESENT_AGE_S = 600
 """For how long a browser may run the version before, after an upgrade."""
 FIXED_AGE_S = 365 * 24 * 3600
 
-_FIXED = re.compile(r"/sdk/(\d+\.\d+\.\d+)/xunji\.js")
-_BANNER = re.compile(rb"/\*! xunji-web (\S+) \*/")
+_STATIC = Path(__file__).parent / "static"
+_BUNDLES = {"xunji.js": "xunji-web", "xunji-mini.js": "xunji-mini"}
+"""What is served under which name, beside how we call it."""
+_PATH = re.compile(r"/(?:sdk/(?P<version>\d+\.\d+\.\d+)/)?(?P<file>[\w-]+\.js)")
 _SCRIPT = "text/javascript; charset=utf-8"
 _ALWAYS = {"Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff"}
 
 
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One built tracker; its first line tells its name and version."""
+
+    version: str
+    plain: bytes
+    packed: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, name: str, built: bytes) -> Bundle:
+        banner = re.match(rb"/\*! %b (\S+) \*/" % name.encode(), built)
+        if banner is None:
+            raise ValueError(f"The bundle of {name} has to begin with its version: build it with `npm run build`.")
+        packed = gzip.compress(built, 9, mtime=0)
+        return cls(banner[1].decode(), built, packed, hashlib.sha256(built).hexdigest()[:16])
+
+
 class TrackerFile:
-    """One built bundle, `collectors/static/xunji-web.js`; its first line tells its version."""
+    """The built bundles in `collectors/static/`."""
 
     name = "tracker_file"
     keeps_unknown_keys = False
 
-    def __init__(self, bundle: bytes | None = None) -> None:
-        self._plain = bundle or (Path(__file__).parent / "static" / "xunji-web.js").read_bytes()
-        self._packed = gzip.compress(self._plain, 9, mtime=0)
-        self._tag = hashlib.sha256(self._plain).hexdigest()[:16]
-        banner = _BANNER.match(self._plain)
-        if banner is None:
-            raise ValueError("The web tracker's bundle has to begin with its version: build it with `npm run build`.")
-        self.version = banner[1].decode()
+    def __init__(self) -> None:
+        self.bundles = {file: Bundle.of(name, (_STATIC / f"{name}.js").read_bytes()) for file, name in _BUNDLES.items()}
 
     def handles(self, method: str, path: str) -> bool:
         return False
 
     def config(self, request: Request) -> Answer | None:
-        if request.method != "GET":
+        asked = _PATH.fullmatch(request.path) if request.method == "GET" else None
+        bundle = self.bundles.get(asked["file"]) if asked else None
+        if asked is None or bundle is None:
             return None
-        if request.path == PRESENT:
-            return self._file(request, f"public, max-age={PRESENT_AGE_S}")
-        fixed = _FIXED.fullmatch(request.path)
-        if fixed is None:
-            return None
-        if fixed[1] == self.version:
-            return self._file(request, f"public, max-age={FIXED_AGE_S}, immutable")
-        caching = f"public, max-age={PRESENT_AGE_S}"
-        return Answer(302, headers=_ALWAYS | {"Location": PRESENT, "Cache-Control": caching}, content_type="")
-
-    def _file(self, request: Request, caching: str) -> Answer:
-        packed = "gzip" in request.headers.get("accept-encoding", "")
-        tag = f'"{self._tag}{"-gz" if packed else ""}"'
-        headers = _ALWAYS | {"ETag": tag, "Cache-Control": caching, "Vary": "Accept-Encoding"}
-        if tag in request.headers.get("if-none-match", ""):
-            return Answer(304, headers=headers)
-        if packed:
-            return Answer(200, self._packed, _SCRIPT, headers | {"Content-Encoding": "gzip"})
-        return Answer(200, self._plain, _SCRIPT, headers)
+        present = f"public, max-age={PRESENT_AGE_S}"
+        if asked["version"] is None:
+            return _served(bundle, request, present)
+        if asked["version"] == bundle.version:
+            return _served(bundle, request, f"public, max-age={FIXED_AGE_S}, immutable")
+        return Answer(
+            302, headers=_ALWAYS | {"Location": f"/{asked['file']}", "Cache-Control": present}, content_type=""
+        )
 
     # No hit is ever routed here.
 
@@ -84,5 +90,16 @@ class TrackerFile:
         raise _no_hits()
 
 
+def _served(bundle: Bundle, request: Request, caching: str) -> Answer:
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    tag = f'"{bundle.tag}{"-gz" if packed else ""}"'
+    headers = _ALWAYS | {"ETag": tag, "Cache-Control": caching, "Vary": "Accept-Encoding"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Answer(304, headers=headers)
+    if packed:
+        return Answer(200, bundle.packed, _SCRIPT, headers | {"Content-Encoding": "gzip"})
+    return Answer(200, bundle.plain, _SCRIPT, headers)
+
+
 def _no_hits() -> AssertionError:
-    return AssertionError("the tracker's file takes no hits")
+    return AssertionError("the trackers' files take no hits")

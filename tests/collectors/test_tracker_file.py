@@ -1,4 +1,4 @@
-"""The web tracker as the collector serves it: which version, how long it is kept, and that it is the one we build."""
+"""Our trackers as the collector serves them: which version, how long it is kept, and whether they are what we build."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pytest
 from collectors.campaign import CLICK_IDS
 from collectors.dialect import Answer
 from collectors.registry import DIALECTS, route
-from collectors.tracker_file import TrackerFile
+from collectors.tracker_file import Bundle, TrackerFile
 from tests.collectors.hits import make_request
 
 SDK = Path(__file__).parents[2] / "sdk-js-snippet"
 FILE = TrackerFile()
+VERSION = FILE.bundles["xunji.js"].version
+EACH_FILE = pytest.mark.parametrize("file", ["xunji.js", "xunji-mini.js"])
 
 
 def get(path: str, **headers: str) -> Answer:
@@ -33,8 +35,9 @@ def test_it_is_among_the_dialects_but_takes_no_hits() -> None:
     assert FILE.config(make_request("/xunji.js")) is None
 
 
-def test_the_present_version_is_kept_for_minutes_and_a_fixed_one_for_a_year() -> None:
-    present, fixed = get("/xunji.js"), get(f"/sdk/{FILE.version}/xunji.js")
+@EACH_FILE
+def test_the_present_version_is_kept_for_minutes_and_a_fixed_one_for_a_year(file: str) -> None:
+    present, fixed = get(f"/{file}"), get(f"/sdk/{VERSION}/{file}")
     assert present.body == fixed.body
     assert present.headers["Cache-Control"] == "public, max-age=600"
     assert fixed.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -46,27 +49,34 @@ def test_a_browser_that_has_it_gets_no_body_again() -> None:
     assert (again.status, again.body) == (304, b"")
 
 
-def test_it_is_packed_for_those_who_unpack_under_a_tag_of_its_own() -> None:
-    plain, packed = get("/xunji.js"), get("/xunji.js", accept_encoding="gzip, deflate, br")
+@pytest.mark.parametrize(("file", "most"), [("xunji.js", 5 * 1024), ("xunji-mini.js", 4 * 1024)])
+def test_it_is_packed_for_those_who_unpack_under_a_tag_of_its_own(file: str, most: int) -> None:
+    plain, packed = get(f"/{file}"), get(f"/{file}", accept_encoding="gzip, deflate, br")
     assert gzip.decompress(packed.body) == plain.body
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.headers["ETag"] != plain.headers["ETag"]
-    assert len(packed.body) <= 5 * 1024
+    assert len(packed.body) <= most
 
 
-def test_a_page_that_was_pinned_to_an_older_version_gets_the_present_one() -> None:
-    answer = get("/sdk/0.9.0/xunji.js")
-    assert (answer.status, answer.headers["Location"]) == (302, "/xunji.js")
-    assert FILE.config(make_request("/sdk/../xunji.js", method="GET")) is None
+@EACH_FILE
+def test_a_page_that_was_pinned_to_an_older_version_gets_the_present_one(file: str) -> None:
+    answer = get(f"/sdk/0.9.0/{file}")
+    assert (answer.status, answer.headers["Location"]) == (302, f"/{file}")
+
+
+@pytest.mark.parametrize("path", ["/sdk/../xunji.js", "/xunji-web.js", "/static/xunji-mini.js", "/sdk/1.0.0/x.js"])
+def test_nothing_else_is_served(path: str) -> None:
+    assert FILE.config(make_request(path, method="GET")) is None
 
 
 def test_a_bundle_without_a_version_is_not_served() -> None:
     with pytest.raises(ValueError, match="npm run build"):
-        TrackerFile(b"alert(1)")
+        Bundle.of("xunji-web", b"/*! xunji-mini 1.0.0 */")
 
 
-def test_the_version_is_that_of_the_package() -> None:
-    assert json.loads((SDK / "package.json").read_text())["version"] == FILE.version
+def test_the_versions_are_that_of_the_package() -> None:
+    package = json.loads((SDK / "package.json").read_text())
+    assert {bundle.version for bundle in FILE.bundles.values()} == {package["version"]}
 
 
 def test_the_documented_snippet_is_the_one_that_is_tried() -> None:
