@@ -1,7 +1,7 @@
 """Read a CSV or XLSX file as it is found on people's desks: rows of cells, numbered as a spreadsheet numbers them.
 
 What a file is is found out from its bytes, never from its name: encoding, delimiter, quotes. Rows come one by one, so
-a file of any length costs the memory of one row; of an XLSX file the sheet is read whole, by a library in Rust.
+a file of any length costs the memory of one row; a workbook is read in a process of its own (`collectors.workbook`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import BinaryIO
 
-import python_calamine as calamine
-
 from cdp.errors import Refused
+from collectors.workbook import Workbook
 
 Cell = str | int | float | bool | date | datetime | time | timedelta
 """As the file has it; '' where it is empty. CSV has texts alone."""
@@ -53,7 +51,7 @@ class Layout:
 
 
 class Table:
-    """A file that is open for reading; `rows` may be called again and again. Raises Refused for what cannot be read."""
+    """A file that is open for reading, once; close it. Raises Refused for what cannot be read."""
 
     def __init__(self, stream: BinaryIO, *, sheet: str | None = None) -> None:
         self._stream = stream
@@ -63,40 +61,35 @@ class Table:
             raise Refused(
                 "This is a workbook of Excel 97 or one with a password. Save it as .xlsx without one, or CSV."
             )
-        self._workbook = _open_workbook(stream) if start == _ZIP else None
+        self._workbook = Workbook(stream, sheet) if start == _ZIP else None
         if self._workbook is None and sheet is not None:
             raise Refused("A CSV file has no sheets. Leave the sheet out.")
-        self.sheets: tuple[str, ...] = tuple(self._workbook.sheet_names) if self._workbook else ()
-        self.sheet = _chosen(self._workbook, sheet) if self._workbook else None
         self._encoding = "" if self._workbook else _encoding_of(stream)
-        self._dialect = None if self._workbook else self._sniffed()
+        self._dialect = ("", "") if self._workbook else self._sniffed()
 
     @property
     def format(self) -> str:
         """What was found out, for people."""
         if self._workbook is not None:
-            return f"XLSX, {self.sheet}"
-        assert self._dialect is not None  # noqa: S101  (narrows the type)
+            return f"XLSX, {self._workbook.found.sheet}"
         delimiter = {"\t": "tab"}.get(self._dialect[0], self._dialect[0])
         return f"CSV, {self._encoding.removesuffix('-sig')}, {delimiter}"
 
     def rows(self) -> Iterator[NumberedRow]:
         """All rows that hold anything, in their order."""
-        found = self._sheet_rows() if self._workbook is not None else self._text_rows()
+        found = _numbered_sheet(self._workbook) if self._workbook is not None else self._text_rows()
         for number, cells in found:
             if any(not _is_blank(cell) for cell in cells):
                 if len(cells) > MAX_COLUMNS:
                     raise Refused(f"Row {number} has over {MAX_COLUMNS} columns. Send the columns that are needed.")
                 yield number, cells
 
-    def _sheet_rows(self) -> Iterator[NumberedRow]:
-        assert self._workbook is not None and self.sheet is not None  # noqa: S101, PT018  (narrows the types)
-        with _readable():
-            found = self._workbook.get_sheet_by_name(self.sheet)
-            yield from enumerate(found.iter_rows(), 1)
+    def close(self) -> None:
+        """Whoever opened the stream closes that."""
+        if self._workbook is not None:
+            self._workbook.close()
 
     def _text_rows(self) -> Iterator[NumberedRow]:
-        assert self._dialect is not None  # noqa: S101  (narrows the type)
         delimiter, quote = self._dialect
         self._stream.seek(0)
         text = io.TextIOWrapper(self._stream, self._encoding, newline="")
@@ -151,37 +144,9 @@ def _is_blank(cell: Cell) -> bool:
     return isinstance(cell, str) and not cell.strip()
 
 
-def _open_workbook(stream: BinaryIO) -> calamine.CalamineWorkbook:
-    stream.seek(0)
-    with _readable():
-        return calamine.CalamineWorkbook.from_filelike(stream)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except calamine.PasswordError:
-        raise Refused("The workbook has a password. Save it without one.") from None
-    except calamine.CalamineError as error:
-        # What the library says names parts of the file, never a value.
-        raise Refused(
-            f"The workbook cannot be read ({type(error).__name__}). Open and save it again, as .xlsx."
-        ) from None
-
-
-def _chosen(workbook: calamine.CalamineWorkbook, sheet: str | None) -> str:
-    """The sheet that is asked for, else the first visible one that holds anything."""
-    names = workbook.sheet_names
-    if sheet is not None:
-        if sheet not in names:
-            raise Refused(f"There is no sheet {sheet!r}; there are: {', '.join(names)}.")
-        return sheet
-    visible = [each.name for each in workbook.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
-    if len(visible) == 1:
-        return visible[0]
-    with _readable():
-        return next((each for each in visible if workbook.get_sheet_by_name(each).height), names[0])
+def _numbered_sheet(workbook: Workbook) -> Iterator[NumberedRow]:
+    for number, cells in enumerate(workbook.rows(), 1):
+        yield number, list(cells)
 
 
 def _encoding_of(stream: BinaryIO) -> str:

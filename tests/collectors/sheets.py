@@ -16,8 +16,10 @@ def as_csv(rows: Sequence[Sequence[Any]], *, encoding: str = "utf-8", delimiter:
     return text.getvalue().encode(encoding)
 
 
-def as_xlsx(rows: Sequence[Sequence[Any]], *, merged: Sequence[str] = (), before: Sequence[str] = ()) -> bytes:
-    """`before` are empty sheets before the one with the rows; None leaves a cell out."""
+def as_xlsx(
+    rows: Sequence[Sequence[Any]], *, merged: Sequence[str] = (), before: Sequence[str] = (), far: str = ""
+) -> bytes:
+    """`before` are empty sheets before the one with the rows, `far` a cell somewhere; None leaves a cell out."""
     workbook = openpyxl.Workbook()
     sheet = workbook.active
     for title in before:
@@ -27,6 +29,8 @@ def as_xlsx(rows: Sequence[Sequence[Any]], *, merged: Sequence[str] = (), before
         sheet.append(list(row))
     for cells in merged:
         sheet.merge_cells(cells)
+    if far:
+        sheet[far] = "x"
     made = io.BytesIO()
     workbook.save(made)
     return made.getvalue()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from cdp.errors import Refused
-from collectors.tabular import Layout, Table, layout_of, shown
+from collectors.tabular import Layout, NumberedRow, Table, layout_of, shown
 from tests.collectors.sheets import as_csv, as_xlsx
 
 ROWS = [
@@ -19,7 +20,12 @@ ROWS = [
 
 
 def read(data: bytes, **options: Any) -> list[list[str]]:
-    return [[shown(cell) for cell in cells] for _, cells in Table(io.BytesIO(data), **options).rows()]
+    return [[shown(cell) for cell in cells] for _, cells in numbered(data, **options)]
+
+
+def numbered(data: bytes, **options: Any) -> list[NumberedRow]:
+    with closing(Table(io.BytesIO(data), **options)) as table:
+        return list(table.rows())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
@@ -30,9 +36,9 @@ def test_the_same_rows_come_out_of_every_encoding_and_delimiter(encoding: str, d
 
 def test_a_workbook_gives_its_first_sheet_that_holds_anything_with_its_row_numbers() -> None:
     data = as_xlsx([[], *ROWS, [], ["末", "1", ""]], before=["说明"])
-    assert [number for number, _ in Table(io.BytesIO(data)).rows()] == [2, 3, 4, 6]
+    assert [number for number, _ in numbered(data)] == [2, 3, 4, 6]
     assert read(data)[:3] == ROWS
-    assert [number for number, _ in Table(io.BytesIO(b"a,b\n\n1,2\n")).rows()] == [1, 3]
+    assert [number for number, _ in numbered(b"a,b\n\n1,2\n")] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +55,20 @@ def test_what_cannot_be_read_is_refused_in_a_sentence_that_says_what_to_do(data:
         read(data)
 
 
+def test_a_small_workbook_that_asks_for_all_memory_is_refused() -> None:
+    with pytest.raises(Refused, match="more than 2 GB"):
+        read(as_xlsx(ROWS, far="XFD1048576"))
+
+
+def test_another_sheet_is_read_where_it_is_named() -> None:
+    data = as_xlsx(ROWS, before=["说明"])
+    assert read(data, sheet="Sheet") == ROWS
+    with pytest.raises(Refused, match="there are: 说明, Sheet"):
+        read(data, sheet="no such")
+
+
 def laid_out(rows: list[list[Any]]) -> Layout:
-    return layout_of(list(Table(io.BytesIO(as_csv(rows))).rows()))
+    return layout_of(numbered(as_csv(rows)))
 
 
 def test_a_title_above_the_header_is_passed_over() -> None:
@@ -59,8 +77,8 @@ def test_a_title_above_the_header_is_passed_over() -> None:
 
 def test_two_header_lines_with_merged_cells_become_one() -> None:
     rows = [["姓名", "联系方式", None, "状态"], [None, "手机", "邮箱", None], ["王", 13812345678, "w@x.cn", "新"]]
-    table = Table(io.BytesIO(as_xlsx(rows, merged=["B1:C1", "A1:A2", "D1:D2"])))
-    assert layout_of(list(table.rows())) == Layout(("姓名", "联系方式 手机", "联系方式 邮箱", "状态"), 2)
+    data = as_xlsx(rows, merged=["B1:C1", "A1:A2", "D1:D2"])
+    assert layout_of(numbered(data)) == Layout(("姓名", "联系方式 手机", "联系方式 邮箱", "状态"), 2)
 
 
 def test_a_row_with_gaps_below_the_header_is_no_second_header() -> None:
