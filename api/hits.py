@@ -27,12 +27,15 @@ from cdp.records import reading
 from cdp.redactions import REDACTED
 from cdp.scrub import scrub_json, scrub_text
 from cdp.seen import Place, SeenIds, key_of
-from collectors.registry import DIALECTS
+from collectors.registry import DIALECTS, ENQUIRIES
 from identity.normalise import normalise
 
 LAST_OFFSET = 2**63 - 1
 """The largest number that the log's store can be asked for."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-write-key"})
+FORM_FILLED = ENQUIRIES | {"file"}
+"""Dialects whose bodies are full of names and other values that no pattern finds."""
+FORM = "It holds names and other values that cannot be found one by one; a key that may see clear values sees it."
 WITHHELD = "It is encoded or no JSON, so personal values in it cannot be masked; a key that may see them sees it."
 
 router = APIRouter(prefix=f"{PREFIX}/hits", tags=["hits"])
@@ -168,7 +171,8 @@ def _as_seen(use: Services, caller: ApiKey, hit: Hit, shown: shapes.Hit) -> shap
         use.auditor.note_shown(caller, [""], subject=f"hit {shown.id}")
         body, encoding = _text_or_base64(hit.body)
         return msgspec.structs.replace(shown, body=body, encoding=encoding)
-    masked = _masked_body(use, caller, hit, shown.id)
+    named = hit.dialect in FORM_FILLED
+    masked = None if named else _masked_body(use, caller, hit, shown.id)
     return msgspec.structs.replace(
         shown,
         target=scrubbed(use, urlsplit(hit.target).path),
@@ -176,7 +180,7 @@ def _as_seen(use: Services, caller: ApiKey, hit: Hit, shown: shapes.Hit) -> shap
             name: "****" if name in SECRET_HEADERS else scrubbed(use, value) for name, value in hit.headers.items()
         },
         body=masked,
-        withheld=WITHHELD if masked is None else None,
+        withheld=FORM if named else WITHHELD if masked is None else None,
     )
 
 

@@ -115,6 +115,12 @@ class Personal:
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)
+        said = f"{event.name}\n{event.original_name}\n{event.client_id}\n{event.session}"
+        if looks_personal(said.encode(errors="surrogatepass")):
+            event.name = scrub_text(event.name, tokenise)
+            event.original_name = scrub_text(event.original_name, tokenise)
+            event.client_id = scrub_text(event.client_id, tokenise)
+            event.session = scrub_text(event.session, tokenise)
         page = event.page
         if page is not NO_PAGE and looks_personal(f"{page.url}\n{page.path}\n{page.title}\n{page.referrer}".encode()):
             event.page = Page(

@@ -22,7 +22,7 @@ from cdp.errors import Rejected, Retryable, TooManyRequests, UnknownSource
 from cdp.log import LogWriter
 from cdp.model import Hit, Millis, Position, Source, Trust
 from cdp.vault import Cipher
-from collectors.cors import OriginRefused, check_origin, cors_lines, preflight
+from collectors.cors import check_origin, cors_lines, preflight
 from collectors.counts import Counts
 from collectors.dialect import Answer, Checking, Dialect, Envelope, Registry, Request, Unreadable
 from collectors.http_answer import Reply, failure, problem
@@ -100,10 +100,12 @@ class Accept:
         ProcessCollector(registry=self._metrics)
 
     def __call__(self, request: Request, reply: Reply) -> None:
-        if request.method == "HEAD":
+        # Who looks with HEAD whether something is there, such as a link checker, is no visitor.
+        looks = request.method == "HEAD"
+        if looks:
             request.method = "GET"
         dialect = self._route(request.method, request.path)
-        if dialect is not None:
+        if dialect is not None and not looks:
             self._take(dialect, request, reply)
         else:
             reply(self._answer_other(request), cors_lines(request.headers.get("origin")))
@@ -128,7 +130,9 @@ class Accept:
             sealed = self._seal(_encode(_hit(request, envelope, source, dialect, received_at)))
             kept = asyncio.ensure_future(self._log.append(sealed, received_at))
         except Exception as error:
-            reply(self._refuse(dialect, request, error), b"" if isinstance(error, OriginRefused) else lines)
+            # Also to a page of a wrong origin: one that may not read 403 takes it for a broken network, and sends
+            # the same again for ever.
+            reply(self._refuse(dialect, request, error), lines)
         else:
             # A callback, not a task that awaits: a task per hit costs as much as parsing the request.
             kept.add_done_callback(partial(self._kept, dialect, request, source, envelope, complaint, lines, reply))

@@ -22,7 +22,7 @@ from cdp.errors import MalformedHit, Rejected, TooLarge, TooManyRequests
 from cdp.model import NO_PAGE, Campaign, Dropped, Event, EventType, Hit, Identifier, Millis, Page, Source
 from collectors.body import Decoder, FewRecords, records_of, unpacked
 from collectors.clock import occurred_at, parse_time
-from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
+from collectors.dialect import Answer, Envelope, Request, SourceOfKey
 from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of
 from collectors.ids import content_id, event_id
 from collectors.record import NotAnEventError, outcomes, plain_value, text, unreadable
@@ -98,10 +98,8 @@ class AdPlatform(ABC):
 
     def read(self, request: Request) -> Envelope:
         key = self._key(request.path)
-        try:
-            rows = rows_of(request.body)
-        except MalformedHit as error:
-            raise Unreadable(key, error.detail) from error
+        # A body without rows proves nothing, so nobody is known to whom it could be counted.
+        rows = rows_of(request.body)
         # What proves the request may stand in its query, and is nobody's to read later.
         return AdsEnvelope(key, len(rows), target=request.target.partition("?")[0], rows=rows)
 

@@ -94,7 +94,7 @@ class Dialect(Protocol):
     events are in the accounting as Dropped(UNKNOWN_KEY). Else it is refused, and only counted in a metric."""
 
     def handles(self, method: str, path: str) -> bool:
-        """Whether a request with this method (GET, POST; HEAD is asked as GET) and path carries a hit of ours."""
+        """Whether a request with this method (GET, POST) and path carries a hit of ours."""
 
     def config(self, request: Request) -> Answer | None:
         """The answer to a request that is no hit, such as an SDK asking for its settings; None where it is none."""

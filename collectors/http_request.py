@@ -109,8 +109,10 @@ class RequestReader:
 
     @property
     def origin(self) -> str | None:
-        """The page that sends what is unfinished, once its head is read: only that page may read a refusal of it."""
-        return self._headers.get("origin") if self.phase == BODY else None
+        """The page that sends what is unfinished, which may read why it is refused; any, where its head is not read."""
+        if self.phase == IDLE:
+            return None
+        return self._headers.get("origin") if self._headers else "*"
 
     def feed(self, data: bytes) -> None:
         """Raises Refusal, after what came whole before it was delivered; the reader is of no use from then on."""

@@ -43,6 +43,5 @@ ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
 
 @lru_cache(maxsize=REMEMBERED_ROUTES)
 def route(method: str, path: str) -> Dialect | None:
-    """The dialect that takes hits at this path, None where there is none; HEAD is asked as GET."""
-    method = "GET" if method == "HEAD" else method
+    """The dialect that takes hits at this path, None where there is none."""
     return next((dialect for dialect in DIALECTS.values() if dialect.handles(method, path)), None)

@@ -116,9 +116,11 @@ _DOWN = "|".join(f"{digit}(?={(digit - 1) % 10}|$)" for digit in range(10))
 _WORDS = (
     r"null|undefined|unknown|none|nil|nan|n/a|-1|true|false|anonymous|guest|admin|test|default|object"
     r"|\(null\)|<null>|\[object object\]|无|暂无|未知|没有|空|测试"
+    # What Sensors' and ThinkingData's SDKs write where they found nothing, and teams pass on as an id.
+    r"|未取到.*|系统没有取到值|取值异常|直接打开|url的domain解析失败|未知搜索引擎"
 )
 
-NO_VALUE = (f"/^(?:[^/]*/)?(?i:{_WORDS})$/", "/^(?:[^/]*/)?[0:.{}-]+$/")
+NO_VALUE = (f"/^(?:[^/]*/)?(?i:{_WORDS})$/", r"/^(?:[^/]*/)?[0:.{}\[\]-]+$/")
 """Words and zeros that programs write where they know nothing, also behind the appid of an openid."""
 ONE_SIGN = r"/^[:{}-]*(\w)(?:[:{}-]*\1){5,}[:{}-]*$/"
 RUN = f"/^(?:(?:{_UP}){{8,}}|(?:{_DOWN}){{8,}})$/"

@@ -133,11 +133,6 @@ def test_a_pixel_is_answered_with_an_image_whatever_becomes_of_it() -> None:
     assert refusal.content_type == "image/gif"
 
 
-def test_a_head_request_is_asked_as_get() -> None:
-    assert route("HEAD", "/pixel/v1/page") is SEGMENT
-    assert route("HEAD", "/v1/track") is None
-
-
 # Keys.
 
 
