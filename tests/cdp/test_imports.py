@@ -13,7 +13,7 @@ from cdp.api_client import Declined
 from cdp.errors import StoreUnavailable
 from cdp.imports_jobs import State
 from cdp.imports_report import Line
-from collectors.columns import RowKind
+from collectors.columns import RowKind, map_of
 from tests.cdp.import_desk import Desk, a_desk
 from tests.cdp.intake import make_event
 from tests.collectors.sheets import as_csv, as_xlsx
@@ -160,3 +160,21 @@ def phones_of(desk: Desk) -> list[str]:
     person = desk.lookup("member_id", "m-41")
     assert person is not None
     return [each["value"] for each in person["identifiers"] if each["kind"] == "phone"]
+
+
+def test_who_was_erased_does_not_come_back_with_a_file_from_before(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is left in the engine's files is another test's matter, and takes it ten seconds.
+    monkeypatch.setattr(type(desk.system.events), "purge", lambda _: None)
+    data = as_csv([["客户编号", "手机", "等级"], ["C-51", "13812340051", "A"], ["C-52", "13812340052", "B"]])
+    before = desk.look(data, RowKind.PEOPLE)
+    first, _ = desk.take(data, RowKind.PEOPLE)
+    her = desk.lookup("phone", "13812340051")
+    assert her is not None
+    desk.client.post(f"/persons/{her['id']}/erase", {"reason": "asked for"})
+    desk.system.eraser.drain()
+    desk.system.importer.confirm(before.id, map_of(before.columns, RowKind.PEOPLE), by="test")
+    desk.system.importer.drain()
+    _, lines = desk.found(before.id)
+    assert outcomes(lines) == [(2, "refused", "ERASED"), (3, "repeated", "repeated_before")]
+    assert desk.undo(first.id).removed.events == 1
+    assert [desk.lookup("phone", f"1381234005{n}") for n in (1, 2)] == [None, None]
