@@ -114,6 +114,7 @@ class _Context(msgspec.Struct, rename="camel", gc=False):
     session_id: Scalar = None
     traits: Raw = NOTHING
     proof: str | None = None
+    bot: bool | None = None
 
 
 class _Merged(msgspec.Struct, gc=False):
@@ -253,6 +254,8 @@ class Delivery:
         if not user_agent and platform != "server":
             user_agent = self._hit.headers.get("user-agent", "")
         device = device_of(user_agent)
+        if context.bot:
+            device = msgspec.structs.replace(device, kind="bot")
         system, hardware = context.os, context.device
         if hardware is None and (system is None or not system.name):
             return device

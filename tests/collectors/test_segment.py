@@ -459,6 +459,11 @@ def test_a_context_shared_by_many_events_counts_once_for_each() -> None:
         read(make_request("/v1/batch", body), SEGMENT)
 
 
+def test_a_browser_that_a_program_drives_is_a_bot() -> None:
+    event = event_of(make_call(context={"bot": True, "userAgent": CHROME, "os": {"name": "Linux"}}))
+    assert (event.device.kind, event.device.os) == ("bot", "Linux")
+
+
 def test_our_own_trackers_name_identifiers_of_other_kinds() -> None:
     given = [
         {"kind": "wx_openid", "value": "wxa1b2/oAbc"},

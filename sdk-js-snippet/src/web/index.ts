@@ -33,7 +33,7 @@ export function newTracker(options: WebOptions): Tracker {
   const { doNotTrack, globalPrivacyControl } = navigator as Navigator & { globalPrivacyControl?: boolean };
   const refused = options.doNotTrack && (doNotTrack == "1" || globalPrivacyControl);
   const prefix = `xunji.${options.key}.`;
-  const linked = readLink();
+  const linked = readLink(options.linkDomains || []);
   let pages: Pages | undefined;
 
   const platform: Platform = {

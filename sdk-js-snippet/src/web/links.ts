@@ -1,8 +1,9 @@
 /**
  * One visitor over several domains: links to them carry the visitor's id for two minutes.
  *
- * A link is copied and sent to others; so the value ends in a check of the time and of this browser's looks. Whoever
- * opens it later or elsewhere is somebody else and stays that. It is no secret and no proof: both pages are ours.
+ * A link is copied and sent to others. So the value ends in a check of the time and of this browser's looks, and counts
+ * only where the browser says that it comes from a page of ours: whoever opens it from a chat is somebody else, and
+ * stays that, on the same model of phone too.
  */
 
 const NAME = "xunji_id";
@@ -20,13 +21,15 @@ function check(text: string): string {
   return (sum >>> 0).toString(36);
 }
 
+const within = (domains: string[], host = "") => domains.some((domain) => ("." + host).endsWith("." + domain));
+
 /** Puts the id into links to `domains` (and what is under them) at the moment when they are used. */
 export function decorateLinks(domains: string[], id: () => string | undefined): void {
   const decorate = ({ target }: Event) => {
     const link = target instanceof Element && target.closest<HTMLAnchorElement>("a[href]");
     const visitor = id();
     if (!link || !visitor || link.hostname == location.hostname) return;
-    if (!domains.some((domain) => ("." + link.hostname).endsWith("." + domain))) return;
+    if (!within(domains, link.hostname)) return;
     const text = `${visitor}.${Date.now().toString(36)}`;
     const bare = without(link.search);
     link.search = `${bare ? bare + "&" : "?"}${NAME}=${text}.${check(text)}`;
@@ -35,12 +38,13 @@ export function decorateLinks(domains: string[], id: () => string | undefined): 
 }
 
 /** The id with which a link brought this visitor here, once: it is taken out of the address bar. */
-export function readLink(): string | undefined {
+export function readLink(domains: string[]): string | undefined {
   const [, , value = ""] = PARAMETER.exec(location.search) || [];
   if (!value) return undefined;
   const { pathname, search, hash } = location;
   history.replaceState(history.state, "", pathname + without(search) + hash);
   const [id, time, sum] = value.split(".");
   const age = Date.now() - parseInt(time || "", 36);
-  return age >= 0 && age < VALID && check(`${id}.${time}`) == sum ? id : undefined;
+  const [, from] = /\/\/([^/:]+)/.exec(document.referrer) || [];
+  return within(domains, from) && age >= 0 && age < VALID && check(`${id}.${time}`) == sum ? id : undefined;
 }

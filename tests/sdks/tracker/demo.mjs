@@ -29,7 +29,11 @@ await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "we
 const page = await context.newPage();
 const faults = [];
 page.on("pageerror", (error) => faults.push(String(error)));
-page.on("requestfailed", (request) => faults.push(`${request.url()} failed`));
+page.on("requestfailed", (request) => {
+  // What a page was about when it was left is told so too, and is sent again by the next.
+  const { errorText } = request.failure();
+  if (errorText != "net::ERR_ABORTED") faults.push(`${request.url()}: ${errorText}`);
+});
 const picture = (name) => (folder ? page.screenshot({ path: `${folder}/${name}.png` }) : undefined);
 const agree = () => page.click("text=同意 Yes");
 

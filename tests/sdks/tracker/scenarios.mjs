@@ -8,7 +8,6 @@ import {
   batches,
   BRAND,
   browser,
-  CHROME,
   drained,
   events,
   faults,
@@ -249,7 +248,7 @@ const SCENARIOS = {
   },
 
   async domains() {
-    const options = { linkDomains: [BRAND] };
+    const options = { linkDomains: [BRAND, SHOP] };
     const context = await newVisitor();
     const page = await open(context, addressOf("domains", { options }));
     await page.evaluate(() => xunji.identify("YQ2"));
@@ -264,8 +263,8 @@ const SCENARIOS = {
     await flush(page);
     const address = page.url();
     const there = await visitorOf(page, "domains");
-    // The same link, sent to somebody with another browser.
-    const stranger = await open(await newVisitor({ userAgent: CHROME.replace("156", "155") }), await link);
+    // The same link, sent at once to somebody with the same model of phone.
+    const stranger = await open(await newVisitor(), await link);
     await flush(stranger);
     // A visitor who was known there already, and comes over a link for the first time.
     const known = await newVisitor();
