@@ -92,6 +92,8 @@ describe("a post", () => {
     tracker.track("seat_viewed");
     await tracker.flush();
     const [lost] = sent();
+    // Of another source, whose tracker brings it away itself.
+    phone.storage.set("xunji.k2.q.owner.id", "{}");
     phone = newPhone(phone.storage);
     const next = start();
     next.track("rear_viewed");
@@ -99,7 +101,8 @@ describe("a post", () => {
     expect(sent().map((event) => event.event).sort()).toEqual(["rear_viewed", "seat_viewed"]);
     expect(new Set(sent().map((event) => event.anonymousId))).toEqual(new Set([lost.anonymousId]));
     await next.flush();
-    expect([...phone.storage.keys()].filter((key) => key.includes(".q."))).toEqual([]);
+    expect([...phone.storage.keys()].filter((key) => key.includes(".q."))).toEqual(["xunji.k2.q.owner.id"]);
+    expect(sent()).toHaveLength(2);
   });
 });
 
@@ -167,13 +170,13 @@ test("a page that is open twice tells each time with what it was opened", async 
 test("pages that are made as components are viewed once, and components that are only on them are none", async () => {
   const tracker = start();
   const heard: string[] = [];
-  const onShow = () => heard.push("own");
-  phone.open("pages/a", { b: "c" }, phone.component({ methods: { onShow } }));
+  const methods = { onShow: () => heard.push("own") };
+  const [made, tabBar] = [phone.component({ methods }), phone.component({ methods })];
+  phone.open("pages/a", { b: "c" }, made);
   const shared = phone.open("pages/b", {}, phone.component({
     methods: { onShareAppMessage: () => ({}) },
     pageLifetimes: { show: () => heard.push("lifetime") },
   }));
-  const tabBar = phone.component({ methods: { onShow } });
   tabBar({}).onShow!();
   await tracker.flush();
   expect(sent().map((event) => event.context.page.url)).toEqual(["/pages/a?b=c", "/pages/b"]);
@@ -232,4 +235,22 @@ test("before consent nothing is stored or sent, and a share tells nobody who sha
   tracker.consent(true);
   await tracker.flush();
   expect(sent().map((event) => event.event || event.type)).toContain("app_opened");
+});
+
+test("a program that clears its storage keeps its visitor, and what they agreed to until it ends", async () => {
+  const tracker = start({ consent: "required" });
+  tracker.consent(true);
+  await settled();
+  tracker.track("seat_viewed");
+  phone.storage.clear();
+  tracker.track("rear_viewed");
+  await tracker.flush();
+  expect(sent().map((event) => event.event)).toEqual(["seat_viewed", "rear_viewed"]);
+  expect(new Set(sent().map((event) => event.anonymousId)).size).toBe(1);
+  phone = newPhone(phone.storage);
+  const next = start();
+  next.track("rear_viewed");
+  await next.flush();
+  const [again] = sent();
+  expect([...phone.storage.values()].join()).toContain(again.anonymousId);
 });
