@@ -60,7 +60,8 @@ class Counts(msgspec.Struct):
 
 
 class Removed(msgspec.Struct):
-    """What an undo took away; `leads_kept` are shells of leads that somebody had worked on."""
+    """What an undo took away; `leads_kept` are shells of leads that somebody had worked on. What went just
+    before a crash is not counted."""
 
     events: int = 0
     leads: int = 0
