@@ -30,7 +30,7 @@ const INTERNAL = [
 ];
 
 /** Without a page these are only ours, too. */
-const WITHOUT_PAGE = ["add", "remove", "size", "state", "text"];
+const WITHOUT_PAGE = ["add", "get", "remove", "send", "set", "size", "state", "text"];
 
 const check = process.argv.includes("--check");
 let failed = false;

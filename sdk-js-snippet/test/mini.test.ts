@@ -77,6 +77,20 @@ describe("a post", () => {
     expect(sent()[0].messageId).toBe(sent()[1].messageId);
   });
 
+  test("that fails within the program, which put something of its own before requests, is made again", async () => {
+    const { wx } = globalThis as any;
+    const { request } = wx;
+    wx.request = () => {
+      throw new TypeError("no object");
+    };
+    const tracker = start();
+    tracker.track("seat_viewed");
+    await tracker.flush();
+    wx.request = request;
+    await tracker.flush();
+    expect(sent().map((event) => event.event)).toEqual(["seat_viewed"]);
+  });
+
   test("that was put off with Retry-After is not asked again before", async () => {
     Object.assign(phone, { status: 429, header: { "Retry-After": "30" } });
     const tracker = start();

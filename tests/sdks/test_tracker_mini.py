@@ -109,6 +109,12 @@ def test_no_script_of_ours_failed(found: Found) -> None:
     assert found["faults"] == []
 
 
+def test_teams_download_the_file_that_is_tried_here(product: Product, found: Found) -> None:
+    assert found
+    built = (ROOT / "collectors" / "static" / "xunji-mini.js").read_bytes()
+    assert product.collector.get("/xunji-mini.js").content == built
+
+
 def test_a_visit_is_told_with_its_life_its_pages_and_the_code_that_was_scanned(product: Product, found: Found) -> None:
     trail = trail_of(product, person_of(product, "anonymous_id", found["visitors"]["phone"]))
     assert Counter(

@@ -81,15 +81,20 @@ export const wechatTransport: Transport = {
         const wait = /retry-after":"?(\d+)/i.exec(JSON.stringify(header)) || [];
         resolve({ status, text: text!, retryAfter: +wait[1]! || 0 });
       };
-      wx.request({
-        url,
-        method: "POST",
-        data,
-        // Or the answer would be parsed for us.
-        dataType: "text",
-        success: answered,
-        fail: answered,
+      // A program may have put something of its own before it, and that may throw.
+      const made = attempt(() => {
+        wx.request({
+          url,
+          method: "POST",
+          data,
+          // Or the answer would be parsed for us.
+          dataType: "text",
+          success: answered,
+          fail: answered,
+        });
+        return 1;
       });
+      if (!made) answered({});
     }),
   // Nothing outlives the program; a request that began before it was hidden has five seconds to end.
   leave: () => false,
