@@ -192,18 +192,22 @@ def test_a_lead_has_the_whole_visit_its_campaign_and_why(product: Product, found
     assert "13812345678" not in found["stored"]
 
 
-def test_the_same_person_at_her_computer_is_joined_by_her_unionid(product: Product, found: Found) -> None:
-    phone, computer = found["visitors"]["phone"], found["visitors"]["computer"]
-    assert person_of(product, "anonymous_id", computer) != person_of(product, "anonymous_id", phone)
+def test_the_same_person_on_the_web_is_joined_by_her_member_id_and_by_her_unionid(
+    product: Product, found: Found
+) -> None:
+    phone, home, office = (found["visitors"][where] for where in ("phone", "home", "office"))
+    li = person_of(product, "anonymous_id", phone)
+    assert person_of(product, "anonymous_id", office) == li
+    assert person_of(product, "anonymous_id", home) != li
     # What a team's server says after she scanned its code in the browser.
-    login = {"anonymousId": computer, "identifiers": [{"kind": "wx_unionid", "value": "uLi"}]}
+    login = {"anonymousId": home, "identifiers": [{"kind": "wx_unionid", "value": "uLi"}]}
     key = product.create_source("login", "server")
     answer = product.collector.post("/v1/identify", json={"writeKey": key, "messageId": "login-1", **login})
     assert answer.status_code == 200, answer.text
     product.settled()
-    assert person_of(product, "anonymous_id", computer) == person_of(product, "member_id", "YQ-LI")
-    sources = {event["source"] for event in trail_of(product, person_of(product, "member_id", "YQ-LI"))}
-    assert sources == {"mini", "web", "login"}
+    li = person_of(product, "member_id", "YQ-LI")
+    assert {person_of(product, "anonymous_id", each) for each in (phone, home, office)} == {li}
+    assert {event["source"] for event in trail_of(product, li)} == {"mini", "web", "login"}
 
 
 def test_the_books_balance(product: Product, found: Found) -> None:

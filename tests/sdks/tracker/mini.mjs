@@ -89,7 +89,8 @@ found.lead = await li.tracker().lead({
 });
 await until(() => !li.waiting());
 
-// And at her computer, where the team's server learns who she is by the code that she scans with WeChat.
+// And on the web: at home, where the team's server learns who she is by the code that she scans with WeChat, and in her
+// office, where she signs in as a member.
 const body = `<!doctype html><title>S6</title>${snippet.replace(/\{url:.*?\}/, JSON.stringify({ ...place(web), bots: "send" }))}`;
 const server = http.createServer((_, response) => response.setHeader("Content-Type", "text/html; charset=utf-8").end(body));
 await new Promise((go) => server.listen(0, "127.0.0.1", go));
@@ -97,14 +98,21 @@ const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
 });
-const shop = await browser.newPage();
-await shop.goto(`http://127.0.0.1:${server.address().port}/`);
-await shop.waitForFunction(() => window.xunji.o === null);
-await shop.evaluate(() => xunji.flush());
+async function visit() {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.waitForFunction(() => window.xunji.o === null);
+  return page;
+}
+const visitorOf = (page) => page.evaluate((key) => JSON.parse(localStorage.getItem(`xunji.${key}.v`)).anonymousId, web);
+const [home, office] = [await visit(), await visit()];
+await office.evaluate(() => xunji.identify("YQ-LI"));
+for (const each of [home, office]) await each.evaluate(() => xunji.flush());
 found.visitors = {
   phone: JSON.parse(hers.storage.get(`xunji.${mini}.v`)).anonymousId,
   friend: JSON.parse(friends.storage.get(`xunji.${mini}.v`)).anonymousId,
-  computer: await shop.evaluate((key) => JSON.parse(localStorage.getItem(`xunji.${key}.v`)).anonymousId, web),
+  home: await visitorOf(home),
+  office: await visitorOf(office),
 };
 await browser.close();
 
