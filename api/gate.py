@@ -19,7 +19,7 @@ from api.errors import fault, problem_of, problem_of_framework
 from api.keys import ApiKey, LiveKeys
 from api.permissions import Permission
 from cdp.errors import Forbidden, Refused, Unauthorized
-from cdp.imports import MAX_FILE_BYTES
+from cdp.imports_files import MAX_FILE_BYTES
 
 PREFIX = "/api/v1"
 OPEN_PATHS = frozenset({f"{PREFIX}/openapi.json"})

@@ -19,7 +19,7 @@ from api.documented import ok
 from api.gate import PREFIX, Imports
 from api.services import Services, Use
 from cdp.errors import Refused
-from cdp.imports import Upload
+from cdp.imports_files import Upload
 from cdp.imports_jobs import Job, State
 from cdp.imports_report import as_csv, as_json, lines_of
 from cdp.moments import now_ms, rfc3339

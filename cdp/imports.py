@@ -8,15 +8,11 @@ more than one lot. Whatever dies, the next start goes on behind the last row who
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import structlog
@@ -25,33 +21,27 @@ from sqlalchemy import Engine
 from cdp import imports_jobs as jobs
 from cdp.aftermath import Aftermath
 from cdp.errors import NotFound, Refused, Retryable
+from cdp.imports_files import ImportFiles, Upload
 from cdp.imports_jobs import AT_WORK, Counts, ImportBook, Job, State
+from cdp.imports_log import LotWriter, hit_of, written
 from cdp.imports_report import Line, Reporter, append, refused
 from cdp.imports_undo import Undoing
 from cdp.imports_versions import Version, Versions
 from cdp.log import LogReader, LogWriter
-from cdp.model import Hit, Millis, Position
+from cdp.model import Hit, Millis
 from cdp.scrub import scrub_text
-from cdp.sealed_file import SealedWriter, open_sealed
-from cdp.vault import Cipher
-from collectors.columns import SAMPLE_ROWS, ImportMap, RowKind, check_map, guess, questions_of
-from collectors.enquiry import LEAD_SUBMITTED
-from collectors.file import File, Rows
+from collectors.columns import ImportMap, RowKind, check_map
 from collectors.file_row import Record, RefusedRow, RowReader
 from collectors.sources import LiveSources
-from collectors.tabular import LOOK_ROWS, Cell, NumberedRow, Table, layout_of, shown
 from identity.engine import IdentityEngine
 from identity.gate import Gate
 
 log = structlog.get_logger()
 
-MAX_FILE_BYTES = 512 * 1024 * 1024
-MAX_ROWS = 2_000_000
 ROWS_AT_ONCE = 500
 """In one hit: about 0.15 s of the worker's time, for which what else comes waits."""
 LEADS_AT_ONCE = 10
 """The trail of each lead is frozen, which takes about 10 ms."""
-LOT_CHARACTERS = 500_000
 IDLE_S = 60.0
 WAIT_S = 0.5
 """How soon a wish to cancel is heard while the worker is busy."""
@@ -83,7 +73,7 @@ class Tools:
     gate: Gate
     undoing: Undoing
     book: ImportBook
-    folder: Path
+    files: ImportFiles
     secret: bytes
     region: str
     zone: tzinfo
@@ -96,8 +86,6 @@ class Importer:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._file_cipher = Cipher(tools.secret, "import")
-        self._log_cipher = Cipher(tools.secret, "log")
         self._stopping = threading.Event()
         self._due = threading.Event()
 
@@ -111,41 +99,34 @@ class Importer:
         if not found.enabled:
             raise Refused(f"The source {source} is disabled. Enable it, or name another.")
         import_id = self._tools.book.new_id()
-        return Upload(import_id, source, SealedWriter(self._upload_path(import_id), self._file_cipher))
+        return self._tools.files.begin(import_id, source)
 
     def preview(self, upload: Upload, *, digest: str, name: str, kind: RowKind, sheet: str | None, by: str) -> Job:
         """Look through an uploaded file; the import, not confirmed yet. The very same file that waits already gives the
         import that shows it. Raises Refused for a file that cannot be read; nothing is left of it then."""
         upload.file.close()
-        path = self._upload_path(upload.id)
-        try:
-            if there := self._tools.book.preview_of(digest):
-                return there
-            job = Job(
-                id=upload.id,
-                source=upload.source,
-                file=scrub_text(Path(name).name[:200], lambda *_: "masked"),
-                kind=kind,
-                by=by,
-                state=State.PREVIEW,
-                requested_at=self._tools.clock(),
-                size=upload.file.size,
-                digest=digest,
-            )
-            with open_sealed(path, self._file_cipher) as stream:
-                self._look_through(job, stream, sheet)
-            self._tools.book.add(job)
-        except BaseException:
-            self._rows_path(upload.id).unlink(missing_ok=True)
-            raise
-        finally:
-            path.unlink(missing_ok=True)
+        if there := self._tools.book.preview_of(digest):
+            self._tools.files.forget_upload(upload.id)
+            return there
+        job = Job(
+            id=upload.id,
+            source=upload.source,
+            file=scrub_text(Path(name).name[:200], lambda *_: "masked"),
+            kind=kind,
+            by=by,
+            state=State.PREVIEW,
+            requested_at=self._tools.clock(),
+            size=upload.file.size,
+            digest=digest,
+        )
+        self._tools.files.look_through(job, sheet=sheet, region=self._tools.region)
+        self._tools.book.add(job)
         return job
 
     def abandon(self, upload: Upload) -> None:
         """The file did not come whole."""
         upload.file.close()
-        self._upload_path(upload.id).unlink(missing_ok=True)
+        self._tools.files.forget_upload(upload.id)
 
     def confirm(self, import_id: str, told: ImportMap, *, by: str) -> Job:
         """Begin to take the rows; durable on return. Raises NotFound, Conflict and Refused."""
@@ -163,7 +144,7 @@ class Importer:
         """Take no more rows; what was taken stays until it is undone. Raises NotFound and Conflict."""
         job = self._tools.book.change(import_id, "cancel import", jobs.cancelled(by), by=by)
         if job.state is State.CANCELLED:
-            self._rows_path(job.id).unlink(missing_ok=True)
+            self._tools.files.forget_rows(job.id)
         return job
 
     def undo(self, import_id: str, *, by: str) -> Job:
@@ -177,7 +158,7 @@ class Importer:
         return self._tools.book
 
     def report_path(self, import_id: str) -> Path:
-        return self._tools.folder / f"{import_id}.report.gz"
+        return self._tools.files.report(import_id)
 
     def sweep(self, *, report_kept_ms: Millis) -> None:
         """Delete previews that nobody confirmed within a day, and reports that are over their time."""
@@ -189,13 +170,7 @@ class Importer:
             if at - job.done_at > report_kept_ms:
                 self.report_path(job.id).unlink(missing_ok=True)
         known = {job.id for job in self._tools.book.in_state(State.PREVIEW, *AT_WORK)}
-        for path in self._tools.folder.glob("*.upload"):
-            # A crash while it came.
-            if at - path.stat().st_mtime * 1000 > PREVIEW_MS:
-                path.unlink(missing_ok=True)
-        for path in self._tools.folder.glob("*.rows"):
-            if path.stem not in known and at - path.stat().st_mtime * 1000 > PREVIEW_MS:
-                path.unlink(missing_ok=True)
+        self._tools.files.sweep(known=known, older_s=PREVIEW_MS / 1000)
 
     # The thread
 
@@ -244,7 +219,7 @@ class Importer:
                 job.state, job.began_at = State.RUNNING, self._tools.clock()
                 job.births = self._tools.identity.graph.head().births
                 self._tools.book.save(job)
-            with _Writing(self._tools.open_writer) as writer:
+            with LotWriter(self._tools.open_writer, self._tools.secret) as writer:
                 self._take(job, writer)
         except (Stopped, Retryable):
             raise
@@ -253,14 +228,14 @@ class Importer:
             job.state, job.problem = State.FAILED, f"{type(error).__name__} after row {job.looked} of {job.total}"
         job.done_at = self._tools.clock()
         self._tools.book.save(job)
-        self._rows_path(job.id).unlink(missing_ok=True)
+        self._tools.files.forget_rows(job.id)
         log.info("import_ended", import_id=job.id, state=job.state, **msgspec.structs.asdict(job.counts))
 
-    def _take(self, job: Job, writer: _Writing) -> None:
+    def _take(self, job: Job, writer: LotWriter) -> None:
         assert job.told is not None  # noqa: S101  (narrows the type)
         reader = RowReader(job.told, job.names, region=self._tools.region, zone=self._tools.zone)
         at_once = LEADS_AT_ONCE if job.kind is RowKind.LEADS else ROWS_AT_ONCE
-        for chunk in _lots(islice(self._rows(job.id), job.looked, None), at_once):
+        for chunk in self._tools.files.lots(job.id, after=job.looked, at_once=at_once):
             if self._stopping.is_set():
                 raise Stopped
             if job.cancelled_by and job.writing is None:
@@ -274,14 +249,15 @@ class Importer:
             self._note(job, lines, len(chunk))
         job.state = State.DONE
 
-    def _through(self, job: Job, writer: _Writing, records: Sequence[Record]) -> list[Line]:
+    def _through(self, job: Job, writer: LotWriter, records: Sequence[Record]) -> list[Line]:
         """Take the records of one chunk into the log and wait for what becomes of them."""
-        hit = self._hit(job, records)
-        position = self._written(job, hit)
+        at = self._tools.clock()
+        hit = hit_of(job, records, capture_events=self._tools.capture_events, at=at)
+        position = written(job, hit, self._tools.log, self._tools.open_payload)
         if position is None:
             job.writing = (writer.partition, self._tools.log.ends().get(writer.partition, 0))
             self._tools.book.save(job)
-            position = writer.append(self._log_cipher.seal(msgspec.msgpack.encode(hit)), hit.received_at)
+            position = writer.append(hit)
         job.note_came(*position)
         self._wait_for({position.partition: position.offset + 1})
         lines = self._tools.reporter.lines(job, hit, position, records)
@@ -308,42 +284,6 @@ class Importer:
             if self._stopping.is_set():
                 raise Stopped
 
-    def _hit(self, job: Job, records: Sequence[Record]) -> Hit:
-        encode = msgspec.json.encode
-        rows = Rows(
-            origin=job.id,
-            kind=job.kind,
-            at=job.requested_at,
-            name=LEAD_SUBMITTED
-            if LEAD_SUBMITTED in self._tools.capture_events
-            else [*self._tools.capture_events, ""][0],
-            rows=[msgspec.Raw(encode(each)) for each in records],
-        )
-        return Hit(
-            received_at=self._tools.clock(),
-            source=job.source,
-            dialect=File.name,
-            method="POST",
-            target=_target(job),
-            headers={},
-            client_ip="",
-            body=encode(rows),
-        )
-
-    def _written(self, job: Job, hit: Hit) -> Position | None:
-        """Where this chunk lies in the log, if a life that ended before it was noted wrote it."""
-        if job.writing is None:
-            return None
-        partition, start = job.writing
-        end = self._tools.log.ends().get(partition, 0)
-        while start < end and (records := self._tools.log.read(partition, start, min(100, end - start))):
-            for record in records:
-                found = self._tools.open_payload(record.payload)
-                if found is not None and (found.dialect, found.target) == (hit.dialect, hit.target):
-                    return Position(partition, record.offset)
-            start = records[-1].offset + 1
-        return None
-
     def _note(self, job: Job, lines: list[Line], rows: int) -> None:
         lines.sort(key=lambda line: line.row)
         job.report_bytes = append(self.report_path(job.id), job.report_bytes, lines)
@@ -368,109 +308,3 @@ class Importer:
         undoing.forget(job)
         self.report_path(job.id).unlink(missing_ok=True)
         log.info("import_undone", import_id=job.id, **msgspec.structs.asdict(job.removed))
-
-    # Files
-
-    def _look_through(self, job: Job, stream: BinaryIO, sheet: str | None) -> None:
-        """Fill in what a file holds, and keep its rows."""
-        with closing(Table(stream, sheet=sheet)) as table:
-            job.format = table.format
-            self._keep_rows(job, table.rows())
-
-    def _keep_rows(self, job: Job, rows: Iterator[NumberedRow]) -> None:
-        head = list(islice(rows, LOOK_ROWS))
-        if not head:
-            raise Refused("The file holds no rows. Is it the right sheet?")
-        layout = layout_of(head)
-        below = [row for row in head if row[0] > layout.header]
-        sample: list[NumberedRow] = [*below, *islice(rows, SAMPLE_ROWS - len(below))]
-        if not sample:
-            raise Refused("The file has a header and no rows below it.")
-        job.names, job.header = layout.names, layout.header
-        job.columns = guess(layout, sample, job.kind, region=self._tools.region)
-        job.questions = questions_of(job.columns, job.kind)
-        kept = SealedWriter(self._rows_path(job.id), self._file_cipher)
-        try:
-            for row in _chained(sample, rows):
-                job.total += 1
-                if job.total > MAX_ROWS:
-                    raise Refused(f"The file has over {MAX_ROWS:,} rows. Split it.")
-                number, cells = row
-                packed = msgspec.msgpack.encode((number, [_plain(cell) for cell in cells]))
-                kept.write(len(packed).to_bytes(4) + packed)
-        finally:
-            kept.close()
-
-    def _rows(self, import_id: str) -> Iterator[NumberedRow]:
-        decode = msgspec.msgpack.Decoder(tuple[int, list[str | int | float | bool]]).decode
-        with open_sealed(self._rows_path(import_id), self._file_cipher) as stream:
-            while size := stream.read(4):
-                number, cells = decode(stream.read(int.from_bytes(size)))
-                yield number, list(cells)
-
-    def _upload_path(self, import_id: str) -> Path:
-        return self._tools.folder / f"{import_id}.upload"
-
-    def _rows_path(self, import_id: str) -> Path:
-        return self._tools.folder / f"{import_id}.rows"
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file that is coming: write its bytes to `file`."""
-
-    id: str
-    source: str
-    file: SealedWriter
-
-
-class _Writing:
-    """A partition of the log that is ours for one import, with the event loop that its writer needs."""
-
-    def __init__(self, open_writer: Callable[[], LogWriter]) -> None:
-        self._open = open_writer
-
-    def __enter__(self) -> _Writing:
-        self._runner = asyncio.Runner()
-        self._writer = self._open()
-        self.partition = self._writer.partition
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(Retryable):
-            self._runner.run(self._writer.close())
-        self._runner.close()
-
-    def append(self, payload: bytes, received_at: Millis) -> Position:
-        """Durable on return. Raises LogFull."""
-        return self._runner.run(self._appended(payload, received_at))
-
-    async def _appended(self, payload: bytes, received_at: Millis) -> Position:
-        return await self._writer.append(payload, received_at)
-
-
-def _lots(rows: Iterator[NumberedRow], at_once: int) -> Iterator[list[NumberedRow]]:
-    """Always the same, so that after a crash a lot is recognised in the log."""
-    lot: list[NumberedRow] = []
-    weight = 0
-    for row in rows:
-        lot.append(row)
-        weight += sum(len(cell) for cell in row[1] if isinstance(cell, str))
-        if len(lot) == at_once or weight > LOT_CHARACTERS:
-            yield lot
-            lot, weight = [], 0
-    if lot:
-        yield lot
-
-
-def _target(job: Job) -> str:
-    return f"/imports/{job.id}?chunk={job.chunk}"
-
-
-def _chained(first: Sequence[NumberedRow], rest: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
-    yield from first
-    yield from rest
-
-
-def _plain(cell: Cell) -> str | int | float | bool:
-    return cell if isinstance(cell, str | int | float | bool) else shown(cell)

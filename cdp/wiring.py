@@ -24,6 +24,7 @@ from cdp.erasure_jobs import ErasureBook
 from cdp.errors import ConfigurationError
 from cdp.imports import Importer
 from cdp.imports import Tools as ImportTools
+from cdp.imports_files import ImportFiles
 from cdp.imports_jobs import ImportBook
 from cdp.imports_report import Reporter
 from cdp.imports_undo import Undoing
@@ -205,7 +206,7 @@ def open_system(settings: Settings) -> System:
         gate=gate,
         undoing=undoing,
         book=ImportBook(records, clock=now_ms),
-        folder=folder,
+        files=ImportFiles(folder, secret),
         secret=secret,
         region=settings.region,
         zone=settings.zone,
