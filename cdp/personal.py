@@ -12,7 +12,18 @@ from typing import NamedTuple
 import msgspec
 
 from cdp.batch import NO_SET, Item
-from cdp.model import NO_PAGE, PERSONAL_KINDS, Event, Fact, Identifier, Page, SetId, TraitChange
+from cdp.model import (
+    NO_APP,
+    NO_CAMPAIGN,
+    NO_DEVICE,
+    NO_PAGE,
+    PERSONAL_KINDS,
+    Event,
+    Fact,
+    Identifier,
+    SetId,
+    TraitChange,
+)
 from cdp.scrub import Tokenise, looks_personal, marker, markers_in, scrub_json, scrub_text
 from cdp.tombstones import Tombstone, Tombstones, covered
 from cdp.vault import Vault
@@ -21,6 +32,8 @@ from identity.normalise import normalise
 from identity.observation import set_id, strongest
 from identity.recent import Recent
 from leads.contact import check_contact, contact_of
+
+_NOTHING = (NO_PAGE, NO_CAMPAIGN, NO_APP, NO_DEVICE)
 
 REMEMBERED_SETS = 65_536
 """Identifier tuples whose tokens are kept, about 500 bytes each; most events come with a tuple that came before."""
@@ -115,20 +128,18 @@ class Personal:
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)
-        said = f"{event.name}\n{event.original_name}\n{event.client_id}\n{event.session}"
+        said = f"{event.name}\n{event.original_name}\n{event.client_id}\n{event.session}\n{event.locale}"
         if looks_personal(said.encode(errors="surrogatepass")):
-            event.name = scrub_text(event.name, tokenise)
-            event.original_name = scrub_text(event.original_name, tokenise)
-            event.client_id = scrub_text(event.client_id, tokenise)
-            event.session = scrub_text(event.session, tokenise)
-        page = event.page
-        if page is not NO_PAGE and looks_personal(f"{page.url}\n{page.path}\n{page.title}\n{page.referrer}".encode()):
-            event.page = Page(
-                url=scrub_text(page.url, tokenise),
-                path=scrub_text(page.path, tokenise),
-                title=scrub_text(page.title, tokenise),
-                referrer=scrub_text(page.referrer, tokenise),
-            )
+            for name in ("name", "original_name", "client_id", "session", "locale"):
+                setattr(event, name, scrub_text(getattr(event, name), tokenise))
+        for name in ("page", "campaign", "app", "device"):
+            part = getattr(event, name)
+            if part in _NOTHING:
+                continue
+            text = msgspec.json.encode(part)
+            scrubbed = scrub_json(text, tokenise)
+            if scrubbed is not text:
+                setattr(event, name, msgspec.json.decode(scrubbed, type=type(part)))
         if event.traits:
             event.traits = tuple(
                 TraitChange(change.operation, change.name, scrub_json(change.value.encode(), tokenise).decode())

@@ -107,7 +107,8 @@ def _admit(batch: Batch, hit: Hit, position: Position, index: int, record: Event
     if isinstance(record, Dropped):
         record.received_at = hit.received_at
         batch.drop(record, place)
-    elif hit.source:
+    elif record.source:
+        # Its own key's, also where the hit came with a key of nobody.
         batch.add(record, place)
     else:
         detail = "The hit carries a key of no source."

@@ -21,6 +21,11 @@ MAX_ORIGIN_CHARACTERS = 300
 """A host name has 253 at most. What is longer is no page, and would only fill the memory of lines."""
 
 
+ANY = "*"
+"""Stands for an origin that is not known, of whose request not even the head could be read."""
+_ANY_LINES = b"Access-Control-Allow-Origin: *\r\n"
+
+
 class OriginRefused(Rejected):
     status = 403
     title = "Origin not allowed"
@@ -37,6 +42,8 @@ def check_origin(origin: str | None, allowed: Sequence[str]) -> None:
 
 def cors_lines(origin: str | None) -> bytes:
     """The header lines of every answer to a page of this origin; empty where the sender is no page."""
+    if origin == ANY:
+        return _ANY_LINES
     if origin is None or len(origin) > MAX_ORIGIN_CHARACTERS:
         return b""
     return _lines(origin)

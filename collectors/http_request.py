@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import httptools
 import msgspec
 
+from collectors.cors import ANY
 from collectors.dialect import Answer, Request
 from collectors.http_answer import problem
 from collectors.http_limits import Limits
@@ -112,7 +113,7 @@ class RequestReader:
         """The page that sends what is unfinished, which may read why it is refused; any, where its head is not read."""
         if self.phase == IDLE:
             return None
-        return self._headers.get("origin") if self._headers else "*"
+        return self._headers.get("origin") if self._headers else ANY
 
     def feed(self, data: bytes) -> None:
         """Raises Refusal, after what came whole before it was delivered; the reader is of no use from then on."""

@@ -115,7 +115,7 @@ _UP = "|".join(f"{digit}(?={(digit + 1) % 10}|$)" for digit in range(10))
 _DOWN = "|".join(f"{digit}(?={(digit - 1) % 10}|$)" for digit in range(10))
 _WORDS = (
     r"null|undefined|unknown|none|nil|nan|n/a|-1|true|false|anonymous|guest|admin|test|default|object"
-    r"|\(null\)|<null>|\[object object\]|无|暂无|未知|没有|空|测试"
+    r"|visitor|\(null\)|<null>|\[object object\]|无|暂无|未知|没有|空|测试|游客|访客"
     # What Sensors' and ThinkingData's SDKs write where they found nothing, and teams pass on as an id.
     r"|未取到.*|系统没有取到值|取值异常|直接打开|url的domain解析失败|未知搜索引擎"
 )

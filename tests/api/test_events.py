@@ -129,13 +129,20 @@ def test_a_hit_is_seen_masked_or_clear_as_the_key_may(
     assert shown_to(system, "admin", f"hit {position.hit_id}") >= 1
 
 
-def test_a_number_in_a_name_or_an_id_of_the_sdk_is_a_token_like_any_other(
+def test_a_number_in_any_field_of_an_event_is_a_token_like_any_other(
     data: httpx.Client, intake: Intake, source: Source, phone: str
 ) -> None:
-    intake.take(source.id, make_event(event=f"call {phone}", messageId=f"{phone}-1"))
+    context = {
+        "campaign": {"name": phone},
+        "app": {"name": phone},
+        "locale": phone,
+        "os": {"name": "x", "version": phone},
+    }
+    intake.take(source.id, make_event(event=f"call {phone}", messageId=f"{phone}-1", context=context))
     [event] = events_of(data, source)
     assert phone[3:] not in json.dumps(event)
-    assert event["name"] == f"call {phone[:6]}****{phone[-4:]}"
+    masked = f"{phone[:6]}****{phone[-4:]}"
+    assert (event["name"], event["campaign"]["name"], event["app"]["name"]) == (f"call {masked}", masked, masked)
 
 
 def shown_to(system: System, actor: str, subject: str) -> int:

@@ -99,6 +99,12 @@ def test_a_hit_of_no_source_ends_as_unknown_key(system: System, intake: Intake) 
     assert account(system, nobody)["dropped"] == {"UNKNOWN_KEY": before + 1}
 
 
+def test_an_event_with_a_key_of_its_own_counts_in_a_hit_of_nobody(system: System, intake: Intake) -> None:
+    known = intake.source()
+    intake.take("", make_event(writeKey=known.keys[0]), make_event())
+    assert account(system, known)["stored"] == 1
+
+
 def test_a_poison_event_ends_alone_with_its_trace(
     system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
