@@ -46,6 +46,10 @@ class Confirm(pydantic.BaseModel, extra="forbid"):
     map: MapBody | None = None
 
 
+class Nothing(pydantic.BaseModel, extra="forbid"):
+    """An empty object."""
+
+
 class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
@@ -141,7 +145,7 @@ def _map(use: Services, import_id: str, given: MapBody | None) -> ImportMap:
 @router.post(
     "/{import_id}/cancel", status_code=202, summary="停止导入 · Take no more rows", responses=ok(shapes.Import, 202)
 )
-async def cancel(import_id: str, use: Use, caller: Imports) -> Response:
+async def cancel(import_id: str, use: Use, caller: Imports, body: Nothing) -> Response:
     """What was taken stays; undo takes it back."""
     return answer(_shown(await run_sync(lambda: use.system.importer.cancel(import_id, by=caller.name))), 202)
 
@@ -149,7 +153,7 @@ async def cancel(import_id: str, use: Use, caller: Imports) -> Response:
 @router.post(
     "/{import_id}/undo", status_code=202, summary="撤销导入 · Take an import back", responses=ok(shapes.Import, 202)
 )
-async def undo(import_id: str, use: Use, caller: Imports) -> Response:
+async def undo(import_id: str, use: Use, caller: Imports, body: Nothing) -> Response:
     """Its events, traits, evidence and leads go, its hits are redacted, and the same file can be imported again. A
     lead that somebody works on already becomes an empty shell."""
     return answer(_shown(await run_sync(lambda: use.system.importer.undo(import_id, by=caller.name))), 202)

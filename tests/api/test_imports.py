@@ -76,7 +76,7 @@ def test_a_file_is_looked_at_confirmed_reported_and_undone(data: httpx.Client, s
     assert (refused["row"], refused["reason"]["code"], refused["reason"]["column"]) == (3, "not_of_kind", "手机")
     table = data.get(f"{URL}/{looked['id']}/report", params={"format": "csv"}).content.decode("utf-8-sig")
     assert [line.split(",")[1] for line in table.splitlines()] == ["outcome", "taken", "refused"]
-    assert data.post(f"{URL}/{looked['id']}/undo").status_code == 202
+    assert data.post(f"{URL}/{looked['id']}/undo", json={}).status_code == 202
     assert ended(data, looked["id"])["removed"]["leads"] == 1
     assert data.get(f"/api/v1/leads/{taken['lead']}").status_code == 404
     problem(data.post(f"{URL}/{looked['id']}/confirm", json={"map": told}), 409)
@@ -96,6 +96,6 @@ def test_what_cannot_be_taken_is_refused_before_anything_is(data: httpx.Client, 
         data.post(f"{URL}/{unsure['id']}/confirm", json={"map": {"kind": "leads", "columns": {"A": "telephone"}}}), 422
     )
     assert "A" in [each["path"] for each in wrong["errors"]]
-    problem(data.post(f"{URL}/{unsure['id']}/undo"), 409)
-    assert data.post(f"{URL}/{unsure['id']}/cancel").json()["state"] == "cancelled"
+    problem(data.post(f"{URL}/{unsure['id']}/undo", json={}), 409)
+    assert data.post(f"{URL}/{unsure['id']}/cancel", json={}).json()["state"] == "cancelled"
     assert not list(system.importer.report_path("x").parent.glob("*.upload"))
