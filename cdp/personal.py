@@ -65,6 +65,7 @@ class Personal:
         region: str,
         capture_events: Iterable[str],
         capture_dialects: Iterable[str] = (),
+        remembered: int = REMEMBERED_SETS,
     ) -> None:
         self._vault = vault
         self._tombstones = tombstones
@@ -73,7 +74,7 @@ class Personal:
         self._region = region
         self._capture_events = frozenset(capture_events)
         self._capture_dialects = frozenset(capture_dialects)
-        self._prepared: Recent[tuple[Identifier, ...], Prepared] = Recent(REMEMBERED_SETS)
+        self._prepared: Recent[tuple[Identifier, ...], Prepared] = Recent(remembered)
 
     def stones(self, event: Event) -> tuple[Tombstone, ...]:
         """The tombstones of whom an event names, whose values are still clear."""

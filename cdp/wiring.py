@@ -35,7 +35,7 @@ from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate
 from cdp.moments import now_ms
 from cdp.outbox import Outbox
-from cdp.personal import Personal
+from cdp.personal import REMEMBERED_SETS, Personal
 from cdp.pipeline import Tools
 from cdp.policy import policy_in_force, put_in_force
 from cdp.records import open_engine, purge_sqlite
@@ -200,7 +200,8 @@ def open_system(settings: Settings) -> System:
         processed=worker.progress.wait_for,
         identity=identity,
         sources=sources,
-        reporter=Reporter(records, identity, _personal(settings, vault, policy, tombstones)),
+        # Rows of a file hardly ever name the same together.
+        reporter=Reporter(records, identity, _personal(settings, vault, policy, tombstones, remembered=1)),
         versions=versions,
         aftermath=aftermath,
         gate=gate,
@@ -237,7 +238,9 @@ def open_system(settings: Settings) -> System:
     )
 
 
-def _personal(settings: Settings, vault: Vault, policy: Policy, tombstones: Tombstones) -> Personal:
+def _personal(
+    settings: Settings, vault: Vault, policy: Policy, tombstones: Tombstones, *, remembered: int = REMEMBERED_SETS
+) -> Personal:
     return Personal(
         vault,
         policy,
@@ -245,6 +248,7 @@ def _personal(settings: Settings, vault: Vault, policy: Policy, tombstones: Tomb
         region=settings.region,
         capture_events=settings.capture_events,
         capture_dialects=ENQUIRIES,
+        remembered=remembered,
     )
 
 
