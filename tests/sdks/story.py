@@ -144,7 +144,8 @@ def until_line(process: subprocess.Popen[str], word: str) -> None:
 def end(process: subprocess.Popen[str]) -> None:
     """Leave no process behind, whatever it was at."""
     process.kill()
-    process.communicate()
+    with process:
+        pass
 
 
 def drawn(seed: str) -> str:
