@@ -19,8 +19,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-EVENT_BYTES = 700
-VISITORS = 1000
+from bench.requests import MAKERS, event, wire
 
 
 class Load(msgspec.Struct):
@@ -32,34 +31,6 @@ class Load(msgspec.Struct):
     p50_ms: float
     p99_ms: float
     bad: int
-
-
-def event(number: int) -> bytes:
-    """A page's track call as analytics-next builds it, of exactly 700 bytes."""
-    visitor = number % VISITORS
-    body = {
-        "timestamp": "2026-03-02T08:15:30.123Z",
-        "integrations": {},
-        "event": "vehicle_viewed",
-        "type": "track",
-        "properties": {"series": "X7", "model": "X7 Max 2026", "space_mm": 2980, "video": "rear_seat", "seconds": 41},
-        "context": {
-            "page": {
-                "path": "/models/x7",
-                "referrer": "https://www.example.com/",
-                "title": "X7 空间",
-                "url": "https://www.example.com/models/x7",
-            },
-            "userAgent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15",
-            "locale": "zh-CN",
-            "library": {"name": "analytics.js", "version": "npm:next-1.84.3"},
-        },
-        "messageId": f"ajs-next-{number:020d}-{visitor:08x}",
-        "anonymousId": f"5b0c6f7e-4a53-4f37-9a6e-{visitor:012x}",
-        "sentAt": "2026-03-02T08:15:30.323Z",
-    }
-    body["properties"]["note"] = "x" * (EVENT_BYTES - len(msgspec.json.encode(body)) - len(',"note":""'))  # type: ignore[index]
-    return msgspec.json.encode(body)
 
 
 def requests(count: int, *, first: int, batch: int, key: str) -> Iterator[bytes]:
@@ -80,8 +51,6 @@ def requests(count: int, *, first: int, batch: int, key: str) -> Iterator[bytes]
 
 def in_dialect(dialect: str, count: int, *, first: int, batch: int) -> Iterator[bytes]:
     """The same, as the SDK of this dialect sends it; its key is the benches' own."""
-    from bench.requests import MAKERS, wire
-
     for number in range(count):
         yield wire(MAKERS[dialect](range(first + number * batch, first + (number + 1) * batch)))
 

@@ -1,6 +1,6 @@
 """One page's track call, with the same content in every dialect, packed as the vendor's browser SDK packs it.
 
-Names of fields are the vendors' own; the values are those of `bench.load.event`, so the figures can be compared.
+Names of fields are the vendors' own; the values are those of `event`, so the figures can be compared.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from bench.load import VISITORS, event
-
 KEY = "bench-key"
+EVENT_BYTES = 700
+VISITORS = 1000
 AT_MS = 1_772_439_330_123
 AT_ISO = "2026-03-02T08:15:30.123Z"
 SENT_MS = AT_MS + 200
@@ -40,6 +40,34 @@ class Sent(NamedTuple):
 
 Maker = Callable[[Sequence[int]], Sent]
 """Makes one request with an event for each number."""
+
+
+def event(number: int) -> bytes:
+    """A page's track call as analytics-next builds it, of exactly 700 bytes."""
+    visitor = number % VISITORS
+    body = {
+        "timestamp": "2026-03-02T08:15:30.123Z",
+        "integrations": {},
+        "event": "vehicle_viewed",
+        "type": "track",
+        "properties": {"series": "X7", "model": "X7 Max 2026", "space_mm": 2980, "video": "rear_seat", "seconds": 41},
+        "context": {
+            "page": {
+                "path": "/models/x7",
+                "referrer": "https://www.example.com/",
+                "title": "X7 空间",
+                "url": "https://www.example.com/models/x7",
+            },
+            "userAgent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15",
+            "locale": "zh-CN",
+            "library": {"name": "analytics.js", "version": "npm:next-1.84.3"},
+        },
+        "messageId": f"ajs-next-{number:020d}-{visitor:08x}",
+        "anonymousId": f"5b0c6f7e-4a53-4f37-9a6e-{visitor:012x}",
+        "sentAt": "2026-03-02T08:15:30.323Z",
+    }
+    body["properties"]["note"] = "x" * (EVENT_BYTES - len(msgspec.json.encode(body)) - len(',"note":""'))  # type: ignore[index]
+    return msgspec.json.encode(body)
 
 
 def _visitor(number: int) -> str:
