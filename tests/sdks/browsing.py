@@ -23,10 +23,10 @@ LEFT_S = 60.0
 
 
 class Browsing:
-    """`visits` say for each page its name, and either `entry`, a file of `node/pages`, with the key and the member's
-    id that it is given, or `stdin`, a script that does all by itself."""
+    """`visits` say for each page its name, and either `entry`, a file of `node/pages`, with the key, the member's id
+    and the further `arguments` that it is given, or `stdin`, a script that does all by itself."""
 
-    def __init__(self, product: Product, visits: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, product: Product, visits: Sequence[Mapping[str, Any]]) -> None:
         browser = shutil.which("chromium") or shutil.which("chromium-browser")
         assert browser, "Install Chromium, as Debian's package `chromium` does."
         certificate, key = _certificate()

@@ -18,14 +18,19 @@ PAGE, SEAT, DRIVE, CLICK = "page_viewed", "seat_viewed", "test_drive_booked", "e
 JITSU_KEY = "shop:secret"
 """Jitsu's SDK takes an id and a secret, and nothing else."""
 OUTAGE_S = 2.0
+AUTOMATIC = {PAGE: 1, "profile_updated": 1, SEAT: 1, CLICK: 1, "identified": 1, DRIVE: 1}
+"""What Sensors' SDK sends, in whichever way it is told to."""
 
 STORIES = (
     Story("segment.js", {PAGE: 1, SEAT: 1, "identified": 1, DRIVE: 1}),
     Story("rudder.js", {PAGE: 1, SEAT: 1, "identified": 1, DRIVE: 1}),
+    Story("segment.js", {PAGE: 1, SEAT: 1, "identified": 1, DRIVE: 1}, arguments=("batching",), retries=False),
+    Story("rudder.js", {PAGE: 1, SEAT: 1, "identified": 1, DRIVE: 1}, arguments=("beacon",), retries=False),
     Story("posthog.js", {PAGE: 1, SEAT: 1, CLICK: 1, "identified": 1, DRIVE: 1}),
     Story("snowplow.js", {PAGE: 1, SEAT: 1, "logged_in": 1, DRIVE: 1}),
     Story("jitsu.js", {PAGE: 1, SEAT: 1, "identified": 1, DRIVE: 1}, retries=False),
-    Story("sensors.js", {PAGE: 1, "profile_updated": 1, SEAT: 1, CLICK: 1, "identified": 1, DRIVE: 1}),
+    Story("sensors.js", AUTOMATIC, arguments=("batch",)),
+    *(Story("sensors.js", AUTOMATIC, arguments=(way,), retries=False) for way in ("image", "beacon", "ajax")),
 )
 
 pytestmark = pytest.mark.timeout(240)
@@ -48,7 +53,8 @@ def browsing(
         own = {"key": JITSU_KEY + suffix} if story.program == "jitsu.js" else {}
         key = product.create_source(known[story.id].source, **own)
         member = known[story.id].member
-        visits.append({"name": story.id, "entry": f"pages/{story.program}", "key": key, "member": member})
+        told = {"key": key, "member": member, "arguments": story.arguments}
+        visits.append({"name": story.id, "entry": f"pages/{story.program}", **told})
     with Browsing(product, visits) as visitors:
         visitors.until_half()
         yield visitors, known

@@ -82,7 +82,7 @@ for (const visit of visits) {
   const { page, seen } = await arrive(visit);
   arrived.set(visit.name, { page, seen });
   if (visit.entry === undefined) continue;
-  await page.evaluate(([url, key]) => story.visit(url, key), [`https://${COLLECTOR}`, visit.key]);
+  await page.evaluate((told) => story.visit(...told), [`https://${COLLECTOR}`, visit.key, ...visit.arguments]);
   await page.click("#seat");
   await page.evaluate((member) => void story.login(member), visit.member);
 }

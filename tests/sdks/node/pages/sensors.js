@@ -1,9 +1,9 @@
 import sensors from "sa-sdk-javascript";
 
-export function visit(url, key) {
+export function visit(url, key, way) {
   sensors.init({
     server_url: `${url}/sa?project=${key}`,
-    batch_send: true,
+    ...(way === "batch" ? { batch_send: true } : { send_type: way }),
     heatmap: { clickmap: "default", scroll_notice_map: "not_collect" },
   });
   sensors.quick("autoTrack");
