@@ -12,10 +12,10 @@ import io
 import re
 import statistics
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO
 
 from cdp.errors import Refused
@@ -31,6 +31,9 @@ MAX_CELL = 20_000
 """Characters; more means that a quote is not closed."""
 LOOK_ROWS = 12
 """Among so many the header is looked for: titles and remarks stand above it."""
+
+MANY_CELLS = 2
+"""Of a row; a line of a note that holds more delimiters than that is a row."""
 
 _SAMPLE_CHARS = 64 * 1024
 _READ_BYTES = 1024 * 1024
@@ -94,7 +97,7 @@ class Table:
         self._stream.seek(0)
         text = io.TextIOWrapper(self._stream, self._encoding, newline="")
         try:
-            yield from _numbered(csv.reader(text, delimiter=delimiter, quotechar=quote))
+            yield from _numbered(text, delimiter, quote)
         finally:
             # Whoever opened the stream closes it.
             text.detach()
@@ -111,7 +114,7 @@ def layout_of(rows: Sequence[NumberedRow], known: int | None = None) -> Layout:
     """Find the header among the first rows; `known` says where it is instead, 0 for nowhere.
 
     A title above it is passed over. Where its upper line has gaps, as merged cells leave them, and the next line is
-    names too, both are joined: `联系方式 手机`.
+    names too, of which none stands alone or below which records begin, both are joined: `联系方式 手机`.
     """
     width = max((len(cells) for _, cells in rows), default=0)
     at = _header_at(rows) if known is None else next((n for n, row in enumerate(rows) if row[0] == known), None)
@@ -119,9 +122,9 @@ def layout_of(rows: Sequence[NumberedRow], known: int | None = None) -> Layout:
         if known:
             raise Refused(f"Row {known} is no header: it is empty, or not among the first {LOOK_ROWS}.")
         return Layout(tuple(f"column {n}" for n in range(1, width + 1)), 0)
-    upper = [shown(cell) for cell in rows[at][1]] + [""] * (width - len(rows[at][1]))
+    upper = _texts(rows[at][1], width)
     names, last = upper, at
-    if known is None and at + 1 < len(rows) and _goes_on(upper, rows[at + 1][1]):
+    if known is None and at + 1 < len(rows) and _goes_on(upper, [cells for _, cells in rows[at + 1 :]]):
         last = at + 1
         names = [" ".join(dict.fromkeys(filter(None, pair))) for pair in _joined(upper, rows[last][1])]
     return Layout(_unique(names), rows[last][0])
@@ -188,15 +191,54 @@ def _likeness(sample: str, delimiter: str, quote: str) -> tuple[float, int]:
     return (widths.count(usual) / len(widths) if usual > 1 else 0.0), usual
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[NumberedRow]:
+class _Lines:
+    """The lines of a text, and those since the last `clear`; behind them one that is told from all others, so that a
+    quote which is still open at the end shows."""
+
+    END = "\0end"
+
+    def __init__(self, text: Iterable[str]) -> None:
+        self._rest = chain(text, (self.END,))
+        self.seen: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._rest:
+            self.seen.append(line)
+            yield line
+
+
+def _numbered(text: Iterable[str], delimiter: str, quote: str) -> Iterator[NumberedRow]:
+    """Raises Refused where a quote is not closed. Rows are read leniently as long as they are one line each."""
+    lines = _Lines(text)
     number = 0
     try:
-        for number, cells in enumerate(reader, 1):
+        for number, cells in enumerate(csv.reader(lines, delimiter=delimiter, quotechar=quote), 1):
+            if cells == [_Lines.END]:
+                return
+            over_lines = len(lines.seen) > 1
+            if over_lines and (why := _swallows(lines.seen, cells, delimiter, quote)):
+                raise Refused(f"Row {number} {why}. Is a quote not closed? One inside a cell is written twice.")
+            lines.seen.clear()
             if any(len(cell) > MAX_CELL for cell in cells):
                 raise Refused(f"Row {number} has a cell over {MAX_CELL:,} characters. Is a quote not closed?")
             yield number, list(cells)
     except csv.Error as error:
         raise Refused(f"Row {number + 1} cannot be read ({error}). Is a quote not closed?") from None
+
+
+def _swallows(lines: Sequence[str], cells: Sequence[str], delimiter: str, quote: str) -> str:
+    """Why a row over several lines has probably swallowed others, '' where it has not: a quote stands open at the end,
+    or closes in the middle of a cell, or lines within a cell are as many cells as the row itself."""
+    if lines[-1] == _Lines.END:
+        return "begins a cell with a quote that is open at the end of the file"
+    try:
+        list(csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True))
+    except csv.Error:
+        return f"goes over {len(lines)} lines, and a quote closes in the middle of a cell"
+    inner = [line for cell in cells for line in cell.splitlines()[1:-1] if line]
+    if len(cells) > MANY_CELLS and inner and all(line.count(delimiter) == len(cells) - 1 for line in inner):
+        return f"has a cell of {len(lines)} lines that look like rows"
+    return ""
 
 
 def _header_at(rows: Sequence[NumberedRow]) -> int | None:
@@ -214,18 +256,27 @@ def _are_names(cells: Sequence[Cell]) -> bool:
     return all(isinstance(cell, str) and not _LOOKS_LIKE_DATA.fullmatch(_plain(cell)) for cell in texts)
 
 
-def _goes_on(upper: Sequence[str], cells: Sequence[Cell]) -> bool:
-    """Whether a row is the second line of a header: names too, below a gap in the first line."""
-    if not _are_names(cells):
+def _goes_on(upper: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether the first of these rows is the second line of a header: names too, below a gap in the first line. Either
+    some cell is merged downwards, or it names all columns and what follows it is records."""
+    first, *rest = rows
+    if not _are_names(first):
         return False
-    lower = [shown(cell) for cell in cells]
-    below_a_gap = any(name and not above for above, name in zip(upper, lower, strict=False))
-    return below_a_gap and any(above and not name for above, name in zip(upper, [*lower, ""] * 2, strict=False))
+    lower = _texts(first, len(upper))
+    if not any(name and not above for above, name in zip(upper, lower, strict=True)):
+        return False
+    if any(above and not name for above, name in zip(upper, lower, strict=True)):
+        return True
+    return len(rest) > 0 and not any(_are_names(cells) for cells in rest)
+
+
+def _texts(cells: Sequence[Cell], width: int) -> list[str]:
+    return [shown(cell) for cell in cells] + [""] * (width - len(cells))
 
 
 def _joined(upper: Sequence[str], cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
     """Each column's names; what spans several columns stands in the first of them."""
-    lower = [shown(cell) for cell in cells] + [""] * (len(upper) - len(cells))
+    lower = _texts(cells, len(upper))
     spanning = ""
     for above, name in zip(upper, lower, strict=True):
         spanning = above or (spanning if name else "")

@@ -48,6 +48,9 @@ def test_a_workbook_gives_its_first_sheet_that_holds_anything_with_its_row_numbe
         (b"\xd0\xcf\x11\xe0" + bytes(100), "Excel 97"),
         (b"PK\x03\x04nonsense", "cannot be read"),
         (b'name,phone\n"never closed,' + b"x" * 200_000, "quote not closed"),
+        (b'a,b,c\n1,2,3\n4,5,"5in\n7,8,9\n', "Row 3 begins a cell with a quote that is open at the end"),
+        (b'a,b,c\n4,5,"5in\n7,8,9\n1,2,"6in\n7,8,9\n', "Row 2 goes over 3 lines"),
+        (b'a,b,c\n4,5,"5in\n7,8,9\n1,2,6"\n', "Row 2 has a cell of 3 lines that look like rows"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_sentence_that_says_what_to_do(data: bytes, says: str) -> None:
@@ -58,6 +61,11 @@ def test_what_cannot_be_read_is_refused_in_a_sentence_that_says_what_to_do(data:
 def test_a_small_workbook_that_asks_for_all_memory_is_refused() -> None:
     with pytest.raises(Refused, match="more than 2 GB"):
         read(as_xlsx(ROWS, far="XFD1048576"))
+
+
+def test_quotes_within_one_line_and_lines_within_quotes_are_read() -> None:
+    rows = [["a", "b", "c"], ["1", "5寸屏", "x"], ["2", '5" 屏', "甲，乙\n丙, 丁\n戊"]]
+    assert read('a,b,c\n1,"5"寸屏,x\n2,5" 屏,"甲，乙\n丙, 丁\n戊"'.encode()) == rows
 
 
 def test_another_sheet_is_read_where_it_is_named() -> None:
@@ -79,6 +87,21 @@ def test_two_header_lines_with_merged_cells_become_one() -> None:
     rows = [["姓名", "联系方式", None, "状态"], [None, "手机", "邮箱", None], ["王", 13812345678, "w@x.cn", "新"]]
     data = as_xlsx(rows, merged=["B1:C1", "A1:A2", "D1:D2"])
     assert layout_of(numbered(data)) == Layout(("姓名", "联系方式 手机", "联系方式 邮箱", "状态"), 2)
+
+
+def test_two_header_lines_of_which_the_upper_is_merged_sideways_alone_become_one() -> None:
+    rows = [
+        ["2026 年 3 月", None, None, None, None],
+        ["客户", None, "联系方式", None, "其他"],
+        ["姓名", "性别", "手机", "微信", "备注"],
+        ["王", "男", 13812345678, "w1", "x"],
+        ["李", "女", 13812345679, "w2", "y"],
+    ]
+    data = as_xlsx(rows, merged=["A1:E1", "A2:B2", "C2:D2"])
+    names = ("客户 姓名", "客户 性别", "联系方式 手机", "联系方式 微信", "其他 备注")
+    assert layout_of(numbered(data)) == Layout(names, 3)
+    unnamed = [["姓名", "城市", ""], ["王", "北京", "好"], ["李", "上海", "中"]]
+    assert laid_out(unnamed).header == 1
 
 
 def test_a_row_with_gaps_below_the_header_is_no_second_header() -> None:
