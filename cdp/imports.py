@@ -28,7 +28,7 @@ from cdp.imports_report import Line, Reporter, append, refused
 from cdp.imports_undo import Undoing
 from cdp.imports_versions import Version, Versions
 from cdp.log import LogReader, LogWriter
-from cdp.model import Hit, Millis
+from cdp.model import Hit, Millis, SourceKind
 from cdp.scrub import scrub_text
 from collectors.columns import ImportMap, RowKind, check_map
 from collectors.file_row import Record, RefusedRow, RowReader
@@ -98,6 +98,11 @@ class Importer:
             raise NotFound("source", source)
         if not found.enabled:
             raise Refused(f"The source {source} is disabled. Enable it, or name another.")
+        if found.kind is not SourceKind.FILE:
+            raise Refused(
+                f"Rows of files need a source of kind file; {source} is of kind {found.kind}. "
+                "Register one with `cdp source create NAME --kind file`."
+            )
         import_id = self._tools.book.new_id()
         return self._tools.files.begin(import_id, source)
 
@@ -233,7 +238,7 @@ class Importer:
 
     def _take(self, job: Job, writer: LotWriter) -> None:
         assert job.told is not None  # noqa: S101  (narrows the type)
-        reader = RowReader(job.told, job.names, region=self._tools.region, zone=self._tools.zone)
+        reader = RowReader(job.told, job.names, region=self._tools.region, zone=self._tools.zone, came=job.requested_at)
         at_once = LEADS_AT_ONCE if job.kind is RowKind.LEADS else ROWS_AT_ONCE
         for chunk in self._tools.files.lots(job.id, after=job.looked, at_once=at_once):
             if self._stopping.is_set():

@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +31,21 @@ from identity.engine import IdentityEngine
 from identity.observation import pid
 from identity.resolve import State
 from leads import store as leads_store
+from leads.contact import IDENTIFYING
 from leads.lead import LeadId, lead_id_of
 
 IN_FILE = Reason("repeated_in_file", "与本文件中前面的一行相同。", "An earlier row of this file says the same.")
 BEFORE = Reason("repeated_before", "以前的导入已收录这一行。", "An earlier import took this row.")
+OTHER_CONTACT = Reason(
+    "repeated_key",
+    "编号与已收录的线索相同，但联系方式不同，未收录。请核对编号列是否真是唯一编号。",
+    "A lead with this key is there, with other contacts; this row was not taken. Is the key the record's own?",
+)
+TIMELESS = Reason(
+    "time_impossible",
+    "时间早于 2000 年或在未来，已改用上传时间。",
+    "Its time is before the year 2000 or in the future, so that of the upload counts.",
+)
 
 
 class JoinedWith(msgspec.Struct, frozen=True):
@@ -78,11 +89,12 @@ class Reporter:
             places = SeenIds().first_places(reader, [key_of(each.id) for each in events])
         with reading(self.records) as connection:
             refusals = refusals_of(connection, position.partition, position.offset, position.offset + 1)
-            leads = leads_store.present(connection, [_lead_of(each) for each in events])
+            leads = leads_store.contacts(connection, [_lead_of(each) for each in events])
         items = [self._item(each) for each in events]
         persons = self.identity.persons_of_sets({each.set for each in items if each.set})
         before = self._there_before(job, items)
-        of = {item.event.id: item for item in items}
+        # By their place: rows with the same key are the same event.
+        of = dict(zip((index for index, each in enumerate(found) if isinstance(each, Event)), items, strict=True))
         lines = []
         for index, (record, outcome) in enumerate(zip(records, found, strict=True)):
             place = Place(position.partition, position.offset, index)
@@ -90,24 +102,28 @@ class Reporter:
             if isinstance(outcome, Dropped) or (refusal and refusal.reason != LEAD_NOT_CAPTURED):
                 lines.append(_refused(record.row, outcome, refusal))
                 continue
-            item = of[outcome.id]
+            item = of[index]
             person = persons.get(item.set)
             first = places.get(key_of(outcome.id))
             joined = _joined(item, person, before)
             repeated = first is not None and first != place
+            lead = _lead_of(outcome)
+            reason: Reason | None
+            if repeated and first:
+                reason = OTHER_CONTACT if _differs(item, leads.get(lead, {})) else _again(job, first)
+            elif refusal:
+                reason = reason_of(refusal.reason, "The event is stored; its lead could not be captured.")
+            else:
+                reason = TIMELESS if record.timeless else None
             lines.append(
                 Line(
                     row=record.row,
                     outcome="repeated" if repeated else "joined" if joined else "taken",
                     event=outcome.id,
-                    lead=lead if (lead := _lead_of(outcome)) in leads else None,
+                    lead=lead if lead in leads else None,
                     person=person,
                     joined_with=None if repeated else joined,
-                    reason=_again(job, first)
-                    if repeated and first
-                    else reason_of(refusal.reason, "The event is stored; its lead could not be captured.")
-                    if refusal
-                    else None,
+                    reason=reason,
                 )
             )
         return lines
@@ -140,6 +156,12 @@ def _joined(item: Item, person: PersonId | None, before: dict[Identifier, Person
             clear = item.clear.get(each.value) if each.kind in PERSONAL_KINDS else each
             return JoinedWith(each.kind, mask(clear.value) if clear is not None else "****")
     return None
+
+
+def _differs(item: Item, contact: Mapping[str, str]) -> bool:
+    """Whether a row of leads says another phone or address than the lead has. A lead that is erased has none."""
+    said = {kind: {each.value for each in item.event.identifiers if each.kind == kind} for kind in IDENTIFYING}
+    return any(said[kind] and contact.get(kind, "") not in {"", *said[kind]} for kind in IDENTIFYING)
 
 
 def _refused(row: int, outcome: Event | Dropped, refusal: Refusal | None) -> Line:
@@ -210,23 +232,23 @@ def as_csv(lines: Iterator[bytes]) -> Iterator[bytes]:
                 line.person or "",
                 joined.kind if joined else "",
                 joined.value if joined else "",
-                _harmless(reason.column) if reason else "",
+                reason.column if reason else "",
                 reason.code if reason else "",
-                _harmless(reason.zh) if reason else "",
-                _harmless(reason.en) if reason else "",
+                reason.zh if reason else "",
+                reason.en if reason else "",
             )
         )
 
 
 def _csv_line(fields: Sequence[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerow(fields)
+    csv.writer(text).writerow([_harmless(each) for each in fields])
     return text.getvalue().encode()
 
 
 def _harmless(text: str) -> str:
-    # A spreadsheet runs what begins so; the name of a column is the sender's.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    # A spreadsheet runs what begins so; names of columns are the sender's, and phones begin with a plus.
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def as_json(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -18,6 +18,17 @@ from collectors.tabular import Cell, shown
 EXACT_BELOW = 10**15
 """A spreadsheet keeps 15 digits of a number, and writes zeros for the rest."""
 
+_ERRORS = frozenset(("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"))
+"""What a spreadsheet shows for a formula that failed, such as a VLOOKUP that found nothing."""
+_NO_VALUE = (
+    "- -- --- — —— – _ / \\ . 、 n/a na nil none null (null) <null> nan undefined (blank) "
+    "无 没有 暂无 没 空 未知 不详 未填 未填写 未提供 未留 待补充"
+)
+"""How people and programs write that there is no value."""
+_NONE = frozenset(_NO_VALUE.split())
+_ZEROS = re.compile(r"0+(?:\.0+)?")
+_BETWEEN_VALUES = re.compile(r"[/\\;,、|\n\r]+|或")
+
 _SCIENTIFIC = re.compile(r"(\d)(?:\.(\d+))?[eE]\+?(\d{1,3})")
 _WHOLE = re.compile(r"(\d+)\.0+")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?")
@@ -37,6 +48,27 @@ _SECONDS = range(946_684_800, 4_102_444_800)
 
 class DigitsLostError(ValueError):
     """The program that wrote the file threw digits away."""
+
+
+def is_empty(cell: Cell) -> bool:
+    """Whether nothing is in a cell, or what a formula that failed left there."""
+    text = shown(cell)
+    return not text or text.upper() in _ERRORS
+
+
+def says_none(cell: Cell) -> bool:
+    """Whether a cell says that there is no value: 无, `-`, N/A, null."""
+    return is_empty(cell) or unicodedata.normalize("NFKC", shown(cell)).lower() in _NONE
+
+
+def names_nobody(cell: Cell) -> bool:
+    """Whether a cell where a number or a name of somebody belongs holds none: zeros, or words for none."""
+    return says_none(cell) or _ZEROS.fullmatch(unicodedata.normalize("NFKC", shown(cell))) is not None
+
+
+def parts_of(text: str) -> list[str]:
+    """What may be several values in one cell, as people write them: 138…/139…, a@x.cn; b@x.cn."""
+    return [part for each in _BETWEEN_VALUES.split(text) if (part := each.strip())]
 
 
 def identifier_text(cell: Cell) -> str:

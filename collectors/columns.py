@@ -17,7 +17,15 @@ import msgspec
 from cdp.errors import Refused
 from cdp.model import Campaign, mask
 from cdp.scrub import scrub_text
-from collectors.cells import DigitsLostError, identifier_text, moment_of
+from collectors.cells import (
+    DigitsLostError,
+    identifier_text,
+    is_empty,
+    moment_of,
+    names_nobody,
+    parts_of,
+    says_none,
+)
 from collectors.record import KIND_ORDER
 from collectors.tabular import Cell, Layout, NumberedRow, shown
 from identity.normalise import doubtful, normalise
@@ -36,18 +44,16 @@ class RowKind(StrEnum):
 IGNORE, EXTERNAL_ID, OCCURRED_AT, EVENT_NAME = "ignore", "external_id", "occurred_at", "event_name"
 FIELDS = ("name", "wechat", "channel", *INTEREST_FIELDS)
 CAMPAIGN = tuple(f"campaign.{name}" for name in Campaign.__struct_fields__ if name != "click_ids")
-SINGLE = frozenset({EXTERNAL_ID, OCCURRED_AT, EVENT_NAME, *FIELDS, *CAMPAIGN, *KIND_ORDER}) - {
-    "phone",
-    "email",
-    "vin",
-    "plate",
-}
-"""Meanings that one column has at most; of phones, addresses and cars somebody may have several."""
+SEVERAL = frozenset({"phone", "email", "vin", "plate"})
+SINGLE = frozenset({EXTERNAL_ID, OCCURRED_AT, EVENT_NAME, *FIELDS, *CAMPAIGN, *KIND_ORDER}) - SEVERAL
+"""Meanings that one column has at most; of phones, addresses and cars somebody may have several, in one cell too."""
 CONTACTS = frozenset({"phone", "email", "wechat"})
 NAMED = ("trait.", "property.")
 
 SAMPLE_ROWS = 1_000
 SAMPLES = 3
+EXTENSION_DIGITS = 6
+"""Of a telephone behind a comma; more are another number."""
 MOST, ALMOST_ALL = 0.6, 0.95
 """Shares of a column's values that fit: enough to confirm its name, and to say something without one."""
 
@@ -113,7 +119,7 @@ def guess(layout: Layout, rows: Sequence[NumberedRow], kind: RowKind, *, region:
     found: list[Column] = []
     taken: set[str] = set()
     for index, name in enumerate(layout.names):
-        cells = [row[index] for _, row in rows if index < len(row) and shown(row[index])]
+        cells = [row[index] for _, row in rows if index < len(row) and not says_none(row[index])]
         meaning, sure, fits = _meaning(name, cells, kind, region)
         if meaning in SINGLE and meaning in taken:
             meaning, sure = _own(name, kind), meaning not in KIND_ORDER
@@ -193,6 +199,32 @@ def is_meaning(word: str) -> bool:
     return prefixed or word in SINGLE or word in KIND_ORDER or word == IGNORE
 
 
+def holds_nothing(cell: Cell, meaning: str) -> bool:
+    """Whether a cell says nothing in a column of this meaning. In one that has a name of its own 无 is a value."""
+    if meaning in KIND_ORDER or meaning == EXTERNAL_ID:
+        return names_nobody(cell)
+    prefix, _, name = meaning.partition(".")
+    return is_empty(cell) if f"{prefix}." in NAMED and name not in FIELDS else says_none(cell)
+
+
+def identifiers_in(kind: str, cell: Cell, *, region: str) -> list[str]:
+    """The identifiers of a kind in a cell, as they are written; none where it cannot be one, or only a part of it can.
+    Raises DigitsLostError."""
+    text = identifier_text(cell)
+    parts = parts_of(text) if kind in SEVERAL else []
+    if len(parts) > 1:
+        if all(_is_one(kind, part, region) for part in parts):
+            return parts
+        if kind == "phone" and any(sum(map(str.isdigit, part)) > EXTENSION_DIGITS for part in parts[1:]):
+            return []
+    return [text] if _is_one(kind, text, region) else []
+
+
+def _is_one(kind: str, text: str, region: str) -> bool:
+    value = normalise(kind, text, region=region)
+    return value is not None and can_be(kind, value)
+
+
 def masked(cell: Cell, meaning: str) -> str:
     """A cell as somebody may see it who may not see personal values."""
     text = shown(cell)
@@ -252,10 +284,9 @@ def _share(cells: Sequence[Cell], test: Callable[[Cell, str], bool], region: str
 def _can_be(kind: str) -> Callable[[Cell, str], bool]:
     def test(cell: Cell, region: str) -> bool:
         try:
-            value = normalise(kind, identifier_text(cell), region=region)
+            return bool(identifiers_in(kind, cell, region=region))
         except DigitsLostError:
             return kind in ("phone", "id_card")
-        return value is not None and can_be(kind, value)
 
     return test
 
@@ -267,8 +298,11 @@ def _surely(kind: str) -> Callable[[Cell, str], bool]:
     def test(cell: Cell, region: str) -> bool:
         if not fits(cell, region):
             return False
-        value = normalise(kind, identifier_text(cell), region=region)
-        return value is not None and doubtful(kind, value) is None
+        try:
+            found = [normalise(kind, each, region=region) for each in identifiers_in(kind, cell, region=region)]
+        except DigitsLostError:
+            return False
+        return all(value is not None and doubtful(kind, value) is None for value in found)
 
     return test
 

@@ -15,12 +15,22 @@ import msgspec
 
 from cdp.model import Millis
 from collectors.cells import DigitsLostError, identifier_text, moment_of, value_of
-from collectors.columns import CONTACTS, EVENT_NAME, EXTERNAL_ID, FIELDS, IGNORE, OCCURRED_AT, ImportMap, RowKind
+from collectors.clock import EARLIEST, THRESHOLD_MS
+from collectors.columns import (
+    CONTACTS,
+    EVENT_NAME,
+    EXTERNAL_ID,
+    FIELDS,
+    IGNORE,
+    OCCURRED_AT,
+    ImportMap,
+    RowKind,
+    holds_nothing,
+    identifiers_in,
+)
 from collectors.ids import hashed
 from collectors.record import KIND_ORDER
 from collectors.tabular import Cell, shown
-from identity.normalise import normalise
-from leads.contact import can_be
 
 KINDS = frozenset(KIND_ORDER)
 
@@ -29,8 +39,8 @@ _TOTALS = re.compile(r"(?:合计|总计|小计|共计|汇总|(?:grand\s+|sub)?to
 
 class Record(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One row, read. `id` is the event's client id; `key` names the record of which a row of people is one version, ''
-    for none; `at` is None where the row does not say when. `identifiers` are (kind, value) as they came, those of a
-    lead's contact aside, which stand in `properties`."""
+    for none; `at` is None where the row does not say when, or a time that cannot be: then `timeless`. `identifiers` are
+    (kind, value) as they came, those of a lead's contact aside, which stand in `properties`."""
 
     row: int
     id: str
@@ -41,6 +51,7 @@ class Record(msgspec.Struct, omit_defaults=True, kw_only=True):
     traits: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     campaign: dict[str, str] = {}
+    timeless: bool = False
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -58,13 +69,14 @@ class RefusedRow(NamedTuple):
 
 
 class RowReader:
-    """Reads the rows of one file by its map. Pure: the same row gives the same record."""
+    """Reads the rows of one file, which came at a time, by its map. Pure: the same row gives the same record."""
 
-    def __init__(self, told: ImportMap, names: Sequence[str], *, region: str, zone: tzinfo) -> None:
+    def __init__(self, told: ImportMap, names: Sequence[str], *, region: str, zone: tzinfo, came: Millis) -> None:
         self._kind = told.kind
         self._event = told.event
         self._region = region
         self._zone = zone
+        self._latest = came + THRESHOLD_MS
         self._columns = [
             (index, name, told.columns[name])
             for index, name in enumerate(names)
@@ -76,36 +88,46 @@ class RowReader:
         at: Millis | None = None
         for index, column, meaning in self._columns:
             cell = cells[index] if index < len(cells) else ""
-            if not shown(cell):
+            if holds_nothing(cell, meaning):
                 continue
             try:
-                value = self._value(cell, meaning)
+                values = self._values(cell, meaning)
             except DigitsLostError:
                 return self._refused(row, cells, _digits_lost(column))
-            if value is None:
+            if not values:
                 return self._refused(row, cells, _not_of_kind(column, meaning))
             if meaning == OCCURRED_AT:
-                at = value
-            said.append((meaning, value))
+                at = values[0]
+            said += ((meaning, value) for value in values)
         record = self._record(row, said, at)
         missing = _missing(self._kind, said, record)
         return self._refused(row, cells, missing) if missing else record
 
-    def _value(self, cell: Cell, meaning: str) -> Any:
-        """None where the cell cannot be what it means. Raises DigitsLostError."""
+    def _values(self, cell: Cell, meaning: str) -> list[Any]:
+        """None at all where the cell cannot be what it means. Raises DigitsLostError."""
         if meaning in KINDS:
-            text = identifier_text(cell)
-            normal = normalise(meaning, text, region=self._region)
-            return text if normal is not None and can_be(meaning, normal) else None
+            return identifiers_in(meaning, cell, region=self._region)
         if meaning == EXTERNAL_ID:
-            return identifier_text(cell)
+            return [identifier_text(cell)]
         if meaning == OCCURRED_AT:
-            return moment_of(cell, self._zone)
-        return value_of(cell) if meaning.startswith(("trait.", "property.")) else shown(cell)
+            at = moment_of(cell, self._zone)
+            return [] if at is None else [at]
+        return [value_of(cell) if meaning.startswith(("trait.", "property.")) else shown(cell)]
 
     def _record(self, row: int, said: Sequence[tuple[str, Any]], at: Millis | None) -> Record:
         leads = self._kind is RowKind.LEADS
-        record = Record(row=row, id="", at=at, name=self._event, identifiers=[], traits={}, properties={}, campaign={})
+        timeless = at is not None and not EARLIEST <= at <= self._latest
+        record = Record(
+            row=row,
+            id="",
+            at=None if timeless else at,
+            name=self._event,
+            identifiers=[],
+            traits={},
+            properties={},
+            campaign={},
+            timeless=timeless,
+        )
         fields = record.traits if self._kind is RowKind.PEOPLE else record.properties
         for meaning, value in said:
             prefix, _, name = meaning.partition(".")

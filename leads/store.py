@@ -196,6 +196,15 @@ def present(connection: Connection, lead_ids: Sequence[LeadId]) -> set[LeadId]:
     return found
 
 
+def contacts(connection: Connection, lead_ids: Sequence[LeadId]) -> dict[LeadId, dict[str, str]]:
+    """How those of these leads that are there can be reached, in tokens."""
+    found: dict[LeadId, dict[str, str]] = {}
+    for chunk in chunks(lead_ids):
+        asked: Select[Any] = select(lead_rows.c.id, lead_rows.c.card).where(lead_rows.c.id.in_(chunk))
+        found |= {row.id: _card(row).contact for row in connection.execute(asked)}
+    return found
+
+
 def page(
     connection: Connection,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from cdp import imports
 from cdp.api_client import Declined
-from cdp.errors import StoreUnavailable
+from cdp.errors import Refused, StoreUnavailable
 from cdp.imports_jobs import State
-from cdp.imports_report import Line
+from cdp.imports_report import JoinedWith, Line
+from cdp.imports_report import as_csv as as_csv_report
 from collectors.columns import RowKind, map_of
+from collectors.file_row import Reason
 from tests.cdp.import_desk import Desk, a_desk
 from tests.cdp.intake import make_event
 from tests.collectors.sheets import as_csv, as_xlsx
@@ -111,6 +114,38 @@ def test_an_import_goes_on_behind_what_is_noted_whenever_it_stops(desk: Desk, mo
     assert outcomes(told) == [(n + 2, "taken", "") for n in range(10)]
     assert sum(end - start for _, start, end in job.came) == 5
     assert len({line.lead for line in told}) == 10
+
+
+def test_rows_say_where_a_key_is_another_leads_or_a_time_cannot_be(desk: Desk) -> None:
+    rows = [
+        ["编号", "手机", "留资时间"],
+        ["K1", "13812340061", "2026/3/1"],
+        ["K1", "13812340062", "2026/3/1"],
+        ["K1", "13812340061", "2026/3/2"],
+        ["-", "13812340063", "1970/1/1"],
+        ["-", "13812340064", ""],
+    ]
+    _, lines = desk.take(as_csv(rows))
+    assert outcomes(lines) == [
+        (2, "taken", ""),
+        (3, "repeated", "repeated_key"),
+        (4, "repeated", "repeated_in_file"),
+        (5, "taken", "time_impossible"),
+        (6, "taken", ""),
+    ]
+
+
+def test_a_report_runs_nothing_in_a_spreadsheet() -> None:
+    joined = JoinedWith("phone", "+86136****0001")
+    line = Line(row=2, outcome="joined", joined_with=joined, reason=Reason("x", "x", "x", "=1+1"))
+    told = b"".join(as_csv_report(iter([msgspec.json.encode(line)]))).decode("utf-8-sig")
+    [_, cells] = csv.reader(told.splitlines())
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_files_come_from_sources_of_their_kind_alone(desk: Desk) -> None:
+    with pytest.raises(Refused, match="kind file; shop is of kind server"):
+        desk.system.importer.upload("shop")
 
 
 def test_what_waits_can_be_cancelled_and_nothing_of_it_is_left(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from collectors.columns import ImportMap, RowKind
 from collectors.file_row import Record, RefusedRow, RowReader
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+CAME = 1_780_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_value_is_the_same_from_a_workbook_and_from_a_text() -> None:
 def reader(kind: RowKind, *meanings: str, event: str = "") -> RowReader:
     names = [f"c{n}" for n in range(len(meanings))]
     told = ImportMap(kind=kind, columns=dict(zip(names, meanings, strict=True)), event=event)
-    return RowReader(told, names, region="CN", zone=SHANGHAI)
+    return RowReader(told, names, region="CN", zone=SHANGHAI, came=CAME)
 
 
 def refusal(found: Record | RefusedRow) -> tuple[str, str]:
@@ -95,6 +96,48 @@ def test_a_row_that_cannot_be_what_its_columns_are_is_refused_with_the_column() 
     assert refusal(read(5, ["王", "13812345678", "", "5/3/2026"])) == ("not_of_kind", "c3")
     assert refusal(read(5, ["王", ""])) == ("no_contact", "")
     assert refusal(read(5, ["合计", "128"])) == ("totals_line", "")
+
+
+def record(found: Record | RefusedRow) -> Record:
+    assert isinstance(found, Record)
+    return found
+
+
+@pytest.mark.parametrize("nothing", ["#N/A", "#ref!", "N/A", "null", "无", "-", "／", "没有", "0", "00000000000", 0])
+def test_how_people_and_programs_write_none_is_an_empty_cell_where_somebody_is_named(nothing: Any) -> None:
+    read = reader(RowKind.LEADS, "external_id", "name", "phone", "email").read
+    found = record(read(2, [nothing, "王", nothing, "a@example.com"]))
+    assert found.properties == {"name": "王", "email": "a@example.com"}
+    assert found.id != record(read(3, [nothing, "李", nothing, "b@example.com"])).id
+    people = reader(RowKind.PEOPLE, "member_id", "crm_id", "phone").read
+    kept = record(people(2, [nothing, nothing, "13812345678"]))
+    assert (kept.key, kept.identifiers) == ("", [("phone", "13812345678")])
+    assert refusal(people(3, [nothing, nothing, nothing])) == ("empty", "")
+
+
+def test_none_is_a_value_in_a_column_with_a_name_of_its_own_and_a_failed_formula_nowhere() -> None:
+    found = record(reader(RowKind.PEOPLE, "phone", "trait.加装", "trait.等级").read(2, ["13812345678", "无", "#N/A"]))
+    assert found.traits == {"加装": "无"}
+
+
+def test_of_two_values_in_one_cell_none_is_lost() -> None:
+    people = reader(RowKind.PEOPLE, "phone", "email").read
+    for sign in ("/", "；", "、", "\n", " 或 "):
+        found = record(people(2, [f"13812345660{sign}13812345661", "a@example.com;b@example.com"]))
+        assert [value[-1] for kind, value in found.identifiers if kind == "phone"] == ["0", "1"]
+        assert len(found.identifiers) == 4
+    assert refusal(people(2, ["13812345660；1381234566", ""])) == ("not_of_kind", "c0")
+    assert record(people(2, ["02162345678,801", ""])).identifiers == [("phone", "02162345678,801")]
+    lead = record(reader(RowKind.LEADS, "phone").read(2, ["13812345660/13812345661"]))
+    assert (lead.properties, lead.identifiers) == ({"phone": "13812345660"}, [("phone", "13812345661")])
+
+
+def test_a_time_that_cannot_be_is_none_and_told() -> None:
+    read = reader(RowKind.LEADS, "phone", "occurred_at").read
+    for day in ("1970-01-01", "2099-01-01"):
+        found = record(read(2, ["13812345678", day]))
+        assert (found.at, found.timeless) == (None, True)
+    assert not record(read(2, ["13812345678", "2026-03-01"])).timeless
 
 
 def test_no_reason_repeats_a_value() -> None:
