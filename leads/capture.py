@@ -8,13 +8,13 @@ of a batch is frozen and written with its batch, so doing the batch again change
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 from sqlalchemy import Connection, Engine
 
-from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, SetId, Trust, Windows
+from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, PersonId, SetId, Trust, Windows
 from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
@@ -31,6 +31,7 @@ from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, Lead
 from leads.read import LeadReader
 from leads.request import LeadRequest, enquiry_of
 from leads.similar import SimilarLeads
+from leads.together import ReadTogether, Trails
 from profiles.interests import Topics
 from profiles.store import EventStore, StoredEvent
 from profiles.whose import Whose
@@ -39,6 +40,16 @@ log = structlog.get_logger()
 
 NO_SET = SetId(0)
 AT_ONCE = Waited(complete=True)
+
+
+class Watched(NamedTuple):
+    """A lead that is watched, and what its trail is read from."""
+
+    draft: Draft
+    person: PersonId | None
+    sets: tuple[SetId, ...]
+    windows: Windows
+    linked: bool
 
 
 class LeadDesk(LeadReader):
@@ -91,7 +102,7 @@ class LeadDesk(LeadReader):
         draft, unusable = self._draft(enquiry)
         at = self._clock()
         changed = self._absorb(draft, unusable, at)
-        lead = self._freeze(draft, waited, at)
+        lead = self._frozen(self._watched(draft, at), waited, at, self._events)
         found = self._open.find([], changed, at=at)
         with writing(self._records) as connection:
             created = self.write(connection, [lead], found) == [draft.id]
@@ -134,7 +145,11 @@ class LeadDesk(LeadReader):
             return []
         with reading(self._records) as connection:
             present = store.present(connection, [draft.id for draft in drafts])
-        return [self._freeze(draft, waited, at) for draft in drafts if draft.id not in present]
+        watched = [self._watched(draft, at) for draft in drafts if draft.id not in present]
+        events: Trails = self._events
+        if len(watched) > 1:
+            events = ReadTogether(self._events, {each for one in watched for each in one.sets})
+        return [self._frozen(each, waited, at, events) for each in watched]
 
     def additions_for(self, stored: Sequence[StoredEvent], changed: Collection[SetId], *, at: Millis) -> Found:
         """What newly stored events, and sets that are now another person's, add to the leads of the last 24 hours.
@@ -202,26 +217,30 @@ class LeadDesk(LeadReader):
         said = [Observation(observation_id(f"lead\0{draft.id}"), met, form, at, draft.source)] if len(met) > 1 else []
         return self._identity.absorb({draft.subject: draft.own}, said, blocked=unusable).sets
 
-    def _freeze(self, draft: Draft, waited: Waited, at: Millis) -> Lead:
+    def _watched(self, draft: Draft, at: Millis) -> Watched:
+        """Begin to watch a lead whose trail is read next, and what it is read from."""
         person = self._whose.person_at(draft.subject, at) if draft.subject else None
         # Watched first and read then, so that nothing that comes in between is missed (`OpenTrails`).
         who = self._whose.person(person) if person else None
         self._open.watch(store.OpenLead(draft.id, draft.subject, at, *_sets_of(draft.subject, who)))
         who = self._whose.person(person) if person else None
         self._open.know(draft.id, who)
-        sets, windows = _sets_of(draft.subject, who)
+        return Watched(draft, person, *_sets_of(draft.subject, who), linked=who is not None and len(who.values) > 1)
+
+    def _frozen(self, watched: Watched, waited: Waited, at: Millis, events: Trails) -> Lead:
         trail = freeze(
             self._identity,
-            self._events,
+            events,
             self._topics,
-            person=person,
-            own=draft.own,
-            sets=sets,
+            person=watched.person,
+            own=watched.draft.own,
+            sets=watched.sets,
             waited=waited,
             at=at,
-            windows=windows,
+            windows=watched.windows,
+            linked=watched.linked,
         )
-        return Lead(draft, trail)
+        return Lead(watched.draft, trail)
 
     def _watch_again(self, lead_id: LeadId) -> None:
         """Watch a lead as another call stored it first."""

@@ -12,8 +12,8 @@ from identity.engine import IdentityEngine
 from identity.observation import Link
 from leads.lead import FrozenTrail, Waited
 from leads.origin import with_origin
+from leads.together import Trails
 from profiles.interests import Topics, interests, summary
-from profiles.store import EventStore
 
 TRAIL_EVENTS = 200
 MAX_REASONS = 100
@@ -27,7 +27,7 @@ PROOFS = {9: "steward", 5: "proved", 4: "login", 3: "crm", 2: "form", 1: "co_occ
 
 def freeze(
     identity: IdentityEngine,
-    events: EventStore,
+    events: Trails,
     topics: Topics,
     *,
     person: PersonId | None,
@@ -36,10 +36,12 @@ def freeze(
     waited: Waited,
     at: Millis,
     windows: Windows = NO_WINDOWS,
+    linked: bool = True,
 ) -> FrozenTrail:
     """The trail of `sets` in `windows`, with what it says of the person; `own` is what the lead brought of identifiers.
 
-    Asks the event store twice and the graph once.
+    Asks the event store twice and the graph once, unless the person is not `linked`: a single node, which needs no
+    reasons.
     """
     newest = [_lasting(event) for event in events.trail(sets, limit=TRAIL_EVENTS, windows=windows)]
     parts = events.summaries(sets, windows=windows)
@@ -56,7 +58,7 @@ def freeze(
         events=newest,
         interests=scores,
         summary=with_origin(told, newest, first_seen=min((part.first_seen for part in parts), default=at), at=at),
-        why=_with_likeness(identity, reasons(identity.links_of(person), own)) if person else [],
+        why=_with_likeness(identity, reasons(identity.links_of(person), own)) if person and linked else [],
         windows=windows,
     )
 
