@@ -37,6 +37,8 @@ def bombs() -> Iterator[tuple[str, Request]]:
         head = {"x-compress-codec": codec}
         yield f"growingio, codec {codec}", _request(_ADDRESSES["growingio"], b"\xff\xff\xff\xff\x0f" * 20_000, head)
     yield "growingio, lz-string", _request(_ADDRESSES["growingio"] + "&compress=1", b"\x21\x82" * 50_000)
+    parts = b"--b\r\n" + b'name="data"\r\n\r\n' * 8_000
+    yield "thinkingdata, parts without an end", _request(_ADDRESSES["thinkingdata"], parts)
 
 
 def _request(target: str, body: bytes, headers: dict[str, str] | None = None) -> Request:

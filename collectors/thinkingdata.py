@@ -8,10 +8,8 @@ device until somebody makes the source.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Raw
@@ -26,6 +24,7 @@ from collectors.body import (
     query_value,
     records_of,
     split_target,
+    unescaped,
     unpacked,
 )
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
@@ -46,11 +45,10 @@ _PLATFORMS = {
 _DEBUG = "/data_debug"
 _CONFIG = "/config"
 
-MAX_ESCAPED_BYTES = 1024 * 1024
-"""Of JSON in a form, which only debugging sends; undoing its escapes takes 20 times the memory of a hostile body."""
+MAX_PARTS = 16
+"""Of a multipart form that are looked at; beacons send five at most."""
 
 _BOUNDARY = b"--"
-_PART = re.compile(rb'name="data"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)\r\n--', re.DOTALL)
 _ESCAPED = (b"%7B", b"%7b", b"%5B", b"%5b", b"{", b"[")
 _BARE_BASE64 = (b"H4sI", b"eyI", b"W3si")
 """How gzip, an object and an array begin."""
@@ -179,16 +177,21 @@ def _listed(data: bytes) -> list[Raw]:
 
 def _of_form(form: bytes) -> bytes:
     """`data` of a form, a query, or a multipart form as beacons send it; b'' where there is none."""
-    if form.startswith(_BOUNDARY):
-        part = _PART.search(form)
-        value = part[1] if part else b""
-    else:
-        value = form_bytes(form, b"data") or b""
+    value = (_of_parts(form) if form.startswith(_BOUNDARY) else form_bytes(form, b"data")) or b""
     if not value.startswith(_ESCAPED):
         return from_base64(value) if value else b""
-    if len(value) > MAX_ESCAPED_BYTES:
-        raise TooLarge("JSON in a form", limit=MAX_ESCAPED_BYTES, unit="bytes")
-    return unquote_to_bytes(value.replace(b"+", b" ")) if value[:1] == b"%" else value
+    return unescaped(value) if value[:1] == b"%" else value
+
+
+def _of_parts(form: bytes) -> bytes:
+    """`data` of a multipart form; b'' where no whole part has it."""
+    boundary = form.partition(b"\r\n")[0]
+    # Nothing is in front of the first boundary, and what follows the last one is no part, or one that was cut.
+    for part in form.split(boundary, MAX_PARTS + 1)[1:-1]:
+        head, _, value = part.partition(b"\r\n\r\n")
+        if b'name="data"' in head:
+            return value.removesuffix(b"\r\n")
+    return b""
 
 
 def _bare(body: bytes) -> bytes:

@@ -49,6 +49,7 @@ def base64_of(value: Any, *, packed: bool = False) -> bytes:
 
 
 MULTIPART = b'------x\r\nContent-Disposition: form-data; name="data"\r\n\r\n%b\r\n------x--\r\n'
+OTHER_PART = b'------x\r\nContent-Disposition: form-data; name="appid"\r\n\r\nsite-key\r\n'
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ MULTIPART = b'------x\r\nContent-Disposition: form-data; name="data"\r\n\r\n%b\r
         ("/sync_js", MULTIPART % base64_of(envelope_of(make_record()))),
         ("/data_debug", b"appid=site-key&source=client&dryRun=0&data=" + quote(json.dumps(make_record())).encode()),
         ("/data_debug", MULTIPART % json.dumps(make_record()).encode()),
+        ("/data_debug", OTHER_PART + MULTIPART % json.dumps(make_record()).encode()),
     ],
 )
 def test_one_record_comes_as_array_envelope_form_beacon_or_bare_base64(target: str, body: Any) -> None:
@@ -98,7 +100,10 @@ def test_a_record_with_an_app_of_its_own_belongs_to_that_source() -> None:
     assert first[0].source == "site"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"data=", b"data=!", b"H4sIbroken", b"--x\r\nno part", b'{"data":"no"}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"data=", b"data=!", b"H4sIbroken", b"--x\r\nno part", b'{"data":"no"}', (MULTIPART % b"W10=")[:-9]],
+)
 def test_what_cannot_be_read_is_answered_200_with_a_code_or_the_device_sends_it_for_ever(body: bytes) -> None:
     request = make_request("/sync", body, headers=KEYED)
     with pytest.raises(Unreadable) as unreadable:
