@@ -31,15 +31,14 @@ from identity.kinds import Policy
 from identity.normalise import normalise
 from identity.observation import set_id, strongest
 from identity.recent import Recent
-from leads.contact import check_contact, contact_of
+from leads.contact import check_contact, contact_of, hide_words
 
+_TEXTS = ("name", "original_name", "client_id", "session", "locale", "platform")
+_PARTS = ("page", "campaign", "app", "device")
 _NOTHING = (NO_PAGE, NO_CAMPAIGN, NO_APP, NO_DEVICE)
 
 REMEMBERED_SETS = 65_536
 """Identifier tuples whose tokens are kept, about 500 bytes each; most events come with a tuple that came before."""
-
-PLAIN_CONTACTS = ("name", "wechat")
-"""Of a contact, what is no phone or e-mail address and so is found by its place alone."""
 
 
 class Prepared(NamedTuple):
@@ -103,8 +102,8 @@ class Personal:
                 item.evidence.append((Fact.FORM, prepared.usable))
         event.identifiers, item.set, item.blocked = prepared.identifiers, prepared.set, prepared.blocked
         item.clear = dict(prepared.clear)
-        if item.contact and event.dialect in self._capture_dialects:
-            event.properties = self._hide_contact(event.properties, item.clear)
+        if item.contact:
+            event.properties = self._hide_words(event.properties, item.clear)
         if prepared.stones:
             at = event.occurred_at
             item.reborn = max((each.erased_at for each in prepared.stones if each.since <= at < each.until), default=0)
@@ -114,26 +113,25 @@ class Personal:
         """Whether a contact in the event's properties is an enquiry."""
         return event.name in self._capture_events or event.dialect in self._capture_dialects
 
-    def _hide_contact(self, properties: bytes, clear: dict[str, Identifier]) -> bytes:
-        """Markers for the name and the WeChat number of a form, which look like any other words: here it is known
-        where they stand."""
+    def _hide_words(self, properties: bytes, clear: dict[str, Identifier]) -> bytes:
+        def hide(kind: str, value: str) -> str:
+            if markers_in(value):
+                return value
+            token = self._vault.token(kind, value)
+            clear[token] = Identifier(kind, value)
+            return marker(kind, token)
+
         told = msgspec.json.decode(properties)
-        contact = told.get("contact")
-        for kind in PLAIN_CONTACTS if isinstance(contact, dict) else ():
-            value = contact.get(kind)
-            if isinstance(value, str) and value and not markers_in(value):
-                token = self._vault.token(kind, value)
-                clear[token] = Identifier(kind, value)
-                contact[kind] = marker(kind, token)
+        hide_words(told, hide)
         return msgspec.json.encode(told)
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)
-        said = f"{event.name}\n{event.original_name}\n{event.client_id}\n{event.session}\n{event.locale}"
+        said = "\n".join(getattr(event, name) for name in _TEXTS)
         if looks_personal(said.encode(errors="surrogatepass")):
-            for name in ("name", "original_name", "client_id", "session", "locale"):
+            for name in _TEXTS:
                 setattr(event, name, scrub_text(getattr(event, name), tokenise))
-        for name in ("page", "campaign", "app", "device"):
+        for name in _PARTS:
             part = getattr(event, name)
             if part in _NOTHING:
                 continue
@@ -143,7 +141,11 @@ class Personal:
                 setattr(event, name, msgspec.json.decode(scrubbed, type=type(part)))
         if event.traits:
             event.traits = tuple(
-                TraitChange(change.operation, change.name, scrub_json(change.value.encode(), tokenise).decode())
+                TraitChange(
+                    change.operation,
+                    scrub_text(change.name, tokenise),
+                    scrub_json(change.value.encode(), tokenise).decode(),
+                )
                 for change in event.traits
             )
 

@@ -7,7 +7,7 @@ typed is kept: only a value that can be right identifies anybody, and one that c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ MAX_VALUE = 5_000
 
 IDENTIFYING = ("phone", "email")
 """Contact fields that are identifiers; a WeChat number typed into a form is no id that any SDK sends."""
+
+WORDS = ("name", "wechat")
+"""Contact fields whose values no pattern finds."""
 
 _CHINESE_MOBILE = re.compile(r"\+861[3-9]\d{9}")
 
@@ -68,6 +71,17 @@ def contact_of(properties: Mapping[str, Any]) -> dict[str, str]:
     found = fields_of(properties)
     contact = {name: found[name] for name in CONTACT_FIELDS if name in found}
     return contact if set(contact) - {"name"} else {}
+
+
+def hide_words(properties: dict[str, Any], hide: Callable[[str, str], str]) -> None:
+    """Put `hide(kind, value)` in the place of each name and WeChat number in an enquiry's properties, however they are
+    called there: they look like any other words, but here it is known where they stand."""
+    nested = [inner for key in (*_NESTED, "also") if isinstance(inner := properties.get(key), dict)]
+    for fields in (properties, *nested):
+        for key, value in fields.items():
+            kind = field_of(key)
+            if kind in WORDS and isinstance(value, str) and value:
+                fields[key] = hide(kind, value)
 
 
 def consent_of(properties: Mapping[str, Any]) -> dict[str, Any] | None:

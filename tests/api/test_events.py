@@ -145,6 +145,17 @@ def test_a_number_in_any_field_of_an_event_is_a_token_like_any_other(
     assert (event["name"], event["campaign"]["name"], event["app"]["name"]) == (f"call {masked}", masked, masked)
 
 
+def test_the_name_in_an_enquiry_is_a_token_however_it_is_called(
+    data: httpx.Client, intake: Intake, source: Source, phone: str
+) -> None:
+    said = {"姓名": "韩梅梅", "mobile": phone, "also": {"wechat": "hanmeimei_88"}, "note": "红色"}
+    intake.take(source.id, make_event(event="lead_submitted", properties=said, traits={phone: 1}))
+    [event] = events_of(data, source)
+    text = json.dumps(event, ensure_ascii=False)
+    assert not any(word in text for word in ("韩梅梅", "hanmeimei_88", phone[3:]))
+    assert event["properties"]["note"] == "红色"
+
+
 def shown_to(system: System, actor: str, subject: str) -> int:
     """How many audit rows there are."""
     with reading(system.records) as connection:
