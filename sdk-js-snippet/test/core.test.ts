@@ -50,6 +50,13 @@ describe("a post", () => {
     expect(disk.keys().filter((key) => /^[ql]/.test(key))).toEqual([]);
   });
 
+  test("carries texts as they are, signs that mean something to a replacement too", async () => {
+    const core = start();
+    core.track("coupon_used", { text: "$& $$ $` $' $1" });
+    await world.pass(1_000);
+    expect(sent(tab)[0].properties).toEqual({ text: "$& $$ $` $' $1" });
+  });
+
   test("that fails keeps its events and their ids, and comes again later and later", async () => {
     tab.answer = () => OFFLINE;
     start().track("a");

@@ -68,7 +68,7 @@ export function newSender(
       writeKey: options.key,
       sentAt: new Date(clock.now()).toISOString(),
       context: platform.device(),
-    }).replace(/}$/, `,"batch":[${batch.map((item) => item.text)}]}`);
+    }).slice(0, -1) + `,"batch":[${batch.map((item) => item.text)}]}`;
 
   const later = (wait: number) => {
     if (!cancel) {

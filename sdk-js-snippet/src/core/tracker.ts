@@ -140,7 +140,7 @@ export function newCore(options: CoreOptions, platform: Platform, initial?: Cons
       const consent = form.consent && { at: lead.timestamp, ...form.consent };
       // Another tab may be sending for long, and a person waits.
       await Promise.race([sender.now(), new Promise<void>((go) => clock.after(LEAD_WAIT, go))]);
-      return postLead(platform, `${url}/f/${key}`, {
+      return postLead(platform, `${url}/f/${encodeURIComponent(key)}`, {
         ...lead,
         consent,
         campaign,
