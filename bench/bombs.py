@@ -37,8 +37,38 @@ def bombs() -> Iterator[tuple[str, Request]]:
         head = {"x-compress-codec": codec}
         yield f"growingio, codec {codec}", _request(_ADDRESSES["growingio"], b"\xff\xff\xff\xff\x0f" * 20_000, head)
     yield "growingio, lz-string", _request(_ADDRESSES["growingio"] + "&compress=1", b"\x21\x82" * 50_000)
+    yield "growingio, lz-string of text", _request(_ADDRESSES["growingio"] + "&compress=1", _lz_string_of("车", 6_000))
     parts = b"--b\r\n" + b'name="data"\r\n\r\n' * 8_000
     yield "thinkingdata, parts without an end", _request(_ADDRESSES["thinkingdata"], parts)
+
+
+def _lz_string_of(sign: str, codes: int) -> bytes:
+    """A JSON array of one text: `sign`, again and again, of which each code stands for one more than the one before."""
+    bits: list[str] = []
+    entries, width, room = 3, 2, 1
+
+    def write(code: int, sign: str = "") -> None:
+        nonlocal entries, width, room
+        values = [(code, width)] + ([(ord(sign), 16 if code else 8)] if sign else [])
+        bits.extend(f"{value:0{size}b}"[::-1] for value, size in values)
+        # A new sign is an entry, and so is what was written before with the first sign of this: the first time nothing.
+        for _ in range(bool(sign) + (len(bits) > 2)):
+            entries, room = entries + 1, room - 1
+            if not room:
+                width, room = width + 1, 1 << width
+
+    write(0, "[")
+    quote_code = entries
+    write(0, '"')
+    write(1, sign)
+    for _ in range(codes):
+        write(entries)
+    write(quote_code)
+    write(0, "]")
+    write(2)
+    packed = "".join(bits)
+    size = len(packed) // 8 + 1
+    return int(packed.ljust(size * 8, "0"), 2).to_bytes(size, "big")
 
 
 def _request(target: str, body: bytes, headers: dict[str, str] | None = None) -> Request:

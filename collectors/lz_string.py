@@ -21,6 +21,7 @@ _FIRST_BITS = 2
 _ENOUGH_BITS = 64
 """For one code and one sign: codes of the longest stream have 20 bits."""
 _READ_BYTES = 16
+_COUNTED_SIGNS = 64 * 1024
 _UNIT = 2
 """Bytes of a UTF-16 unit."""
 _LETTER_BITS = 6
@@ -71,17 +72,29 @@ def _of_letters(letters: bytes) -> bytes:
 
 
 def _decompressed(stream: bytes, limit: int, *, bits: int) -> str:
-    """At most `limit` UTF-16 units. Half surrogate pairs, which JavaScript has in its texts, are kept."""
+    """At most `limit` bytes in UTF-8. Half surrogate pairs, which JavaScript has in its texts, are kept."""
     _check_size(len(stream))
-    out, read = _units(stream.translate(_REVERSED), limit * _UNIT)
+    # A sign is a byte of UTF-8 at least, so more signs than that are too large as well.
+    out, read = _units(stream.translate(_REVERSED), limit)
     if read > bits:
         raise _cut()
-    return out.decode("utf-16-le", "surrogatepass")
+    text = out.decode("utf-16-le", "surrogatepass")
+    _check_text(text, limit)
+    return text
+
+
+def _check_text(text: str, limit: int) -> None:
+    """Raises TooLarge; counted a piece at a time, so that nothing too large is built to be counted."""
+    left = limit
+    for start in range(0, len(text), _COUNTED_SIGNS):
+        left -= len(text[start : start + _COUNTED_SIGNS].encode("utf-8", "surrogatepass"))
+        if left < 0:
+            raise _too_large(limit)
 
 
 def _units(stream: bytes, limit: int) -> tuple[bytearray, int]:
     """The UTF-16 units of a stream whose bits are read from the lowest of each byte, as its codes are; and how many
-    bits that took, of which those behind the end of the stream were zeros.
+    bits that took, of which those behind the end of the stream were zeros. Raises TooLarge over `limit` units.
 
     One loop without calls, since each call would cost as much as a code.
     """
@@ -90,7 +103,8 @@ def _units(stream: bytes, limit: int) -> tuple[bytearray, int]:
     width, room = _FIRST_BITS, 1
     bits = have = at = 0
     before = -1
-    while len(out) <= limit:
+    most = limit * _UNIT
+    while len(out) <= most:
         if have < _ENOUGH_BITS:
             if at > len(stream) + _READ_BYTES:
                 raise _cut()
@@ -129,12 +143,16 @@ def _units(stream: bytes, limit: int) -> tuple[bytearray, int]:
                 room = 1 << width
                 width += 1
         before = here
-    raise TooLarge("The request after decompression", limit=limit // _UNIT, unit="bytes")
+    raise _too_large(limit)
 
 
 def _check_size(size: int) -> None:
     if size > MAX_PACKED_BYTES:
         raise TooLarge("The request before decompression", limit=MAX_PACKED_BYTES, unit="bytes")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge("The request after decompression", limit=limit, unit="bytes")
 
 
 def _cut() -> MalformedHit:

@@ -96,6 +96,13 @@ def test_a_small_stream_of_a_large_text_stops_at_the_limit() -> None:
         decompress_words(packed, limit=99_999)
 
 
+def test_the_limit_is_of_bytes_not_of_signs() -> None:
+    packed = words_of("车" * 100)
+    assert len(decompress_words(packed, limit=300)) == 100
+    with pytest.raises(TooLarge):
+        decompress_words(packed, limit=299)
+
+
 def test_a_stream_over_the_limit_is_not_begun() -> None:
     with pytest.raises(TooLarge):
         decompress_words(random.Random(1).randbytes(MAX_PACKED_BYTES + 2))
