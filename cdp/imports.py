@@ -28,7 +28,7 @@ from cdp.imports_report import Line, Reporter, append, refused
 from cdp.imports_undo import Undoing
 from cdp.imports_versions import Version, Versions
 from cdp.log import LogReader, LogWriter
-from cdp.model import Hit, Millis, SourceKind
+from cdp.model import Hit, Millis, SetId, SourceKind
 from cdp.scrub import scrub_text
 from collectors.columns import ImportMap, RowKind, check_map
 from collectors.file_row import Record, RefusedRow, RowReader
@@ -265,17 +265,17 @@ class Importer:
             position = writer.append(hit)
         job.note_came(*position)
         self._wait_for({position.partition: position.offset + 1})
-        lines = self._tools.reporter.lines(job, hit, position, records)
-        self._settle(job, records, lines)
+        lines, sets = self._tools.reporter.lines(job, hit, position, records)
+        self._settle(job, records, lines, sets)
         return lines
 
-    def _settle(self, job: Job, records: Sequence[Record], lines: Sequence[Line]) -> None:
+    def _settle(self, job: Job, records: Sequence[Record], lines: Sequence[Line], sets: Mapping[str, SetId]) -> None:
         """Let the latest versions of these records take the place of earlier ones."""
         fresh = {line.row: line.event for line in lines if line.outcome in ("taken", "joined") and line.event}
         versions = [
-            Version(each.key, fresh[each.row], job.requested_at if each.at is None else each.at)
+            Version(each.key, event, job.requested_at if each.at is None else each.at, sets[event])
             for each in records
-            if each.key and each.row in fresh
+            if each.key and (event := fresh.get(each.row))
         ]
         if versions:
             keys = self._tools.versions.note(job.source, job.id, versions)

@@ -21,7 +21,7 @@ from cdp.accounting import Refusal, refusals_of
 from cdp.batch import LEAD_NOT_CAPTURED, Item
 from cdp.hot import hot_reading
 from cdp.imports_jobs import Job
-from cdp.model import PERSONAL_KINDS, Dropped, DropReason, Event, Hit, Identifier, PersonId, Position, mask
+from cdp.model import PERSONAL_KINDS, Dropped, DropReason, Event, Hit, Identifier, PersonId, Position, SetId, mask
 from cdp.personal import Personal
 from cdp.records import reading
 from cdp.seen import Place, SeenIds, key_of
@@ -81,8 +81,10 @@ class Reporter:
     identity: IdentityEngine
     personal: Personal
 
-    def lines(self, job: Job, hit: Hit, position: Position, records: Sequence[Record]) -> list[Line]:
-        """One line for each record of a hit that is processed."""
+    def lines(
+        self, job: Job, hit: Hit, position: Position, records: Sequence[Record]
+    ) -> tuple[list[Line], dict[str, SetId]]:
+        """One line for each record of a hit that is processed, and the identifier set of each event."""
         found = File().translate(hit, position.hit_id, lambda _: None)
         events = [each for each in found if isinstance(each, Event)]
         with hot_reading(self.records) as reader:
@@ -126,7 +128,7 @@ class Reporter:
                     reason=reason,
                 )
             )
-        return lines
+        return lines, {each.event.id: each.set for each in items}
 
     def _item(self, event: Event) -> Item:
         item = Item(event, Place(0, 0, 0), key_of(event.id))

@@ -1,4 +1,5 @@
-"""Versions of one record, as a CRM exports it again and again: the evidence of the latest counts, that of others rests.
+"""Versions of one record, as a CRM exports it again and again: the evidence of the latest counts, and of earlier ones
+what it leaves blank; the rest of theirs rests.
 
 Which version is the latest follows from the times that they tell, not from the order of imports. So when the import
 that brought it is undone, the one before it counts again.
@@ -7,14 +8,14 @@ that brought it is undone, the one before it counts again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Connection, Engine, String, Table, Text, select
 
-from cdp.model import Millis, SetId
+from cdp.model import Identifier, Millis, SetId
 from cdp.records import chunks, insert_ignoring, metadata, reading, writing
 from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
@@ -37,11 +38,26 @@ version_rows = Table(
 
 
 class Version(NamedTuple):
-    """A row that is one version of the record with this key, from `at` on."""
+    """A row that is one version of the record with this key, from `at` on; `set` is that of its event."""
 
     key: str
     event: str
     at: Millis
+    set: SetId
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """All evidence under which a version ever counted, the row's own first, and its identifiers by their set."""
+
+    said: list[ObservationId]
+    set: int = 0
+
+
+Stored = tuple[Millis, str, Kept]
+"""A version: since when, which event, and what is kept of it."""
+Known = Mapping[ObservationId, tuple[Observation, str]]
+"""Evidence, and why it was taken back."""
+Members = Mapping[SetId, Sequence[Identifier]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,7 @@ class Versions:
                 "key": self.vault.token("record", each.key),
                 "event": each.event,
                 "at": each.at,
-                "said": _text([row_observation_id(origin, each.event, 0)]),
+                "said": _text(Kept(said=[row_observation_id(origin, each.event, 0)], set=each.set)),
             }
             for each in versions
         ]
@@ -78,7 +94,7 @@ class Versions:
         with reading(self.records) as connection:
             for chunk in chunks(events):
                 for row in connection.execute(select(version_rows).where(version_rows.c.event.in_(chunk))):
-                    said += _ids(row.said)
+                    said += _kept(row.said).said
                     keys.add(row.key)
         return said, sorted(keys)
 
@@ -88,45 +104,52 @@ class Versions:
             connection.execute(version_rows.delete().where(version_rows.c.event.in_(chunk)))
 
     def settle(self, source: str, keys: Collection[str]) -> frozenset[SetId]:
-        """See to it that of each record the latest version counts and no other; the sets that are now another's.
-        Idempotent."""
+        """See to it that of each record the latest version counts, and of earlier ones what later ones leave blank; the
+        sets that are now another's. Idempotent."""
+        records = self._versions(source, keys)
+        said = [each for versions in records for _, _, kept in versions for each in kept.said]
+        known = {each.id: (each, gone) for each, gone in self.identity.graph.observations(said)}
+        several = [SetId(kept.set) for versions in records if len(versions) > 1 for _, _, kept in versions]
+        members = {
+            each: [member.identifier for member in those]
+            for each, those in self.identity.members_of_sets(several).items()
+        }
         rest: dict[ObservationId, str] = {}
-        latest: list[tuple[str, list[ObservationId]]] = []
-        for versions in self._versions(source, keys):
-            *older, (_, event, said) = sorted(versions)
-            latest.append((event, said))
-            rest |= {each: f"{SUPERSEDED}{event}" for _, _, its in older for each in its}
-        changed = self.identity.retract(rest).sets if rest else frozenset()
-        return frozenset(changed) | self._again(latest)
+        fresh: list[Observation] = []
+        for versions in records:
+            newest_first = sorted(versions, key=lambda each: each[:2], reverse=True)
+            for (_, event, kept), wanted in zip(newest_first, _wanted(newest_first, known, members), strict=True):
+                counting = [each for each in kept.said if each in known and not known[each][1]]
+                right = [each for each in counting if set(known[each][0].identifiers) == wanted][:1]
+                rest |= {each: f"{SUPERSEDED}{newest_first[0][1]}" for each in counting if each not in right}
+                if wanted and not right and (again := self._again(kept, known, wanted)):
+                    self._keep(event, Kept(said=[*kept.said, again.id], set=kept.set))
+                    fresh.append(again)
+        changed = frozenset(self.identity.retract(rest).sets) if rest else frozenset()
+        return changed | (frozenset(self.identity.observe(fresh).sets) if fresh else frozenset())
 
-    def _versions(self, source: str, keys: Collection[str]) -> list[list[tuple[Millis, str, list[ObservationId]]]]:
+    def _versions(self, source: str, keys: Collection[str]) -> list[list[Stored]]:
         found = defaultdict(list)
         with reading(self.records) as connection:
             for chunk in chunks(sorted(keys)):
                 mine = (version_rows.c.source == source) & version_rows.c.key.in_(chunk)
                 for row in connection.execute(select(version_rows).where(mine)):
-                    found[row.key].append((row.at, row.event, _ids(row.said)))
+                    found[row.key].append((row.at, row.event, _kept(row.said)))
         return list(found.values())
 
-    def _again(self, latest: Sequence[tuple[str, list[ObservationId]]]) -> frozenset[SetId]:
-        """Say anew what rested, under another name: evidence that was taken back never counts again."""
-        known = {each.id: (each, gone) for each, gone in self._graph_has([one for _, said in latest for one in said])}
-        fresh: list[Observation] = []
-        for event, said in latest:
-            if any(each in known and not known[each][1] for each in said):
-                continue
-            first, why = known.get(said[0], (None, ""))
-            if first is None or not why.startswith(SUPERSEDED) or self._is_erased(first):
-                continue
-            again = msgspec.structs.replace(first, id=observation_id(f"{first.id}\0again\0{len(said)}"))
-            with writing(self.records) as connection:
-                mine = version_rows.c.event == event
-                connection.execute(version_rows.update().where(mine).values(said=_text([*said, again.id])))
-            fresh.append(again)
-        return frozenset(self.identity.observe(fresh).sets) if fresh else frozenset()
+    def _again(self, kept: Kept, known: Known, wanted: Collection[Identifier]) -> Observation | None:
+        """Say anew, under another name, what rests or of what a part rests: evidence that was taken back never counts
+        again. None where it went for another reason, or never was."""
+        first, why = known.get(kept.said[0], (None, ""))
+        if first is None or (why and not why.startswith(SUPERSEDED)) or self._is_erased(first):
+            return None
+        told = tuple(each for each in first.identifiers if each in wanted)
+        name = observation_id(f"{first.id}\0again\0{len(kept.said)}")
+        return msgspec.structs.replace(first, id=name, identifiers=told)
 
-    def _graph_has(self, ids: Sequence[ObservationId]) -> list[tuple[Observation, str]]:
-        return self.identity.graph.observations(ids)
+    def _keep(self, event: str, kept: Kept) -> None:
+        with writing(self.records) as connection:
+            connection.execute(version_rows.update().where(version_rows.c.event == event).values(said=_text(kept)))
 
     def _is_erased(self, said: Observation) -> bool:
         if any(each.value.startswith(f"{ERASED}-") for each in said.identifiers):
@@ -135,9 +158,25 @@ class Versions:
         return covered(stones, occurred_at=said.occurred_at, received_at=said.occurred_at)
 
 
-def _text(said: Sequence[ObservationId]) -> str:
-    return msgspec.json.encode(said).decode()
+def _wanted(newest_first: Sequence[Stored], known: Known, members: Members) -> list[set[Identifier]]:
+    """What of each version's evidence counts: an identifier whose kind no later version names, or that the next one
+    which names the kind has as well; nothing where a later version says as much."""
+    named: dict[str, set[Identifier]] = {}
+    found: list[set[Identifier]] = []
+    for _, _, kept in newest_first:
+        first = known[kept.said[0]][0].identifiers if kept.said[0] in known else ()
+        held = {each for each in first if each in named.get(each.kind, {each})}
+        found.append(held if len(held) > 1 and not any(held <= later for later in found) else set())
+        of_kind = defaultdict(set)
+        for each in members.get(SetId(kept.set), first):
+            of_kind[each.kind].add(each)
+        named = of_kind | named
+    return found
 
 
-def _ids(text: str) -> list[ObservationId]:
-    return msgspec.json.decode(text, type=list[ObservationId])
+def _text(kept: Kept) -> str:
+    return msgspec.json.encode(kept).decode()
+
+
+def _kept(text: str) -> Kept:
+    return msgspec.json.decode(text, type=Kept)

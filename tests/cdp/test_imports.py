@@ -12,7 +12,7 @@ import pytest
 from cdp import imports
 from cdp.api_client import Declined
 from cdp.errors import Refused, StoreUnavailable
-from cdp.imports_jobs import State
+from cdp.imports_jobs import Job, State
 from cdp.imports_report import JoinedWith, Line
 from cdp.imports_report import as_csv as as_csv_report
 from collectors.columns import RowKind, map_of
@@ -96,7 +96,7 @@ def test_an_import_goes_on_behind_what_is_noted_whenever_it_stops(desk: Desk, mo
     reporter, calls = type(desk.system.importer._tools.reporter), iter(range(100))
     lines = reporter.lines
 
-    def away(*arguments: Any) -> list[Line]:
+    def away(*arguments: Any) -> Any:
         # The lot lies in the log already.
         if next(calls) % 2 == 0:
             raise StoreUnavailable("records", "it is away in this test")
@@ -189,6 +189,33 @@ def test_a_corrected_record_takes_its_old_link_away_until_the_correction_is_undo
     assert phones_of(desk) == ["+8613812340041"]
     desk.take(as_csv([head, ["C-41", right, "m-41", "2026/3/9"]]), RowKind.PEOPLE)
     assert phones_of(desk) == ["+8613812340042"]
+
+
+def test_what_a_newer_version_leaves_blank_stays_until_a_version_says_otherwise(desk: Desk) -> None:
+    head = ["编号", "手机", "邮箱", "会员号", "城市", "更新时间"]
+
+    def told(*rows: list[str]) -> Job:
+        return desk.take(as_csv([head, *rows]), RowKind.PEOPLE)[0]
+
+    def has(kind: str) -> set[str]:
+        person = desk.lookup("email", "r8@example.com")
+        assert person is not None
+        return {each["value"] for each in person["identifiers"] if each["kind"] == kind}
+
+    told(["R8", "13412350021", "r8@example.com", "m-81", "北京", "2026/3/1"])
+    blank = told(["R8", "", "r8@example.com", "", "", "2026/3/5"])
+    assert (has("phone"), has("member_id")) == ({"+8613412350021"}, {"m-81"})
+    her = desk.lookup("phone", "13412350021")
+    assert her is not None
+    assert her["traits"]["city"]["value"] == "北京"
+    # Only the phone is another: what the first said of the member stays.
+    corrected = told(["R8", "13412350022", "r8@example.com", "", "", "2026/3/9"])
+    assert (has("phone"), has("member_id")) == ({"+8613412350022"}, {"m-81"})
+    told(["R8", "", "r8@example.com", "m-82", "", "2026/3/10"])
+    assert (has("phone"), has("member_id")) == ({"+8613412350022"}, {"m-82"})
+    for undone in (corrected, blank):
+        desk.undo(undone.id)
+    assert (has("phone"), has("member_id")) == ({"+8613412350021"}, {"m-82"})
 
 
 def phones_of(desk: Desk) -> list[str]:
