@@ -27,7 +27,7 @@ from cdp.records import reading
 from cdp.redactions import REDACTED
 from cdp.scrub import scrub_json, scrub_text
 from cdp.seen import Place, SeenIds, key_of
-from collectors.registry import DIALECTS, ENQUIRIES
+from collectors.registry import ENQUIRIES, TRANSLATORS
 from identity.normalise import normalise
 
 LAST_OFFSET = 2**63 - 1
@@ -105,7 +105,7 @@ def _events(
     if hit.dialect == REDACTED:
         return [_refused(refusal) for place, refusal in sorted(refusals.items()) if place.item != WHOLE_HIT]
     try:
-        records = DIALECTS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
+        records = TRANSLATORS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
     except (Rejected, KeyError):
         return []
     shown = []

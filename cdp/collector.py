@@ -15,7 +15,7 @@ from cdp.wiring import log_folder, open_free_partition, open_records
 from collectors.accept import Accept
 from collectors.form import Form
 from collectors.proxies import Proxies
-from collectors.registry import DIALECTS
+from collectors.registry import DIALECTS, PAGES
 from collectors.server import run, serve_collector
 from collectors.sources import LiveSources, SourceBook, announce
 
@@ -38,6 +38,7 @@ async def _collect(settings: Settings) -> None:
     writer = open_free_partition(log_folder(settings))
     accept = Accept(
         dialects={**DIALECTS, Form.name: Form(region=settings.region)},
+        pages=PAGES,
         sources=sources,
         log=writer,
         cipher=Cipher(settings.secret_bytes, "log"),

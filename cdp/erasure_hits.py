@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from cdp.model import Dropped, Hit, Position, Source, SourceKind
 from cdp.personal import Personal
 from cdp.redactions import REDACTED
-from collectors.dialect import Dialect, SourceOfKey
+from collectors.dialect import SourceOfKey, Translator
 from collectors.sources import LiveSources
 
 
@@ -29,7 +29,7 @@ NOTHING = Brought(mine=False, of_others=False)
 class Look:
     """How a hit is looked at; not thread-safe, as `personal` is not."""
 
-    dialects: Mapping[str, Dialect]
+    dialects: Mapping[str, Translator]
     sources: LiveSources
     personal: Personal
 

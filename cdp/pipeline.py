@@ -30,7 +30,7 @@ from cdp.scrub import scrub_text
 from cdp.seen import Place, SeenIds
 from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
-from collectors.dialect import Dialect
+from collectors.dialect import Translator
 from collectors.sources import LiveSources
 from identity.engine import IdentityEngine
 from identity.gate import Gate
@@ -49,7 +49,7 @@ class Tools:
     """What the steps work with; made once in `cdp.wiring`. A batch is in `gate` together with others who take evidence
     in; an erasure is there alone."""
 
-    dialects: Mapping[str, Dialect]
+    dialects: Mapping[str, Translator]
     sources: LiveSources
     seen: SeenIds
     policy: Policy

@@ -45,7 +45,7 @@ from cdp.settings import Settings
 from cdp.tombstones import Tombstones
 from cdp.vault import Vault
 from cdp.worker import Worker
-from collectors.registry import DIALECTS, ENQUIRIES
+from collectors.registry import ENQUIRIES, TRANSLATORS
 from collectors.sources import LiveSources, SourceBook
 from identity.engine import IdentityEngine
 from identity.gate import Gate
@@ -134,7 +134,7 @@ def open_system(settings: Settings) -> System:
     similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped)
     leads.follow(similar)
     tools = Tools(
-        dialects=DIALECTS,
+        dialects=TRANSLATORS,
         sources=sources,
         seen=SeenIds(),
         policy=policy,
@@ -162,7 +162,7 @@ def open_system(settings: Settings) -> System:
         vault=vault,
         leads=leads,
         topics=topics,
-        look=Look(DIALECTS, sources, _personal(settings, vault, policy, tombstones)),
+        look=Look(TRANSLATORS, sources, _personal(settings, vault, policy, tombstones)),
         open_payload=worker.open_payload,
         tombstones=tombstones,
         redactions=redactions,

@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from cdp.model import Hit, Millis, Position, Source, Trust
 from cdp.vault import Cipher
 from collectors.cors import check_origin, cors_lines, preflight
 from collectors.counts import Counts
-from collectors.dialect import Answer, Checking, Dialect, Envelope, Registry, Request, Unreadable
+from collectors.dialect import Answer, Checking, Dialect, Envelope, Page, Registry, Request, Unreadable, taker
 from collectors.http_answer import Reply, failure, problem
 from collectors.limits import RateLimits
 from collectors.proxies import Proxies, network_of
@@ -83,10 +83,12 @@ class Accept:
         limits: RateLimits | None = None,
         ready: Callable[[], bool] = lambda: True,
         clock: Callable[[], Millis] = lambda: time.time_ns() // 1_000_000,
+        pages: Sequence[Page] = (),
     ) -> None:
+        self._pages = pages
         self._dialects = tuple(dialects.values())
         self._checks = {each.name: each.checked for each in dialects.values() if isinstance(each, Checking)}
-        self._route = lru_cache(REMEMBERED_ROUTES)(self._find)
+        self._route = lru_cache(REMEMBERED_ROUTES)(partial(taker, self._dialects))
         self._sources = sources
         self._log = log
         self._seal = cipher.seal
@@ -111,9 +113,6 @@ class Accept:
             reply(self._answer_other(request), cors_lines(request.headers.get("origin")))
 
     # Hits.
-
-    def _find(self, method: str, path: str) -> Dialect | None:
-        return next((dialect for dialect in self._dialects if dialect.handles(method, path)), None)
 
     def _take(self, dialect: Dialect, request: Request, reply: Reply) -> None:
         lines = cors_lines(request.headers.get("origin"))
@@ -142,7 +141,10 @@ class Accept:
     ) -> Source | None:
         """The source for which the hit is kept; None where it is a stranger's."""
         key, other = envelope.key, envelope.other_key
-        source = (self._sources.by_key(key) if key else None) or (self._sources.by_key(other) if other else None)
+        source = self._sources.by_key(key) if key else None
+        if source is None and other:
+            # One bucket for the source's key, whatever is put behind it.
+            key, source = other, self._sources.by_key(other)
         if source is None:
             if dialect.keeps_unknown_keys and complaint is None and self._has_room(request):
                 return None
@@ -221,8 +223,8 @@ class Accept:
             return failure(error)
 
     def _config(self, request: Request) -> Answer | None:
-        answers = (dialect.config(request) for dialect in self._dialects)
-        return next((answer for answer in answers if answer is not None), None)
+        asked = (*(dialect.config for dialect in self._dialects), *self._pages)
+        return next((answer for each in asked if (answer := each(request)) is not None), None)
 
     def _nothing_here(self, request: Request) -> Answer:
         allowed = [method for method in _METHODS if self._takes(method, request)]

@@ -7,7 +7,7 @@ dialect that was wrong can so be mended and its hits translated again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -85,10 +85,22 @@ class SourceOfKey(Protocol):
         """The enabled source with this live key."""
 
 
-class Dialect(Protocol):
-    """One SDK family. Stateless: one instance serves all requests, in the collector and in the worker."""
+class Translator(Protocol):
+    """What the worker needs of a dialect. Stateless: one instance serves all hits."""
 
     name: str
+
+    def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
+        """All records of a hit, in their order, each once.
+
+        Pure but for `source_of_key`: the same hit gives the same events and ids. A record that is no event
+        becomes Dropped with its index. Raises MalformedHit where the hit as a whole cannot be read.
+        """
+
+
+class Dialect(Translator, Protocol):
+    """One SDK family, in the collector and in the worker."""
+
     keeps_unknown_keys: bool
     """Whether a readable hit with a key of no source is answered and kept, within a limit on bytes, so that its
     events are in the accounting as Dropped(UNKNOWN_KEY). Else it is refused, and only counted in a metric."""
@@ -111,13 +123,6 @@ class Dialect(Protocol):
     def refused(self, request: Request, error: Rejected) -> Answer | None:
         """The dialect's own answer to a refusal (Sensors answers 200 to everything), None for problem+json."""
 
-    def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
-        """All records of a hit, in their order, each once.
-
-        Pure but for `source_of_key`: the same hit gives the same events and ids. A record that is no event
-        becomes Dropped with its index. Raises MalformedHit where the hit as a whole cannot be read.
-        """
-
 
 @runtime_checkable
 class Checking(Protocol):
@@ -129,6 +134,13 @@ class Checking(Protocol):
 
 
 Registry = Mapping[str, Dialect]
-"""Dialects by name."""
+"""Dialects by name, in the order in which they are asked whether a request is theirs."""
 
-Route = Callable[[str, str], Dialect | None]
+
+Page = Callable[[Request], Answer | None]
+"""Answers a GET for something that is served beside the dialects; None where it is not asked for."""
+
+
+def taker(dialects: Iterable[Dialect], method: str, path: str) -> Dialect | None:
+    """The first that takes hits at this path, None where there is none."""
+    return next((dialect for dialect in dialects if dialect.handles(method, path)), None)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
-from cdp.errors import MalformedHit, Rejected
+from cdp.errors import MalformedHit
 from cdp.model import NO_CAMPAIGN, Campaign, Dropped, Event, EventType, Fact, Hit, Identifier, Millis, as_json
 from collectors.clock import occurred_at
 from collectors.columns import RowKind
-from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
+from collectors.dialect import SourceOfKey
 from collectors.event_names import PROFILE_UPDATED
 from collectors.file_row import Record
 from collectors.ids import event_id
@@ -41,22 +41,6 @@ class File:
     """The dialect of imported files."""
 
     name = "file"
-    keeps_unknown_keys = False
-
-    def handles(self, method: str, path: str) -> bool:
-        return False
-
-    def config(self, request: Request) -> Answer | None:
-        return None
-
-    def read(self, request: Request) -> Envelope:
-        raise Unreadable("", "Files come through the management API.")
-
-    def accepted(self, request: Request, envelope: Envelope) -> Answer:
-        return Answer(200)
-
-    def refused(self, request: Request, error: Rejected) -> Answer | None:
-        return None
 
     def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
         rows = rows_of(hit)

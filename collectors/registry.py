@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from collectors.dialect import Dialect, Registry
+from collectors.dialect import Dialect, Page, Registry, Translator, taker
 from collectors.file import File
 from collectors.form import Form
 from collectors.ga4 import Ga4
@@ -31,11 +32,13 @@ DIALECTS: Registry = {
         Ga4(),
         GrowingIO(),
         ThinkingData(),
+        # Last: it takes any address of two segments.
         Snowplow(),
-        TrackerFile(),
-        File(),
     )
 }
+TRANSLATORS: Mapping[str, Translator] = {**DIALECTS, File.name: File()}
+"""And what comes into the log by no request."""
+PAGES: Sequence[Page] = (TrackerFile().page,)
 
 ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
 """Dialects whose every event is an enquiry, and captures a lead whatever XUNJI_CAPTURE_EVENTS names."""
@@ -44,4 +47,4 @@ ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
 @lru_cache(maxsize=REMEMBERED_ROUTES)
 def route(method: str, path: str) -> Dialect | None:
     """The dialect that takes hits at this path, None where there is none."""
-    return next((dialect for dialect in DIALECTS.values() if dialect.handles(method, path)), None)
+    return taker(DIALECTS.values(), method, path)

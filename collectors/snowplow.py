@@ -67,7 +67,9 @@ class Snowplow:
     def config(self, request: Request) -> Answer | None:
         # That a post would be taken there is no news for whoever asks for a page that is not here.
         other = request.path != _PAYLOADS and _CHOSEN_ADDRESS.fullmatch(request.path)
-        return _nothing_here() if request.method == "GET" and other else None
+        return (
+            _nothing_here("Nothing is served here. Compare the address.") if request.method == "GET" and other else None
+        )
 
     def read(self, request: Request) -> Envelope:
         try:
@@ -87,7 +89,7 @@ class Snowplow:
             return None
         if request.path == _PAYLOADS:
             return problem(complaint.status, "unreadable", complaint.title, complaint.detail)
-        return _nothing_here()
+        return _nothing_here("Only payloads of Snowplow trackers are taken here. Compare the SDK's server address.")
 
     def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
         path, query = split_target(hit.target)
@@ -99,8 +101,7 @@ class Snowplow:
         return outcomes(hit, hit_id, records, Delivery(hit, hit_id, keys).event)
 
 
-def _nothing_here() -> Answer:
-    detail = "Only payloads of Snowplow trackers are taken here, and this is none. Compare the server address."
+def _nothing_here(detail: str) -> Answer:
     return problem(404, "not_found", "Not found", detail)
 
 

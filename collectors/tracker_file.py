@@ -11,13 +11,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdp.errors import Rejected
-from cdp.model import Dropped, Event, Hit
-from collectors.dialect import Answer, Envelope, Request, SourceOfKey
+from collectors.dialect import Answer, Request
 
 PRESENT_AGE_S = 600
 """For how long a browser may run the version before, after an upgrade."""
@@ -52,16 +49,10 @@ class Bundle:
 class TrackerFile:
     """The built bundles in `collectors/static/`."""
 
-    name = "tracker_file"
-    keeps_unknown_keys = False
-
     def __init__(self) -> None:
         self.bundles = {file: Bundle.of(name, (_STATIC / f"{name}.js").read_bytes()) for file, name in _BUNDLES.items()}
 
-    def handles(self, method: str, path: str) -> bool:
-        return False
-
-    def config(self, request: Request) -> Answer | None:
+    def page(self, request: Request) -> Answer | None:
         asked = _PATH.fullmatch(request.path) if request.method == "GET" else None
         bundle = self.bundles.get(asked["file"]) if asked else None
         if asked is None or bundle is None:
@@ -75,20 +66,6 @@ class TrackerFile:
             302, headers=_ALWAYS | {"Location": f"/{asked['file']}", "Cache-Control": present}, content_type=""
         )
 
-    # No hit is ever routed here.
-
-    def read(self, request: Request) -> Envelope:
-        raise _no_hits()
-
-    def accepted(self, request: Request, envelope: Envelope) -> Answer:
-        raise _no_hits()
-
-    def refused(self, request: Request, error: Rejected) -> Answer | None:
-        return None
-
-    def translate(self, hit: Hit, hit_id: str, source_of_key: SourceOfKey) -> Sequence[Event | Dropped]:
-        raise _no_hits()
-
 
 def _served(bundle: Bundle, request: Request, caching: str) -> Answer:
     packed = "gzip" in request.headers.get("accept-encoding", "")
@@ -99,7 +76,3 @@ def _served(bundle: Bundle, request: Request, caching: str) -> Answer:
     if packed:
         return Answer(200, bundle.packed, _SCRIPT, headers | {"Content-Encoding": "gzip"})
     return Answer(200, bundle.plain, _SCRIPT, headers)
-
-
-def _no_hits() -> AssertionError:
-    return AssertionError("the trackers' files take no hits")

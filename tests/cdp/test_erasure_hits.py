@@ -9,7 +9,7 @@ import pytest
 
 from cdp.erasure_hits import Brought, Look
 from cdp.model import Hit, Position
-from collectors.registry import DIALECTS
+from collectors.registry import TRANSLATORS
 
 
 class NobodysEvents:
@@ -25,7 +25,7 @@ class NoSources:
         return None
 
 
-LOOK = Look(DIALECTS, cast(Any, NoSources()), cast(Any, NobodysEvents()))
+LOOK = Look(TRANSLATORS, cast(Any, NoSources()), cast(Any, NobodysEvents()))
 
 
 @pytest.mark.parametrize(

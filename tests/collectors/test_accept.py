@@ -340,6 +340,12 @@ def test_a_key_over_its_rate_is_told_when_to_come_again_and_others_are_not() -> 
     assert desk.ask(make_request(key="slow-key"))[0].status == 200
 
 
+def test_a_key_keeps_its_rate_whatever_secret_is_put_behind_it() -> None:
+    desk = Desk()
+    asked = (make_request("/api/s/track", EVENT, key="", x_write_key=f"slow-key:{number}") for number in range(5))
+    assert [desk.ask(request)[0].status for request in asked] == [200, 200, 429, 429, 429]
+
+
 def test_a_page_of_another_origin_is_refused_and_may_read_why() -> None:
     desk = Desk()
     answer, headers = desk.ask(make_request(key="shop-key", origin="https://evil.example.com"))

@@ -11,7 +11,7 @@ import pytest
 
 from collectors.campaign import CLICK_IDS
 from collectors.dialect import Answer
-from collectors.registry import DIALECTS, route
+from collectors.registry import PAGES, route
 from collectors.tracker_file import Bundle, TrackerFile
 from tests.collectors.hits import make_request
 
@@ -23,16 +23,17 @@ EACH_FILE = pytest.mark.parametrize("file", ["xunji.js", "xunji-mini.js"])
 
 def get(path: str, **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = FILE.config(make_request(path, method="GET", headers=named))
+    answer = FILE.page(make_request(path, method="GET", headers=named))
     assert answer is not None
     return answer
 
 
-def test_it_is_among_the_dialects_but_takes_no_hits() -> None:
-    assert "tracker_file" in DIALECTS
+def test_it_is_a_page_of_the_collector_and_takes_no_hits() -> None:
+    (page,) = PAGES
+    assert page(make_request("/xunji.js", method="GET")) is not None
     for method in ("GET", "POST"):
         assert route(method, "/xunji.js") is None
-    assert FILE.config(make_request("/xunji.js")) is None
+    assert FILE.page(make_request("/xunji.js")) is None
 
 
 @EACH_FILE
@@ -66,7 +67,7 @@ def test_a_page_that_was_pinned_to_an_older_version_gets_the_present_one(file: s
 
 @pytest.mark.parametrize("path", ["/sdk/../xunji.js", "/xunji-web.js", "/static/xunji-mini.js", "/sdk/1.0.0/x.js"])
 def test_nothing_else_is_served(path: str) -> None:
-    assert FILE.config(make_request(path, method="GET")) is None
+    assert FILE.page(make_request(path, method="GET")) is None
 
 
 def test_a_bundle_without_a_version_is_not_served() -> None:
