@@ -23,9 +23,9 @@ from cdp.model import NO_PAGE, Campaign, Dropped, Event, EventType, Hit, Identif
 from collectors.body import Decoder, FewRecords, records_of, unpacked
 from collectors.clock import occurred_at, parse_time
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey
-from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of
+from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of, sort_fields
 from collectors.ids import content_id, event_id
-from collectors.record import NotAnEventError, outcomes, plain_value, text, unreadable
+from collectors.record import NOTHING, NotAnEventError, outcomes, plain_value, text, unreadable
 
 CHINA = timezone(timedelta(hours=8))
 """Both platforms write times without a zone, and mean this one."""
@@ -59,10 +59,22 @@ class AdLead(msgspec.Struct, frozen=True, kw_only=True):
     about: dict[str, Any] = {}
 
 
+MAX_PUSH_BYTES = 1024 * 1024
+"""Unpacked. Platforms push some kilobytes; and a push is read before anybody knows whether it is the platform's."""
+
+
+class _Push(msgspec.Struct, rename={"rows": "list"}):
+    """The names under which several rows may come in one object."""
+
+    data: Raw = NOTHING
+    rows: Raw = NOTHING
+    leads: Raw = NOTHING
+    leads_info_list: Raw = NOTHING
+    clues: Raw = NOTHING
+
+
 _ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
-_OBJECT: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw], dict[str, Raw])
-_BATCHES = ("data", "list", "leads", "leads_info_list", "clues")
-"""Names under which several rows may come in one object."""
+_PUSH: Decoder[_Push] = Decoder(_Push, _Push)
 
 
 class AdsEnvelope(Envelope, frozen=True, kw_only=True):
@@ -157,13 +169,13 @@ def rows_of(body: bytes) -> list[Raw]:
     Raises MalformedHit and TooLarge.
     """
     body = unpacked(body).strip()
+    if len(body) > MAX_PUSH_BYTES:
+        raise TooLarge("The push", limit=MAX_PUSH_BYTES, unit="bytes")
     if body[:1] == b"[":
         return records_of(_ARRAY.decode(body)[0])
-    told, body = _OBJECT.decode(body)
-    for name in _BATCHES:
-        if bytes(told.get(name, b"")).lstrip()[:1] == b"[":
-            return records_of(_ARRAY.decode(bytes(told[name]))[0])
-    return [Raw(body)]
+    told, body = _PUSH.decode(body)
+    batch = next((each for each in msgspec.structs.astuple(told) if bytes(each).lstrip()[:1] == b"["), None)
+    return [Raw(body)] if batch is None else records_of(_ARRAY.decode(bytes(batch))[0])
 
 
 def row_of(row: bytes) -> dict[str, Any]:
@@ -175,9 +187,13 @@ def row_of(row: bytes) -> dict[str, Any]:
 
 
 def take(row: dict[str, Any], *names: str) -> str:
-    """Take fields out of a row: the first of them that says anything. A lone 0 stands for nothing, in ids too."""
-    values = [text(row.pop(name, None)) for name in names]
-    return next((value for value in values if value and value != "0"), "")
+    """Take a field out of a row: the first of these that says anything. A lone 0 stands for nothing, in ids too."""
+    for name in names:
+        value = text(row.get(name))
+        if value and value != "0":
+            del row[name]
+            return value
+    return ""
 
 
 def take_answers(row: dict[str, Any], name: str) -> dict[str, Any]:
@@ -195,10 +211,12 @@ def take_answers(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 def time_of(value: str) -> Millis | None:
     """Unix time, or a date and time of China."""
+    if value.isdecimal():
+        return parse_time(value)
     try:
         return round(datetime.fromisoformat(value).replace(tzinfo=CHINA).timestamp() * 1000)
     except (ValueError, OverflowError):
-        return parse_time(value)
+        return None
 
 
 def lately(told: str, now: Millis) -> bool:
@@ -210,6 +228,15 @@ def lately(told: str, now: Millis) -> bool:
 def same(told: str, expected: str) -> bool:
     """Compare secrets in a time that tells nothing of them."""
     return hmac.compare_digest(told.encode(), expected.encode())
+
+
+def fields_of(told: dict[str, str], answers: Mapping[str, Any]) -> Fields:
+    """What the platform knows of the person, and what was answered to its form's questions; an answer to a question of
+    the same name stands beside what the platform knows."""
+    own = given(**told)
+    return sort_fields(
+        own | {f"answer_{name}" if name in own else name: each for name, each in answers.items() if each}
+    )
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -17,12 +17,33 @@ import msgspec
 from msgspec import Raw
 
 from cdp.model import Campaign, Identifier, Millis, Page
-from collectors.ads import LEAD_AD, AdLead, AdPlatform, given, header, lately, row_of, same, take, take_answers, time_of
+from collectors.ads import (
+    LEAD_AD,
+    AdLead,
+    AdPlatform,
+    fields_of,
+    given,
+    header,
+    lately,
+    same,
+    take,
+    take_answers,
+    time_of,
+)
 from collectors.dialect import Answer, Request
-from collectors.enquiry import sort_fields
-from collectors.record import NotAnEventError, path_of, text
+from collectors.record import Scalar, path_of, text
 
 _SEPARATORS = ("|", " ", "")
+
+
+class _Ids(msgspec.Struct):
+    """All of a lead that is read before its signature is known to be right."""
+
+    id: Scalar = None
+    clue_id: Scalar = None
+
+
+_IDS = msgspec.json.Decoder(_Ids)
 
 
 class OceanEngine(AdPlatform):
@@ -39,10 +60,10 @@ class OceanEngine(AdPlatform):
         if not (signature and rows and lately(timestamp, now)):
             return False
         try:
-            first = row_of(bytes(rows[0]))
-        except NotAnEventError:
+            first = _IDS.decode(rows[0])
+        except (msgspec.ValidationError, RecursionError):
             return False
-        lead_id = text(first.get("id")) or text(first.get("clue_id"))
+        lead_id = text(first.id) or text(first.clue_id)
         # Without `any`, which would tell by its time how many were tried.
         return sum(same(signature, each) for each in _signatures(lead_id, token, timestamp, secret)) > 0
 
@@ -77,7 +98,7 @@ class OceanEngine(AdPlatform):
         return AdLead(
             id=lead_id,
             at=at,
-            fields=sort_fields(given(**told) | {name: value for name, value in answers.items() if value}),
+            fields=fields_of(told, answers),
             campaign=Campaign(
                 source=self.name,
                 medium=LEAD_AD,

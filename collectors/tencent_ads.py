@@ -16,10 +16,21 @@ import msgspec
 from msgspec import Raw
 
 from cdp.model import Campaign, Identifier, Millis, Page
-from collectors.ads import LEAD_AD, AdLead, AdPlatform, given, header, lately, same, take, take_answers, time_of
+from collectors.ads import (
+    LEAD_AD,
+    AdLead,
+    AdPlatform,
+    fields_of,
+    given,
+    header,
+    lately,
+    same,
+    take,
+    take_answers,
+    time_of,
+)
 from collectors.body import query_value
 from collectors.dialect import Answer, Request
-from collectors.enquiry import sort_fields
 from collectors.record import path_of
 
 _OPENIDS = {"USER_TYPE_WX_OPENID": "wx_openid", "USER_TYPE_WX_UNIONID": "wx_unionid"}
@@ -68,7 +79,7 @@ class TencentAds(AdPlatform):
         return AdLead(
             id=lead_id,
             at=at,
-            fields=sort_fields(given(**told) | {name: value for name, value in answers.items() if value}),
+            fields=fields_of(told, answers),
             campaign=Campaign(
                 source=self.name,
                 medium=LEAD_AD,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdp.errors import MalformedHit, TooManyRequests
+from cdp.errors import MalformedHit, TooLarge, TooManyRequests
 from cdp.model import Dropped, DropReason, Event, Hit, Source, SourceKind, Trust
 from collectors.ads import AdPlatform, Unproven
 from collectors.dialect import Answer, Request
@@ -203,6 +203,21 @@ def test_tencent_proves_itself_by_the_secret_in_its_address(headers: dict[str, s
         return
     with pytest.raises(Unproven):
         pushed(TencentAds(), LEADS, headers, query=query)
+
+
+def test_an_answer_stands_beside_what_the_platform_knows_and_nothing_is_lost() -> None:
+    answers = {"phone": "13700000003", "意向车系": "X9"}
+    clue = {**CLUE, "phone": "13900000002", "location": {"code": 1}, "remark_dict": answers}
+    _, (event,), _ = pushed(OceanEngine(), clue, signed(CLUE["id"]))
+    assert isinstance(event, Event)
+    told = msgspec.json.decode(event.properties)
+    assert (told["contact"]["phone"], told["answer_phone"]) == ("13812345678", "13700000003")
+    assert told["platform_fields"].items() >= {"phone": "13900000002", "location": {"code": 1}}.items()
+
+
+def test_a_push_is_small() -> None:
+    with pytest.raises(TooLarge):
+        pushed(OceanEngine(), [{"id": "1", "note": "x" * 1024}] * 1_024)
 
 
 def test_a_platform_is_told_in_its_own_shape_what_is_wrong_and_when_to_come_again() -> None:
