@@ -5,15 +5,18 @@ Neither is thread-safe: the client asks under its lock. Numbers grow with each e
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import uuid
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, closing
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+log = logging.getLogger("xunji.client")
 
 SUFFIX = ".events"
 
@@ -94,11 +97,12 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path, self._file = _create(folder)
-        self._count = 0
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             if path != self._path:
-                self._count += _take_over(path, self._file)
-        self.last = self._file.execute("SELECT max(number) FROM events").fetchone()[0] or 0
+                _take_over(path, self._file)
+        count, last = self._file.execute("SELECT count(*), max(number) FROM events").fetchone()
+        self._count: int = count
+        self.last = last or 0
 
     def __len__(self) -> int:
         return self._count
@@ -114,9 +118,8 @@ class Spool:
         return _within(map(Waiting._make, rows), size)
 
     def settle(self, numbers: Collection[int]) -> None:
-        self._file.execute("BEGIN")
-        gone = [self._file.execute("DELETE FROM events WHERE number = ?", (number,)).rowcount for number in numbers]
-        self._file.execute("COMMIT")
+        with _transaction(self._file):
+            gone = [self._file.execute("DELETE FROM events WHERE number = ?", (number,)).rowcount for number in numbers]
         self._count -= sum(gone)
 
     def first(self) -> int | None:
@@ -162,24 +165,37 @@ def _locked(path: Path) -> sqlite3.Connection:
     return file
 
 
-def _take_over(path: Path, into: sqlite3.Connection) -> int:
-    """Move a dead process's events, and say how many; a living one's, and what is no file of ours, stay.
+def _take_over(path: Path, into: sqlite3.Connection) -> None:
+    """Move a dead process's events; a living one's stay. A file that cannot be read is told in the log: it stays where
+    it is, and each client that opens the folder tells of it again.
 
     Dying in between leaves them in both files, and the collector counts the second time as a repeat.
     """
     try:
         with closing(_locked(path)) as left:
-            rows: Sequence[tuple[str, bytes]] = left.execute("SELECT id, body FROM events ORDER BY number").fetchall()
-            into.execute("BEGIN")
-            added = [
-                into.execute("INSERT OR IGNORE INTO events (id, body) VALUES (?, ?)", row).rowcount for row in rows
-            ]
-            into.execute("COMMIT")
+            if not left.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+                # A process has just made it, and did not lock it before we did, or it died at that.
+                return
+            rows = left.execute("SELECT id, body FROM events ORDER BY number").fetchall()
+            with _transaction(into):
+                into.executemany(_INSERT, rows)
             left.execute("DELETE FROM events")
-    except sqlite3.Error:
-        return 0
+    except sqlite3.Error as error:
+        if not _is_anothers(error):
+            log.error("The events in %s of the spool cannot be taken over and are not sent: %s", path.name, error)
+        return
     _remove(path)
-    return sum(added)
+
+
+def _transaction(file: sqlite3.Connection) -> AbstractContextManager[object]:
+    """Commits at its end, and takes all back where something fails, the commit included."""
+    file.execute("BEGIN")
+    return file
+
+
+def _is_anothers(error: sqlite3.Error) -> bool:
+    """Whether a living process has the file; the lower byte of a code says what kind of failure it is."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _remove(path: Path) -> None:
