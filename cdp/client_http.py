@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
@@ -16,7 +17,6 @@ from cdp.client_queue import Waiting
 LONGEST_WAIT_S = 300.0
 """Of what a server may ask for."""
 
-_LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 _PASSING = frozenset({408, 425, 429})
 _FOR_EVER = frozenset({501, 505})
 _TOO_LARGE = 413
@@ -43,25 +43,39 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class _WithoutKeys(logging.Filter):
-    """httpx logs each address, and a form's address is a key."""
+    """httpx logs each address, and that of a form at a collector ends in a key. Other addresses of the program that
+    the client runs in are not touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(_hidden(each) if isinstance(each, httpx.URL) else each for each in record.args)
+            record.args = tuple(self._hidden(each) if isinstance(each, httpx.URL) else each for each in record.args)
         return True
 
+    def _hidden(self, url: httpx.URL) -> httpx.URL | str:
+        form = next((form for form in self.forms if str(url).startswith(form)), "")
+        return f"{form}****" if form else url
 
-def _hidden(url: httpx.URL) -> str:
-    return str(url.copy_with(path="/f/****")) if url.path.startswith("/f/") else str(url)
 
-
-logging.getLogger("httpx").addFilter(_WithoutKeys())
+_WITHOUT_KEYS = _WithoutKeys()
 
 
 def http_client(url: str, timeout_s: float) -> httpx.Client:
     # A proxy that the environment names leads away from this machine, never back to it.
-    proxied = not url.startswith(_LOOPBACK)
-    return httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, trust_env=proxied)
+    http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=not _is_here(httpx.URL(url)))
+    _WITHOUT_KEYS.forms.add(f"{str(http.base_url).rstrip('/')}/f/")
+    logging.getLogger("httpx").addFilter(_WITHOUT_KEYS)
+    return http
+
+
+def _is_here(url: httpx.URL) -> bool:
+    try:
+        return url.scheme == "http" and (url.host == "localhost" or ip_address(url.host).is_loopback)
+    except ValueError:
+        return False
 
 
 def post_batch(http: httpx.Client, key: str, batch: Sequence[Waiting]) -> Sent:

@@ -3,6 +3,7 @@ accounting nothing counts twice."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from cdp import client_sender
 from cdp.accounting import statement
 from cdp.client import Client, ClientError, Failure, LeadRefused, NotDelivered, QueueFull
+from cdp.client_http import http_client
 from cdp.model import SourceKind
 from cdp.settings import Settings
 from cdp.wiring import System, open_system
@@ -267,8 +269,27 @@ def test_the_key_of_a_lead_stands_in_no_log(proxy: Proxy, caplog: pytest.LogCapt
     caplog.set_level("DEBUG", "httpx")
     with make_client(proxy.plays().url) as client:
         client.lead({"phone": "13912345678"}, message_id="logged")
-    assert "/f/****" in caplog.text
-    assert KEY not in caplog.text
+    assert f"{proxy.url}/f/****" in caplog.text
+    assert f"{proxy.url}/f/{KEY}" not in caplog.text
+
+
+def test_the_key_of_a_lead_is_hidden_below_a_path_and_addresses_of_the_program_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "httpx")
+    with http_client("https://shop.example.com/collect", 1.0):
+        for path in ("collect/f/secret", "f/photo"):
+            logging.getLogger("httpx").info("%s", httpx.URL(f"https://shop.example.com/{path}"))
+    assert caplog.messages == ["https://shop.example.com/collect/f/****", "https://shop.example.com/f/photo"]
+
+
+@pytest.mark.parametrize(
+    ("url", "proxied"),
+    [("http://127.0.0.1:8001", False), ("http://[::1]", False), ("http://localhost.example.com", True)],
+)
+def test_a_proxy_is_asked_for_other_machines_alone(url: str, proxied: bool) -> None:
+    with http_client(url, 1.0) as http:
+        assert http.trust_env is proxied
 
 
 def test_a_call_that_cannot_be_sent_is_the_callers_error(collector: str) -> None:
