@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from cdp import imports_jobs as jobs
 from cdp.aftermath import Aftermath
-from cdp.errors import NotFound, Refused, Retryable
+from cdp.errors import Conflict, NotFound, Refused, Retryable
 from cdp.imports_files import ImportFiles, Upload
 from cdp.imports_jobs import AT_WORK, Counts, ImportBook, Job, State
 from cdp.imports_log import LotWriter, hit_of, written
@@ -221,13 +221,14 @@ class Importer:
     def _import(self, job: Job) -> None:
         try:
             if job.state is State.WAITING:
-                job.state, job.began_at = State.RUNNING, self._tools.clock()
-                job.births = self._tools.identity.graph.head().births
-                self._tools.book.save(job)
+                job = self._tools.book.begin(job.id, births=self._tools.identity.graph.head().births)
             with LotWriter(self._tools.open_writer, self._tools.secret) as writer:
                 self._take(job, writer)
         except (Stopped, Retryable):
             raise
+        except Conflict:
+            # It was cancelled just now.
+            return
         except Exception as error:
             log.error("import_failed", import_id=job.id, error=type(error).__name__)
             job.state, job.problem = State.FAILED, f"{type(error).__name__} after row {job.looked} of {job.total}"
@@ -302,13 +303,22 @@ class Importer:
         self._tools.book.save(job)
 
     def _undo(self, job: Job) -> None:
-        self._wait_for({partition: end for partition, _, end in job.came})
         undoing = self._tools.undoing
-        for _ in undoing.steps(job):
+        try:
+            self._wait_for({partition: end for partition, _, end in job.came})
+            for _ in undoing.steps(job):
+                self._tools.book.save(job)
+                if self._stopping.is_set():
+                    raise Stopped
+        except (Stopped, Retryable):
+            raise
+        except Exception as error:
+            # What is left of it can be undone again; imports behind it go on.
+            log.error("import_undo_failed", import_id=job.id, error=type(error).__name__)
+            job.state, job.problem = State.FAILED, f"{type(error).__name__} while it was undone; undo it again"
             self._tools.book.save(job)
-            if self._stopping.is_set():
-                raise Stopped
-        job.state = State.UNDONE
+            return
+        job.state, job.problem = State.UNDONE, ""
         self._tools.book.save(job)
         undoing.forget(job)
         self.report_path(job.id).unlink(missing_ok=True)

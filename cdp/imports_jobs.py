@@ -164,6 +164,16 @@ class ImportBook:
         with reading(self._records) as connection:
             return [_job(text) for text in connection.execute(query).scalars()]
 
+    def begin(self, import_id: str, *, births: int) -> Job:
+        """Say that the rows of a confirmed import are taken now. Raises Conflict where it was cancelled meanwhile."""
+        with writing(self._records) as connection:
+            job = self._found(connection, import_id)
+            if job.state is not State.WAITING:
+                raise Conflict(f"This import is {job.state} and does not wait to begin.")
+            job.state, job.began_at, job.births = State.RUNNING, self._clock(), births
+            self._store(connection, job)
+        return job
+
     def save(self, job: Job) -> None:
         """Note how far a job is; only whoever works on it does. A wish to cancel that came meanwhile stays."""
         with writing(self._records) as connection:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from cdp.model import Millis
 from collectors.tabular import Cell, shown
 
-EXACT_BELOW = 10**15
-"""A spreadsheet keeps 15 digits of a number, and writes zeros for the rest."""
+EXACT_DIGITS = 15
+"""A spreadsheet keeps so many digits of a number, and writes zeros for the rest."""
+MOMENT_CHARACTERS = 40
+"""What is longer is no time; taking it for one could take minutes."""
 
 _ERRORS = frozenset(("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"))
 """What a spreadsheet shows for a formula that failed, such as a VLOOKUP that found nothing."""
@@ -38,6 +40,7 @@ _TIME = re.compile(
     r"\s*分?(?:\s*:?\s*(?P<second>\d{1,2})(?:[.,]\d+)?\s*秒?)?)?"
     r"\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?"
 )
+_SINCE = re.compile(r"\d{1,15}(?:\.\d{1,15})?|\d(?:\.\d{1,15})?[eE]\+?(?:0?\d|1[0-5])")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?")
 _SERIAL_DAYS = range(20_000, 80_000)
 """As dates the years 1954 to 2119."""
@@ -74,17 +77,17 @@ def parts_of(text: str) -> list[str]:
 def identifier_text(cell: Cell) -> str:
     """A cell that names somebody, as text. Raises DigitsLostError."""
     if isinstance(cell, int | float) and not isinstance(cell, bool):
-        if abs(cell) >= EXACT_BELOW:
+        if not abs(cell) < 10**EXACT_DIGITS:
             raise DigitsLostError
         return shown(cell)
     text = unicodedata.normalize("NFKC", shown(cell)).lstrip("'`").strip()
     if whole := _WHOLE.fullmatch(text):
-        if int(whole[1]) >= EXACT_BELOW:
+        if len(whole[1].lstrip("0")) > EXACT_DIGITS:
             raise DigitsLostError
         return whole[1]
     if scientific := _SCIENTIFIC.fullmatch(text):
         _, rest, exponent = scientific.groups()
-        if len(rest or "") < int(exponent) or int(exponent) >= len(str(EXACT_BELOW)) - 1:
+        if len(rest or "") < int(exponent) or int(exponent) >= EXACT_DIGITS:
             raise DigitsLostError
         return str(int(Decimal(text)))
     return text
@@ -97,16 +100,14 @@ def moment_of(cell: Cell, zone: tzinfo) -> Millis | None:
         return _millis(cell, zone)
     if isinstance(cell, date):
         return _millis(datetime.combine(cell, time()), zone)
-    if isinstance(cell, int | float) and not isinstance(cell, bool):
-        return _numeric(Decimal(str(cell)), zone)
-    text = unicodedata.normalize("NFKC", shown(cell))
+    text = unicodedata.normalize("NFKC", shown(cell)) if len(shown(cell)) <= MOMENT_CHARACTERS else ""
     try:
         if found := _TIME.fullmatch(text):
             return _from_parts(found, zone)
         if compact := _COMPACT.fullmatch(text):
             return _millis(datetime(*(int(part) for part in compact.groups() if part)), zone)  # type: ignore[arg-type]  # noqa: DTZ001
-        return _numeric(Decimal(text), zone)
-    except (ValueError, InvalidOperation, OverflowError):
+        return _numeric(Decimal(text), zone) if _SINCE.fullmatch(text) else None
+    except (ValueError, OverflowError):
         return None
 
 
@@ -123,7 +124,7 @@ def value_of(cell: Cell) -> Any:
         return int(number) if number.is_integer() and "." not in text.rstrip("0").rstrip(".") else number
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if (found := _TIME.fullmatch(text)) and not found["zone"]:
+    if len(text) <= MOMENT_CHARACTERS and (found := _TIME.fullmatch(text)) and not found["zone"]:
         try:
             return shown(_parts(found))
         except ValueError:

@@ -157,6 +157,27 @@ def test_what_waits_can_be_cancelled_and_nothing_of_it_is_left(desk: Desk) -> No
     assert not list(desk.system.importer.report_path(import_id).parent.glob(f"{import_id}*"))
 
 
+def test_what_is_cancelled_while_it_begins_stays_cancelled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_id = desk.begin(as_csv([["手机"], ["13812340022"]]))
+    book = desk.system.importer.book
+    due = book.in_state(State.WAITING)
+    monkeypatch.setattr(type(book), "in_state", lambda *states: due if State.WAITING in states else [])
+    desk.system.importer.cancel(import_id, by="test")
+    desk.system.importer._step()
+    assert book.find(import_id).state is State.CANCELLED
+
+
+def test_an_undo_that_fails_is_told_and_stands_in_nobodys_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = desk.take(as_csv([["手机"], ["13812340023"]]))
+    undoing = type(desk.system.importer._tools.undoing)
+    with monkeypatch.context() as broken:
+        broken.setattr(undoing, "steps", lambda *_: iter([1 // 0]))
+        failed = desk.undo(job.id)
+    assert (failed.state, failed.problem[:17]) == (State.FAILED, "ZeroDivisionError")
+    assert desk.take(as_csv([["手机"], ["13812340024"]]))[0].state is State.DONE
+    assert (desk.undo(job.id).state, desk.lookup("phone", "13812340023")) == (State.UNDONE, None)
+
+
 def test_an_import_that_is_undone_leaves_nothing_and_comes_again_as_new(desk: Desk) -> None:
     data = as_csv([["编号", "姓名", "手机", "备注"], ["U1", "吴", "13812340031", "或 13812340032"]])
     job, [first] = desk.take(data)

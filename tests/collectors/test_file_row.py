@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -60,9 +61,18 @@ def test_a_day_begins_by_the_clocks_of_the_deployment(cell: Any) -> None:
     assert moment_of(cell, SHANGHAI) == moment_of("2026-03-05 00:00", SHANGHAI)
 
 
-@pytest.mark.parametrize("cell", ["5/3/2026", "2026/13/5", "昨天", "12", "13812345678"])
+@pytest.mark.parametrize("cell", ["5/3/2026", "2026/13/5", "昨天", "12", "13812345678", float("inf"), float("nan")])
 def test_what_could_be_two_days_or_none_is_no_time(cell: Any) -> None:
     assert moment_of(cell, SHANGHAI) is None
+
+
+@pytest.mark.parametrize("cell", ["1e300000", "2026" + " " * 20_000 + "-1-1", "9" * 20_000 + ".0", "Infinity", 1e300])
+def test_a_cell_made_to_stop_everything_is_read_at_once(cell: Any) -> None:
+    # Without its limits each of these takes minutes, or an exception ends the import.
+    assert moment_of(cell, SHANGHAI) is None
+    value_of(cell)
+    with suppress(DigitsLostError):
+        identifier_text(cell)
 
 
 def test_a_value_is_the_same_from_a_workbook_and_from_a_text() -> None:
