@@ -78,7 +78,7 @@ class Job(msgspec.Struct, kw_only=True):
     confirmed; `births` the graph's last birth before its first row, by which what was there before is told. `looked`
     rows have an outcome, and their lines are the first `report_bytes` of the report. `came` are the hits it wrote, in
     each partition from one offset to another; `writing` the partition and offset from which on the next may lie, where
-    that is not known yet.
+    that is not known yet. `digest` is of the file's bytes with the source, kind and sheet that were asked for.
     """
 
     id: str
@@ -221,7 +221,8 @@ def cancelled(by: str) -> Callable[[Job], None]:
 
     def change(job: Job) -> None:
         if job.state not in (State.PREVIEW, State.WAITING, State.RUNNING):
-            raise Conflict(f"This import is {job.state}; there is nothing to cancel. It can be undone.")
+            advice = " It can be undone." if job.state in UNDOABLE else ""
+            raise Conflict(f"This import is {job.state}; there is nothing to cancel.{advice}")
         if job.state is not State.RUNNING:
             job.state = State.CANCELLED
         job.cancelled_by = by

@@ -230,10 +230,10 @@ def masked(cell: Cell, meaning: str) -> str:
     text = shown(cell)
     if meaning in KIND_ORDER or meaning.removeprefix("trait.") in ("name", "wechat", EXTERNAL_ID):
         return mask(text)
-    return scrub_text(text[:200], lambda _, value: mask(value)) if _TOO_LONG.search(text) is None else mask(text)
+    return scrub_text(text[:200], lambda _, value: mask(value)) if _MAY_BE_A_NUMBER.search(text) is None else mask(text)
 
 
-_TOO_LONG = re.compile(r"\d{7,}|@|\d[.]\d+[eE]\+\d")
+_MAY_BE_A_NUMBER = re.compile(r"\d{7,}|@|\d[.]\d+[eE]\+\d")
 """What may be somebody's number in a column of which that is not known."""
 
 

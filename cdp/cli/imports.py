@@ -76,6 +76,10 @@ def file(
 
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise typer.BadParameter(f"{path} is empty")
+    if report:
+        _check_report(report, "--report")
     told = _read_map(map_) if map_ else None
     with connect(load_settings(), processing=True) as client:
         wanted = told["kind"] if told else kind.value
@@ -84,8 +88,7 @@ def file(
         client.post(f"/imports/{shown['id']}/confirm", {"map": decided})
         done = _followed(client, shown["id"])
         if report:
-            written = "json" if report.suffix == ".json" else "csv"
-            client.download(f"/imports/{shown['id']}/report", report, format=written)
+            client.download(f"/imports/{shown['id']}/report", report, format=report.suffix[1:])
     answer(done, _card, json=json)
     if done["state"] != "done":
         raise typer.Exit(NO)
@@ -161,10 +164,18 @@ def report_(
     from cdp.api_client import connect
     from cdp.settings import load_settings
 
+    _check_report(out, "--out")
     with connect(load_settings()) as client:
-        written = "json" if out.suffix == ".json" else "csv"
-        client.download(f"/imports/{import_id}/report", out, format=written)
+        client.download(f"/imports/{import_id}/report", out, format=out.suffix[1:])
     answer({"out": str(out)}, lambda value: f"{value['out']}", json=json)
+
+
+def _check_report(path: Path, option: str) -> None:
+    """Before anything is imported, not after."""
+    if path.suffix not in (".csv", ".json"):
+        raise typer.BadParameter(f"{path} ends neither in .csv nor in .json", param_hint=option)
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}", param_hint=option)
 
 
 def _read_map(path: Path) -> dict[str, Any]:

@@ -39,6 +39,14 @@ def test_an_unsure_guess_becomes_a_map_that_can_be_given_back(
     assert json.loads(capfd.readouterr().out)["removed"]["leads"] == 1
 
 
+def test_where_a_report_cannot_lie_nothing_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("A\n1\n")
+    for report in (tmp_path / "no" / "report.csv", tmp_path / "report.pdf"):
+        assert run(["import", str(file), "--source", "crm", "--report", str(report)]) == 2
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_map_that_cannot_be_read_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     file, told = tmp_path / "leads.csv", tmp_path / "map.toml"
     file.write_text("A\n1\n")
