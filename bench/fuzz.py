@@ -17,8 +17,7 @@ from time import perf_counter
 from bench.bombs import bombs
 from collectors.dialect import MAX_BODY_BYTES, Request
 from tests.wire.mutants import Mutants
-from tests.wire.replay import FAMILIES
-from tests.wire.test_mutants import taken
+from tests.wire.replay import FAMILIES, taken
 
 LONGEST_S = 0.050
 """For an input of 100 KB."""

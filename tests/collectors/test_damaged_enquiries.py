@@ -45,7 +45,7 @@ def test_a_damaged_enquiry_is_read_refused_or_dropped(kind: str) -> None:
     headers = {"referer": PAGE, "accept": "text/html", "signature": "s", "timestamp": str(NOW // 1000)}
     read = 0
     for number in range(EACH):
-        damaged = mutants._json(body) if number % 2 else mutants._bytes(body)
+        damaged = mutants.changed_json(body) if number % 2 else mutants.changed_bytes(body)
         request = Request("POST", path, path, "", headers, damaged, "203.0.113.7")
         try:
             envelope = dialect.read(request)

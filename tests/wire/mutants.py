@@ -46,9 +46,9 @@ class Mutants:
         choose = self._random.random()
         target, body = capture.target, capture.body
         if choose < 0.15 or not body:
-            target = self._bytes(target.encode()).decode("ascii", "replace").replace("�", "%ff")
+            target = self.changed_bytes(target.encode()).decode("ascii", "replace").replace("�", "%ff")
         if choose >= 0.1 and body:
-            body = self._inside(body, self._json if choose < 0.65 else self._bytes)
+            body = self._inside(body, self.changed_json if choose < 0.65 else self.changed_bytes)
         headers = {name.lower(): value for name, value in capture.headers}
         if choose > 0.9:
             headers[self._random.choice(sorted(KEPT_HEADERS))] = self._random.choice(
@@ -60,7 +60,7 @@ class Mutants:
     def _inside(self, body: bytes, change: Callable[[bytes], bytes]) -> bytes:
         """The body with what is packed in it changed, and packed again; sometimes the packing itself is changed."""
         if self._random.random() < 0.1:
-            return self._bytes(body)
+            return self.changed_bytes(body)
         if body.startswith(b"\x1f\x8b"):
             return gzip.compress(change(gzip.decompress(body)), 1)
         for field in _FORM_FIELDS:
@@ -70,11 +70,12 @@ class Mutants:
                 return field + quote(base64.b64encode(self._inside(packed, change)), safe="").encode() + b"&" + rest
         return change(body)
 
-    def _json(self, body: bytes) -> bytes:
+    def changed_json(self, body: bytes) -> bytes:
+        """With other values in it; as `changed_bytes` does where it is no JSON."""
         try:
             value = json.loads(body)
         except ValueError:
-            return self._bytes(body)
+            return self.changed_bytes(body)
         for _ in range(self._random.randint(1, MOST_CHANGES)):
             value = self._change_value(value)
         return json.dumps(value, ensure_ascii=self._random.random() < 0.5).encode("utf-8", "surrogatepass")
@@ -97,7 +98,8 @@ class Mutants:
             value = [value] if self._random.random() < 0.5 else {"a": value}
         return value
 
-    def _bytes(self, body: bytes) -> bytes:
+    def changed_bytes(self, body: bytes) -> bytes:
+        """Flipped, cut, doubled, mixed."""
         changed = bytearray(body)
         for _ in range(self._random.randint(1, MOST_CHANGES)):
             at, end = sorted(self._random.randrange(len(changed) + 1) for _ in range(2))

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cdp.errors import MalformedHit, TooLarge
 from cdp.model import Dropped, Event, Hit, Source, SourceKind
 from collectors.accept import KEPT_HEADERS
-from collectors.dialect import Request
+from collectors.dialect import Request, Unreadable
 from collectors.registry import route
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -129,6 +130,37 @@ def events_of(folder: str) -> list[Event]:
     events = [outcome for capture in hits_of(folder) for outcome in translated(capture)]
     assert all(isinstance(event, Event) for event in events), events
     return [event for event in events if isinstance(event, Event)]
+
+
+_ANYBODY = Source(id="anybody", kind=SourceKind.SITE, keys=("any",))
+
+
+def taken(request: Request) -> int:
+    """How many records came out of a request; 0 where it was refused. Raises what no collector may raise."""
+    dialect = route(request.method, request.path)
+    if dialect is None:
+        return 0
+    try:
+        envelope = dialect.read(request)
+    except (Unreadable, MalformedHit, TooLarge):
+        return 0
+    dialect.accepted(request, envelope)
+    hit = Hit(
+        received_at=1_795_320_000_000,
+        source=_ANYBODY.id,
+        dialect=dialect.name,
+        method=request.method,
+        target=request.target,
+        headers={name: value for name, value in request.headers.items() if name in KEPT_HEADERS},
+        client_ip=request.client_ip,
+        body=request.body,
+    )
+    try:
+        found = dialect.translate(hit, "0-7", lambda _key: _ANYBODY)
+    except MalformedHit:
+        return 0
+    assert all(isinstance(each, Event | Dropped) for each in found)
+    return len(found)
 
 
 class Reply(NamedTuple):
