@@ -22,6 +22,9 @@ _ADDRESSES = {
     "snowplow": "/com.snowplowanalytics.snowplow/tp2",
     "thinkingdata": "/sync_server",
     "ga4": "/mp/collect?measurement_id=any&api_secret=any",
+    "form": "/f/any",
+    "ocean engine": "/ads/ocean-engine/any",
+    "tencent ads": "/ads/tencent/any",
 }
 
 
@@ -39,6 +42,10 @@ def bombs() -> Iterator[tuple[str, Request]]:
     yield "growingio, lz-string", _request(_ADDRESSES["growingio"] + "&compress=1", b"\x21\x82" * 50_000)
     yield "growingio, lz-string of text", _request(_ADDRESSES["growingio"] + "&compress=1", _lz_string_of("车", 6_000))
     parts = b"--b\r\n" + b'name="data"\r\n\r\n' * 8_000
+    yield "form, fields", _request(_ADDRESSES["form"], b"a=%25&" * 10_000)
+    options = b"--b\r\nContent-Disposition: form-data" + b'; name="a' * 7_000 + b"\r\n\r\n1\r\n--b--\r\n"
+    yield "form, options of a part", _request(_ADDRESSES["form"], options)
+    yield "form, parts without an end", _request(_ADDRESSES["form"], parts[:60_000])
     yield "thinkingdata, parts without an end", _request(_ADDRESSES["thinkingdata"], parts)
 
 
