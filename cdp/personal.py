@@ -24,7 +24,7 @@ from cdp.model import (
     SetId,
     TraitChange,
 )
-from cdp.scrub import Tokenise, looks_personal, marker, markers_in, scrub_json, scrub_text
+from cdp.scrub import Tokenise, looks_personal, marker, markers_in, scrub_id, scrub_json, scrub_text
 from cdp.tombstones import Tombstone, Tombstones, covered
 from cdp.vault import Vault
 from identity.kinds import Policy
@@ -33,7 +33,8 @@ from identity.observation import set_id, strongest
 from identity.recent import Recent
 from leads.contact import check_contact, contact_of, hide_words
 
-_TEXTS = ("name", "original_name", "client_id", "session", "locale", "platform")
+_TEXTS = ("name", "original_name", "locale", "platform")
+_IDS = ("client_id", "session")
 _PARTS = ("page", "campaign", "app", "device")
 _NOTHING = (NO_PAGE, NO_CAMPAIGN, NO_APP, NO_DEVICE)
 
@@ -131,6 +132,8 @@ class Personal:
         if looks_personal(said.encode(errors="surrogatepass")):
             for name in _TEXTS:
                 setattr(event, name, scrub_text(getattr(event, name), tokenise))
+        for name in _IDS:
+            setattr(event, name, scrub_id(getattr(event, name), tokenise))
         for name in _PARTS:
             part = getattr(event, name)
             if part in _NOTHING:

@@ -145,6 +145,13 @@ def test_a_number_in_any_field_of_an_event_is_a_token_like_any_other(
     assert (event["name"], event["campaign"]["name"], event["app"]["name"]) == (f"call {masked}", masked, masked)
 
 
+def test_digits_in_an_id_that_a_program_made_are_no_phone(data: httpx.Client, intake: Intake, source: Source) -> None:
+    made = "4c586422-b0fb-4c76-b6e5-a19271794886"
+    intake.take(source.id, make_event(messageId=made, context={"sessionId": made}))
+    [event] = events_of(data, source)
+    assert (event["client_id"], event["session"]) == (made, made)
+
+
 def test_the_name_in_an_enquiry_is_a_token_however_it_is_called(
     data: httpx.Client, intake: Intake, source: Source, phone: str
 ) -> None:
