@@ -283,7 +283,8 @@ _SENTENCES = {
 class Dropped(msgspec.Struct, kw_only=True, gc=False):
     """An event that ends here: what was found in a hit, at which `index`, and why it is not kept.
 
-    `source` is '' where the key is of no source. `detail` never holds a value of the event.
+    `source` is '' where the key is of no source. `detail` never holds a value of the event. `received_at` is the
+    hit's, and the pipeline writes it in.
     """
 
     source: str

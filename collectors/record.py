@@ -57,16 +57,7 @@ def outcomes(
             found.append(event_of(index, bytes(record)))
         except NotAnEventError as error:
             source = "" if error.reason is DropReason.UNKNOWN_KEY else hit.source
-            found.append(
-                Dropped(
-                    source=source,
-                    reason=error.reason,
-                    detail=error.detail,
-                    index=index,
-                    hit=hit_id,
-                    received_at=hit.received_at,
-                )
-            )
+            found.append(Dropped(source=source, reason=error.reason, detail=error.detail, index=index, hit=hit_id))
     return found
 
 

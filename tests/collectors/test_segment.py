@@ -222,7 +222,7 @@ def test_a_bad_record_is_dropped_alone_with_its_index_and_without_its_values() -
     dropped = outcomes[1]
     assert isinstance(dropped, Dropped)
     assert (dropped.reason, dropped.index, dropped.source) == (DropReason.MALFORMED_EVENT, 1, "site")
-    assert (dropped.hit, dropped.received_at) == ("0-7", RECEIVED_AT)
+    assert dropped.hit == "0-7"
     assert "138" not in dropped.detail
 
 
