@@ -41,7 +41,7 @@ MEND_BYTES = 1024 * 1024
 ESCAPED_BYTES = 1024 * 1024
 """Escapes are undone at 10 MB/s, and the collector answers nobody meanwhile."""
 
-MAX_FIELDS = 64
+SEARCHED_FIELDS = 64
 """Of a form; SDKs send five at most."""
 MAX_MEMBERS = 16
 """Of a packed body, in a row. Each costs a copy of what is left, so a body of a million empty ones would keep the
@@ -263,8 +263,8 @@ def unescaped(value: bytes) -> bytes:
 
 
 def form_bytes(form: bytes, *names: bytes) -> bytes | None:
-    """The value of the first field with one of these names, its escapes as they came. Looks at MAX_FIELDS."""
-    for field in form.split(b"&", MAX_FIELDS):
+    """The value of the first field with one of these names, its escapes as they came. Looks at SEARCHED_FIELDS of them."""
+    for field in form.split(b"&", SEARCHED_FIELDS):
         name, found, value = field.partition(b"=")
         if found and name.strip() in names:
             return value

@@ -17,7 +17,7 @@ from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
 from collectors.body import Decoder, FewRecords, check_repeated, query_value, records_of, split_target, unpacked
 from collectors.dialect import MAX_EVENTS, Answer, Envelope, Request, SourceOfKey, Unreadable
-from collectors.ga4_browser import MAX_FIELDS, BrowserDelivery, fields_of
+from collectors.ga4_browser import MAX_EVENT_FIELDS, BrowserDelivery, fields_of
 from collectors.ga4_measurement import MeasurementDelivery
 from collectors.record import NOTHING, outcomes, text, unreadable
 
@@ -116,8 +116,8 @@ def _measured(body: bytes) -> tuple[Any, list[Raw]]:
 
 def _lines(query: str, body: bytes) -> list[Raw]:
     """One event a line; the query alone is one event where there is no line. Raises MalformedHit and TooLarge."""
-    if query.count("&") >= MAX_FIELDS:
-        raise MalformedHit(f"up to {MAX_FIELDS} fields in a query", "more")
+    if query.count("&") >= MAX_EVENT_FIELDS:
+        raise MalformedHit(f"up to {MAX_EVENT_FIELDS} fields in a query", "more")
     body = unpacked(body)
     if body.count(b"\n") > MAX_EVENTS:
         raise TooLarge("The number of events in the request", limit=MAX_EVENTS, unit="events")

@@ -23,7 +23,7 @@ from collectors.numbers import as_number
 from collectors.record import NotAnEventError, contacts_of, in_order, path_of, set_traits, text
 from collectors.user_agent import device_of
 
-MAX_FIELDS = 500
+MAX_EVENT_FIELDS = 500
 """Of an event: Google takes 25 parameters and 25 user properties, and 200 items."""
 
 _HAS_A_PLACE = frozenset({"v", "tid", "cid", "uid", "sid", "en", "dl", "dt", "dr", "ul", "uam", "_uip"})
@@ -36,11 +36,11 @@ _ITEM = re.compile(r"pr\d{1,3}")
 
 
 def fields_of(query: str) -> dict[str, str]:
-    """The fields of a query, the last of each name. Raises MalformedHit over MAX_FIELDS."""
+    """The fields of a query, the last of each name. Raises MalformedHit over MAX_EVENT_FIELDS."""
     try:
-        return dict(parse_qsl(query, max_num_fields=MAX_FIELDS))
+        return dict(parse_qsl(query, max_num_fields=MAX_EVENT_FIELDS))
     except ValueError:
-        raise MalformedHit(f"up to {MAX_FIELDS} fields in an event", "more") from None
+        raise MalformedHit(f"up to {MAX_EVENT_FIELDS} fields in an event", "more") from None
 
 
 class BrowserDelivery:
@@ -95,7 +95,7 @@ class BrowserDelivery:
         try:
             return {**self._shared, **fields_of(line.decode("utf-8", "replace"))}
         except MalformedHit as error:
-            raise NotAnEventError(f"over {MAX_FIELDS} fields") from error
+            raise NotAnEventError(f"over {MAX_EVENT_FIELDS} fields") from error
 
     def _stand_in(self, told: Mapping[str, str], index: int) -> str:
         """A page load (`_p`) and its count of hits (`_s`) tell one event from the next; without them, how it came."""
