@@ -263,7 +263,7 @@ def unescaped(value: bytes) -> bytes:
 
 
 def form_bytes(form: bytes, *names: bytes) -> bytes | None:
-    """The value of the first field with one of these names, its escapes as they came. Looks at SEARCHED_FIELDS of them."""
+    """The value of the first field with one of these names, its escapes as they came. Looks at SEARCHED_FIELDS."""
     for field in form.split(b"&", SEARCHED_FIELDS):
         name, found, value = field.partition(b"=")
         if found and name.strip() in names:
