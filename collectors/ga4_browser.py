@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from cdp.errors import MalformedHit
-from cdp.model import NO_CAMPAIGN, Campaign, Device, Event, EventType, Fact, Hit, Identifier, Page, as_json
+from cdp.model import NO_CAMPAIGN, Campaign, Device, Event, EventType, Hit, Identifier, Page, as_json
 from collectors import event_names as names
 from collectors.campaign import campaign_of
 from collectors.ids import event_id, hashed
 from collectors.numbers import as_number
-from collectors.record import NotAnEventError, contacts_of, in_order, path_of, set_traits, text
+from collectors.record import NotAnEventError, contacts_of, fact_of, in_order, path_of, set_traits, text
 from collectors.user_agent import device_of
 
 MAX_EVENT_FIELDS = 500
@@ -86,7 +86,7 @@ class BrowserDelivery:
             ip=text(told.get("_uip")) or hit.client_ip,
             properties=_properties(told),
             traits=set_traits(traits),
-            fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,
+            fact=fact_of(identifiers),
         )
 
     def _told(self, line: bytes) -> Mapping[str, str]:

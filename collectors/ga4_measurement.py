@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from cdp.model import NO_CAMPAIGN, NO_DEVICE, Campaign, Device, Event, EventType, Fact, Hit, Identifier, Millis, Page
+from cdp.model import NO_CAMPAIGN, NO_DEVICE, Campaign, Device, Event, EventType, Hit, Identifier, Millis, Page
 from collectors import event_names as names
 from collectors.campaign import campaign_of
 from collectors.clock import occurred_at, parse_time
@@ -24,6 +24,7 @@ from collectors.record import (
     Scalar,
     contacts_of,
     decoded,
+    fact_of,
     in_order,
     is_given,
     path_of,
@@ -142,7 +143,7 @@ class MeasurementDelivery:
             ip=text(self._shared.ip_override),
             properties=with_fields(properties, b"{}", *self._beside) if self._beside else properties,
             traits=self._traits,
-            fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,
+            fact=fact_of(identifiers),
         )
 
     def _stand_in(self, told: _Event, index: int, record: bytes) -> str:

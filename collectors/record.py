@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from cdp.errors import MalformedHit
-from cdp.model import Dropped, DropReason, Event, Hit, Identifier, Operation, Source, TraitChange, as_json
+from cdp.model import Dropped, DropReason, Event, Fact, Hit, Identifier, Operation, Source, TraitChange, as_json
 from collectors.dialect import MAX_EVENT_BYTES, SourceOfKey
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -235,6 +235,11 @@ def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
 
 def _rank(identifier: Identifier) -> int:
     return _RANK[identifier.kind]
+
+
+def fact_of(identifiers: Sequence[Identifier]) -> Fact:
+    """What identifiers in their order say by coming together: with a member id, that this person logged in."""
+    return Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE
 
 
 def unreadable(error: Exception) -> MalformedHit:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cdp.model import NO_APP, NO_CAMPAIGN, App, Device, Event, EventType, Fact, Hit, Identifier, Millis, Page, as_json
+from cdp.model import NO_APP, NO_CAMPAIGN, App, Device, Event, EventType, Hit, Identifier, Millis, Page, as_json
 from collectors import event_names as names
 from collectors.campaign import campaign_of
 from collectors.clock import occurred_at, parse_time
@@ -24,6 +24,7 @@ from collectors.record import (
     NotAnEventError,
     Scalar,
     decoded,
+    fact_of,
     in_order,
     path_of,
     plain_value,
@@ -129,7 +130,7 @@ class Delivery:
             ip=self._ip(told, relayed=relayed),
             properties=_properties(told, data, entities),
             traits=set_traits({"email": said.email}) if said.email else (),
-            fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,
+            fact=fact_of(identifiers),
         )
 
     def _stand_in(self, told: Fields, index: int, record: bytes) -> str:

@@ -17,7 +17,6 @@ from cdp.model import (
     Device,
     Event,
     EventType,
-    Fact,
     Hit,
     Identifier,
     Millis,
@@ -37,6 +36,7 @@ from collectors.record import (
     NotAnEventError,
     Scalar,
     decoded,
+    fact_of,
     in_order,
     path_of,
     plain_value,
@@ -179,7 +179,7 @@ class Delivery:
             ip=told.ip or preset.ip or ("" if platform == "server" else hit.client_ip),
             properties=b"{}" if about_person else _with_extra(told, properties),
             traits=_traits(call, properties),
-            fact=Fact.LOGIN if len(identifiers) > 1 and identifiers[0].kind == "member_id" else Fact.CO_OCCURRENCE,
+            fact=fact_of(identifiers),
         )
 
     def _stand_in(self, told: _Record, index: int, record: bytes) -> str:
