@@ -103,6 +103,21 @@ def records_of(batch: Any) -> list[Raw]:
     return records
 
 
+class _Anything(msgspec.Struct):
+    """An object of which nothing is asked but that it is whole."""
+
+
+_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
+_OBJECT: Decoder[Any] = Decoder(_Anything, _Anything)
+
+
+def one_or_many(body: bytes) -> list[Raw]:
+    """The records of an array, or the one object that there is. Raises MalformedHit, and TooLarge over MAX_EVENTS."""
+    if body.lstrip()[:1] == b"[":
+        return records_of(_ARRAY.decode(body)[0])
+    return [Raw(_OBJECT.decode(body)[1])]
+
+
 def key_pattern(*names: str) -> re.Pattern[bytes]:
     """For `key_in_pieces`: where in JSON text a key stands."""
     return re.compile(rb'"(?:%b)"\s*:\s*"([^"\\]{1,128})"' % "|".join(map(re.escape, names)).encode())

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
-from msgspec import Raw
+from typing import NamedTuple
 
 from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
-from collectors.body import Decoder, FewRecords, records_of, split_target
+from collectors.body import one_or_many, split_target
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.growingio_body import image_body, plain_body, sent_at
 from collectors.growingio_event import Delivery
@@ -37,14 +34,6 @@ class _Call(NamedTuple):
 
 _EVENTS = _Call(EVENT, Delivery.event)
 _CALLS = {"item": _Call(ITEM, Delivery.item), "user-mapping": _Call(USER_MAPPING, Delivery.user_mapping)}
-
-
-class _Anything(msgspec.Struct):
-    """An object of which nothing is asked but that it is whole."""
-
-
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
-_OBJECT: Decoder[Any] = Decoder(_Anything, _Anything)
 
 
 class GrowingIO:
@@ -105,11 +94,11 @@ class _Records:
         self._message = call.message
         self._is_protobuf = False
         if method == "GET":
-            self.found = _of_json(image_body(query))
+            self.found = one_or_many(image_body(query))
             return
         body = plain_body(body, query, headers)
         self._is_protobuf = _is_protobuf(body, headers)
-        self.found = records_of_list(body, call.message) if self._is_protobuf else _of_json(body)
+        self.found = records_of_list(body, call.message) if self._is_protobuf else one_or_many(body)
 
     def json_of(self, record: bytes) -> bytes:
         """Raises NotAnEventError."""
@@ -121,9 +110,3 @@ def _is_protobuf(body: bytes, headers: Mapping[str, str]) -> bool:
     if "protobuf" in headers.get("content-type", ""):
         return True
     return body[:1] in (b"\n", b"\x12") and body.lstrip()[:1] not in (b"[", b"{")
-
-
-def _of_json(body: bytes) -> list[Raw]:
-    if body.lstrip()[:1] == b"{":
-        return [Raw(_OBJECT.decode(body)[1])]
-    return records_of(_ARRAY.decode(body)[0])

@@ -24,6 +24,7 @@ from collectors.body import (
     from_base64,
     key_in_pieces,
     key_pattern,
+    one_or_many,
     query_value,
     records_of,
     split_target,
@@ -106,7 +107,6 @@ class _Keyed(msgspec.Struct, rename={"old_token": "$token"}):
 
 
 _BODY: Decoder[Any] = Decoder(_Body, _LargeBody)
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
 _KEYED = msgspec.json.Decoder(_Keyed)
 _KEY_PATTERN = key_pattern("api_key", "token")
 
@@ -240,7 +240,7 @@ def _read(headers: Mapping[str, str], query: str, body: bytes) -> _Records:
     """Raises MalformedHit and TooLarge."""
     told = _json_in(query, unpacked(body, encoding=headers.get("content-encoding", "")))
     if told.lstrip()[:1] == b"[":
-        return _Records(records_of(_ARRAY.decode(told)[0]))
+        return _Records(one_or_many(told))
     found, told = _BODY.decode(told)
     key = text(found.api_key) or text(found.token)
     if found.batch is None:

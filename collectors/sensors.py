@@ -16,16 +16,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge, TooManyRequests
 from cdp.model import Dropped, Event, Hit
-from collectors.body import (
-    Decoder,
-    FewRecords,
-    form_bytes,
-    from_base64,
-    query_value,
-    records_of,
-    split_target,
-    unpacked,
-)
+from collectors.body import form_bytes, from_base64, one_or_many, query_value, split_target, unpacked
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.record import Keys, outcomes, text, unreadable
@@ -48,12 +39,6 @@ class _Keyed(msgspec.Struct):
     project: Any = None
 
 
-class _Anything(msgspec.Struct):
-    """An object of which nothing is asked but that it is whole."""
-
-
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
-_OBJECT: Decoder[Any] = Decoder(_Anything, _Anything)
 _KEYED = msgspec.json.Decoder(_Keyed)
 
 
@@ -144,9 +129,7 @@ def _records(query: str, body: bytes) -> list[Raw]:
     found = body if body.lstrip()[:1] in (b"{", b"[") else _of_form(body) or _of_form(query.encode())
     if not found:
         raise MalformedHit("`data` or `data_list` in the body or the query", "neither")
-    if found.lstrip()[:1] == b"[":
-        return records_of(_ARRAY.decode(found)[0])
-    return [Raw(_OBJECT.decode(found)[1])]
+    return one_or_many(found)
 
 
 def _of_form(form: bytes) -> bytes:

@@ -18,11 +18,10 @@ from cdp.errors import MalformedHit, Rejected, TooLarge
 from cdp.model import Dropped, Event, Hit
 from collectors.body import (
     Decoder,
-    FewRecords,
     form_bytes,
     from_base64,
+    one_or_many,
     query_value,
-    records_of,
     split_target,
     unescaped,
     unpacked,
@@ -75,8 +74,6 @@ class _Keyed(msgspec.Struct):
 
 
 _BODY: Decoder[Any] = Decoder(_Body, _Body)
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
-_OBJECT: Decoder[Any] = Decoder(_Keyed, _Keyed)
 _KEYED = msgspec.json.Decoder(_Keyed)
 
 
@@ -160,7 +157,7 @@ def _read(query: str, body: bytes) -> _Records:
         key = (form_bytes(body, b"appid") or b"").decode(errors="replace")
         body = _of_form(body) or _of_form(query.encode()) or _bare(body)
     if body.lstrip()[:1] == b"[":
-        return _Records(records_of(_ARRAY.decode(body)[0]), key)
+        return _Records(one_or_many(body), key)
     found, body = _BODY.decode(body)
     key = text(found.app_id) or text(found.appid) or key
     if not is_given(found.data):
@@ -172,7 +169,7 @@ def _listed(data: bytes) -> list[Raw]:
     """The records of `data`: an array, one object, or, from clients in C++, either as a text."""
     if data[:1] == b'"':
         data = msgspec.json.decode(data, type=str).encode()
-    return records_of(_ARRAY.decode(data)[0]) if data.lstrip()[:1] == b"[" else [Raw(_OBJECT.decode(data)[1])]
+    return one_or_many(data)
 
 
 def _of_form(form: bytes) -> bytes:
