@@ -36,7 +36,7 @@ from collectors.lz_string import decompress_base64
 from collectors.posthog_event import Delivery
 from collectors.posthog_identity import IDENTIFY
 from collectors.posthog_results import results_of
-from collectors.record import Keys, outcomes, text, unreadable
+from collectors.record import Keys, first_key, outcomes, text, unreadable
 from collectors.results import Results
 
 
@@ -224,16 +224,12 @@ class _Records(msgspec.Struct):
 
     def first_key(self) -> str:
         """The key of the batch, else the first that a record of it has, else ''."""
-        return self.key or next((key for record in self.records if (key := _record_key(record))), "")
+        return self.key or first_key(self.records, _KEYED, _key_of)
 
 
-def _record_key(record: Raw) -> str:
-    try:
-        found = _KEYED.decode(record)
-    except (msgspec.ValidationError, RecursionError):
-        return ""
-    inner = found.properties.token if found.properties else None
-    return text(found.api_key) or text(found.token) or text(found.old_token) or text(inner)
+def _key_of(told: _Keyed) -> str:
+    inner = told.properties.token if told.properties else None
+    return text(told.api_key) or text(told.token) or text(told.old_token) or text(inner)
 
 
 def _read(headers: Mapping[str, str], query: str, body: bytes) -> _Records:

@@ -101,6 +101,18 @@ class Keys:
         return self._known[key]
 
 
+def first_key(records: Iterable[Raw], decoder: msgspec.json.Decoder[T], key_of: Callable[[T], str]) -> str:
+    """The first key that a record has, '' where none has one."""
+    for record in records:
+        try:
+            key = key_of(decoder.decode(record))
+        except (msgspec.ValidationError, RecursionError):
+            continue
+        if key:
+            return key
+    return ""
+
+
 def text(value: object) -> str:
     """A string trimmed and without NUL, which PostgreSQL does not store; a number as text; '' for all else."""
     if value is None:

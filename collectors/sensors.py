@@ -19,7 +19,7 @@ from cdp.model import Dropped, Event, Hit
 from collectors.body import form_bytes, from_base64, one_or_many, query_value, split_target, unpacked
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
-from collectors.record import Keys, outcomes, text, unreadable
+from collectors.record import Keys, first_key, outcomes, text, unreadable
 from collectors.sensors_record import Delivery
 
 DEFAULT_PROJECT = "default"
@@ -108,19 +108,7 @@ def _only_tried(path: str, headers: Any) -> bool:
 
 
 def _first_key(records: Sequence[Raw]) -> str:
-    for record in records:
-        if key := record_key(record):
-            return key
-    return DEFAULT_PROJECT
-
-
-def record_key(record: bytes | Raw) -> str:
-    """The key that a record carries itself, '' for none."""
-    try:
-        keyed = _KEYED.decode(record)
-    except (msgspec.ValidationError, RecursionError):
-        return ""
-    return text(keyed.token) or text(keyed.project)
+    return first_key(records, _KEYED, lambda told: text(told.token) or text(told.project)) or DEFAULT_PROJECT
 
 
 def _records(query: str, body: bytes) -> list[Raw]:

@@ -22,7 +22,7 @@ from collectors.body import Decoder, FewRecords, key_in_pieces, key_pattern, rec
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
 from collectors.http_answer import problem
-from collectors.record import Keys, outcomes, text, unreadable
+from collectors.record import Keys, first_key, outcomes, text, unreadable
 from collectors.snowplow_event import Delivery
 
 MAX_PIXEL_FIELDS = 200
@@ -121,15 +121,7 @@ def _key_in_pieces(request: Request) -> str:
 
 
 def _first_key(records: Sequence[Raw]) -> str:
-    """The first key that an event has, else ''."""
-    for record in records:
-        try:
-            key = text(_KEYED.decode(record).aid)
-        except (msgspec.ValidationError, RecursionError):
-            continue
-        if key:
-            return key
-    return ""
+    return first_key(records, _KEYED, lambda told: text(told.aid))
 
 
 def _records(method: str, path: str, query: str, body: bytes) -> list[Raw]:

@@ -28,7 +28,7 @@ from collectors.body import (
 )
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
-from collectors.record import NOTHING, Keys, is_given, outcomes, text, unreadable
+from collectors.record import NOTHING, Keys, first_key, is_given, outcomes, text, unreadable
 from collectors.thinkingdata_record import Delivery
 
 _PLATFORMS = {
@@ -139,14 +139,7 @@ class _Records(msgspec.Struct):
 
     def first_key(self) -> str:
         """The key beside the records, else the first that a record has, else ''."""
-        return self.key or next((key for record in self.records if (key := _record_key(record))), "")
-
-
-def _record_key(record: Raw) -> str:
-    try:
-        return text(_KEYED.decode(record).app_id)
-    except (msgspec.ValidationError, RecursionError):
-        return ""
+        return self.key or first_key(self.records, _KEYED, lambda told: text(told.app_id))
 
 
 def _read(query: str, body: bytes) -> _Records:
