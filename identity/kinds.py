@@ -40,6 +40,10 @@ class Kind:
     limit_per: str = ""
 
 
+RULES = 2
+"""Of resolution itself. With another number all conclusions are derived again from the evidence at the next start, as
+they are under another policy."""
+
 NOT_NAMED = Kind(evidence_only=True)
 
 _Rules = tuple[frozenset[str], tuple[re.Pattern[str], ...]]
@@ -57,7 +61,7 @@ class Policy:
     @cached_property
     def name(self) -> str:
         """16 hexadecimal digits that stand for its content: equal rules have equal names in every process."""
-        content = msgspec.json.encode((self.kinds, self.max_cluster, self.owner_strength), order="sorted")
+        content = msgspec.json.encode((RULES, self.kinds, self.max_cluster, self.owner_strength), order="sorted")
         return blake2b(content, digest_size=8).hexdigest()
 
     def kind(self, name: str) -> Kind:

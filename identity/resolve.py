@@ -321,7 +321,8 @@ def partition(
         return [frozenset(component)], []
     cluster = {node: _Cluster({node}, counts_of([node], policy), foes.get(node, set())) for node in component}
     refusals = []
-    for a, b in sorted((pair for pair in proofs if proofs[pair].links), key=lambda pair: rank(pair, proofs[pair])):
+    links = (pair for pair in proofs if proofs[pair].links)
+    for a, b in sorted(links, key=lambda pair: rank(pair, proofs[pair], policy)):
         small, large = sorted((cluster[a], cluster[b]), key=lambda each: len(each.nodes))
         if small is large:
             continue
@@ -333,9 +334,12 @@ def partition(
     return list({frozenset(each.nodes) for each in cluster.values()}), refusals
 
 
-def rank(pair: Pair, proof: Proof) -> tuple[int, int, Pair]:
-    """Sorts links best first: stronger, then newer (a phone belongs to whom proved it last), then by the pair."""
-    return -proof.strength, -proof.at, pair
+def rank(pair: Pair, proof: Proof, policy: Policy) -> tuple[int, int, int, int, Pair]:
+    """Sorts links best first: stronger, then newer (a phone belongs to whom proved it last), then between the better
+    kinds, then by the pair. Of two members who log in with one e-mail address each so keeps her own cookie: it goes
+    with the member id that it came with, before it could go with an address that is another's by now."""
+    worse, better = sorted(policy.kind(node.identifier.kind).priority for node in pair)
+    return -proof.strength, -proof.at, -better, -worse, pair
 
 
 DIFFERENT = "called different"

@@ -168,6 +168,13 @@ def test_the_stronger_proof_wins_a_contested_cookie_whatever_came_first() -> Non
         }
 
 
+def test_two_members_with_one_address_keep_their_own_cookies() -> None:
+    logins = [make_observation(f"anonymous_id:a{n}", "email:e", f"member_id:M{n}", strength=4, day=1) for n in (1, 2)]
+    for order in (logins, logins[::-1]):
+        first, second = sorted(who_is_who(*order), key=len, reverse=True)
+        assert [sorted(each.value for each in who) for who in (first, second)] == [["M1", "a1", "e"], ["M2", "a2"]]
+
+
 def test_an_old_proof_is_not_made_newer_by_a_weak_trace() -> None:
     found = resolve(
         [
