@@ -113,8 +113,10 @@ class OpenTrails:
         if not self._trails:
             return found
         fresh = {row.event.id for row in stored}
+        # Leads of one phone, of which a file may have hundreds, are all told of the same events.
+        asked: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for trail, rows in self._arrived(stored).items():
-            found.additions += self._late(trail, rows, at)
+            found.additions += self._late(trail, rows, asked, at)
         self._mark_unsettled(stored, changed)
         self._mark_proved(stored)
         with self._lock:
@@ -161,11 +163,20 @@ class OpenTrails:
         of_devices = (trail for each in row.event.identifiers for trail in self._by_device.get(each, ()))
         return dict.fromkeys([*watching, *of_devices])
 
-    def _late(self, trail: OpenTrail, rows: list[StoredEvent], at: Millis) -> list[Addition]:
+    def _late(
+        self,
+        trail: OpenTrail,
+        rows: list[StoredEvent],
+        asked: dict[tuple[Any, ...], list[dict[str, Any]]],
+        at: Millis,
+    ) -> list[Addition]:
         ids = {row.event.id for row in rows}
         since = min(row.event.occurred_at for row in rows) - 1
         until = max(row.event.occurred_at for row in rows)
-        events = self._events.events_between(sorted({row.set for row in rows}), after=since, until=until)
+        sets = tuple(sorted({row.set for row in rows}))
+        if (sets, since, until) not in asked:
+            asked[sets, since, until] = self._events.events_between(sets, after=since, until=until)
+        events = asked[sets, since, until]
         return [_addition(trail, event, ARRIVED_LATE, at) for event in events if event["id"] in ids]
 
     def _recognised(self, trail: OpenTrail, who: Person, fresh: Collection[str], at: Millis) -> list[Addition]:
