@@ -16,7 +16,7 @@ from cdp.imports_jobs import Job
 from cdp.sealed_file import SealedWriter, open_sealed
 from cdp.vault import Cipher
 from collectors.columns import SAMPLE_ROWS, guess, questions_of
-from collectors.tabular import LOOK_ROWS, Cell, NumberedRow, Table, layout_of, shown
+from collectors.tabular import LOOK_ROWS, NumberedRow, Table, layout_of
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_ROWS = 2_000_000
@@ -106,8 +106,7 @@ class ImportFiles:
                 job.total += 1
                 if job.total > MAX_ROWS:
                     raise Refused(f"The file has over {MAX_ROWS:,} rows. Split it.")
-                number, cells = row
-                packed = msgspec.msgpack.encode((number, [_plain(cell) for cell in cells]))
+                packed = msgspec.msgpack.encode(row)
                 kept.write(len(packed).to_bytes(4) + packed)
         finally:
             kept.close()
@@ -129,7 +128,3 @@ class ImportFiles:
 def _chained(first: Sequence[NumberedRow], rest: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
     yield from first
     yield from rest
-
-
-def _plain(cell: Cell) -> str | int | float | bool:
-    return cell if isinstance(cell, str | int | float | bool) else shown(cell)

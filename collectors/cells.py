@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from cdp.model import Millis
 from collectors.tabular import Cell, shown
+from collectors.workbook import plain_value
 
 EXACT_DIGITS = 15
 """A spreadsheet keeps so many digits of a number, and writes zeros for the rest."""
@@ -96,10 +97,6 @@ def identifier_text(cell: Cell) -> str:
 def moment_of(cell: Cell, zone: tzinfo) -> Millis | None:
     """A point in time, by the clocks of `zone` where it names none; None where it is none, or could be two, as
     5/3/2026."""
-    if isinstance(cell, datetime):
-        return _millis(cell, zone)
-    if isinstance(cell, date):
-        return _millis(datetime.combine(cell, time()), zone)
     text = unicodedata.normalize("NFKC", shown(cell)) if len(shown(cell)) <= MOMENT_CHARACTERS else ""
     try:
         if found := _TIME.fullmatch(text):
@@ -126,7 +123,7 @@ def value_of(cell: Cell) -> Any:
         return text.lower() == "true"
     if len(text) <= MOMENT_CHARACTERS and (found := _TIME.fullmatch(text)) and not found["zone"]:
         try:
-            return shown(_parts(found))
+            return plain_value(_parts(found))
         except ValueError:
             pass
     return text

@@ -14,14 +14,13 @@ import statistics
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from itertools import chain, islice
 from typing import BinaryIO
 
 from cdp.errors import Refused
-from collectors.workbook import Workbook
+from collectors.workbook import Value, Workbook
 
-Cell = str | int | float | bool | date | datetime | time | timedelta
+Cell = Value
 """As the file has it; '' where it is empty. CSV has texts alone."""
 NumberedRow = tuple[int, list[Cell]]
 """The row's number as a spreadsheet shows it, from 1, and its cells."""
@@ -131,16 +130,14 @@ def layout_of(rows: Sequence[NumberedRow], known: int | None = None) -> Layout:
 
 
 def shown(cell: Cell) -> str:
-    """A cell as text, trimmed; whole numbers without a point, times as ISO 8601 without a zone."""
+    """A cell as text, trimmed; whole numbers without a point."""
     if isinstance(cell, str):
         return cell.replace("\0", "").replace("\ufeff", "").strip()
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
-    return cell.isoformat() if isinstance(cell, date | time) else str(cell)
+    return str(cell)
 
 
 def _is_blank(cell: Cell) -> bool:

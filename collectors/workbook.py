@@ -100,7 +100,7 @@ def main(asked: Sequence[str]) -> None:
         if not found.problem:
             # An empty row is told from the end by its one empty cell.
             for row in workbook.get_sheet_by_name(found.sheet).iter_rows():
-                out.write(encode([_value(cell) for cell in row] or [""]) + b"\n")
+                out.write(encode([plain_value(cell) for cell in row] or [""]) + b"\n")
             out.write(b"[]\n")
     except calamine.PasswordError:
         out.write(encode(Found(problem="The workbook has a password. Save it without one.")) + b"\n")
@@ -128,7 +128,7 @@ def _chosen(names: list[str], visible: Iterator[str], asked: Sequence[str]) -> F
     return Found(names, sheet, "" if sheet else "No visible sheet holds anything. Name another with its name.")
 
 
-def _value(cell: Value | date | datetime | time | timedelta) -> Value:
+def plain_value(cell: Value | date | datetime | time | timedelta) -> Value:
     if isinstance(cell, datetime):
         return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
     if isinstance(cell, date | time):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,8 +44,7 @@ def test_an_identifier_that_lost_digits_is_never_guessed(cell: Any) -> None:
     [
         "2026/3/5 14:02", "2026-03-05 14:02:00", "2026年3月5日 14:02", "2026年3月5日 14时02分", "2026.3.5 14:02",
         "2026-03-05T06:02:00Z", "2026-03-05T14:02:00.000+08:00", "２０２６/3/5 14:02", "2026/3/5 下午2:02",
-        "20260305140200", "46086.584722222222", 46086.584722222222, datetime(2026, 3, 5, 14, 2),  # noqa: DTZ001
-
+        "20260305140200", "46086.584722222222", 46086.584722222222,
         "1772690520", "1772690520000",
     ],
 )  # fmt: skip
@@ -56,7 +54,7 @@ def test_a_time_is_the_same_however_it_is_written(cell: Any) -> None:
     assert rfc3339(at) == "2026-03-05T06:02:00.000Z"
 
 
-@pytest.mark.parametrize("cell", ["2026/3/5", "2026年3月5日", "20260305", date(2026, 3, 5), "46086"])
+@pytest.mark.parametrize("cell", ["2026/3/5", "2026年3月5日", "20260305", "46086"])
 def test_a_day_begins_by_the_clocks_of_the_deployment(cell: Any) -> None:
     assert moment_of(cell, SHANGHAI) == moment_of("2026-03-05 00:00", SHANGHAI)
 
@@ -76,7 +74,7 @@ def test_a_cell_made_to_stop_everything_is_read_at_once(cell: Any) -> None:
 
 
 def test_a_value_is_the_same_from_a_workbook_and_from_a_text() -> None:
-    pairs = [("12.50", 12.5), ("5", 5.0), ("2026/3/5", date(2026, 3, 5)), ("true", True)]
+    pairs = [("12.50", 12.5), ("5", 5.0), ("2026/3/5", "2026-03-05"), ("true", True)]
     assert (
         [value_of(text) for text, _ in pairs] == [value_of(cell) for _, cell in pairs] == [12.5, 5, "2026-03-05", True]
     )
