@@ -33,6 +33,7 @@ from collectors import event_names as names
 from collectors.campaign import campaign_of
 from collectors.clock import DAY_MS, occurred_at, parse_time
 from collectors.ids import content_id, event_id
+from collectors.platforms import APPS, handset
 from collectors.record import (
     KIND_ORDER,
     NOTHING,
@@ -61,8 +62,6 @@ _PLATFORMS = {
     # The Java SDK says none.
     **dict.fromkeys(("", "go", "java", "node", "php", "python"), "server"),
 }
-_APPS = frozenset({"ios", "android", "harmony"})
-_TABLETS = frozenset({"pad", "ipad", "tablet"})
 
 _CUSTOM, _ACTIVATE = "CUSTOM", "ACTIVATE"
 _OTHER_SIGNS = re.compile(r"[\W_]")
@@ -273,11 +272,10 @@ class Delivery:
     def _device(self, told: _Record, platform: str) -> Device:
         if platform == "server":
             return NO_DEVICE
-        if platform in _APPS:
-            # The header is that of the app's HTTP client, or of a gateway.
+        if platform in APPS:
             spoken = told.platform or ""
             return Device(
-                kind="tablet" if (told.device_type or "").lower() in _TABLETS else "mobile",
+                kind=handset(told.device_type or ""),
                 os=spoken,
                 os_version=(told.platform_version or "").removeprefix(spoken).strip(),
                 model=told.device_model or "",
@@ -354,7 +352,7 @@ def _page(told: _Record, platform: str, referer: str) -> Page:
 
 def _app(told: _Record, platform: str) -> App:
     # In an app's web view the domain is the page's.
-    has_id = platform in _APPS or platform == "mini_program"
+    has_id = platform in APPS or platform == "mini_program"
     return App(
         id=(told.domain or "") if has_id and not told.protocol_type else "",
         name=told.app_name or "",

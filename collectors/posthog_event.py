@@ -28,6 +28,7 @@ from collectors import event_names as names
 from collectors.campaign import campaign_in, campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
+from collectors.platforms import APPS, app_platform
 from collectors.posthog_identity import ALIAS, GROUP, IDENTIFY, MERGE, identifiers_of
 from collectors.record import (
     NOTHING,
@@ -68,9 +69,7 @@ _PLATFORMS = {
     **{f"posthog-{server}": "server" for server in _SERVERS},
 }
 _MANY_SYSTEMS = frozenset({"posthog-react-native", "posthog-flutter", "posthog-unity", "posthog-kmp"})
-_SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony"}
 _KINDS = {"desktop": "desktop", "mobile": "mobile", "tablet": "tablet", "tv": "tv"}
-_APPS = frozenset({"ios", "android", "harmony"})
 
 _OPTIONS = {
     "cookieless_mode": "$cookieless_mode",
@@ -228,7 +227,7 @@ class Delivery:
         found = device_of(user_agent or self._hit.headers.get("user-agent", ""))
         told_kind = _KINDS.get(text(said.get("$device_type")).lower(), "")
         return Device(
-            kind=found.kind or told_kind or ("mobile" if platform in _APPS else ""),
+            kind=found.kind or told_kind or ("mobile" if platform in APPS else ""),
             os=text(said.get("$os")) or text(said.get("$os_name")) or found.os,
             os_version=text(said.get("$os_version")) or found.os_version,
             browser=text(said.get("$browser")) or found.browser,
@@ -314,7 +313,7 @@ def _platform(lib: str, said: Mapping[str, Any]) -> str:
     if lib in _PLATFORMS:
         return _PLATFORMS[lib]
     if lib in _MANY_SYSTEMS:
-        return _SYSTEMS.get((text(said.get("$os")) or text(said.get("$os_name"))).lower(), "")
+        return app_platform(text(said.get("$os")) or text(said.get("$os_name")))
     return "mini_program" if "mini" in lib.lower() else ""
 
 

@@ -30,6 +30,7 @@ from collectors.campaign import campaign_in, campaign_of, may_hold_click_ids
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id, hashed
 from collectors.placeholders import is_placeholder, without_placeholders
+from collectors.platforms import APPS, app_platform, handset
 from collectors.record import (
     KIND_ORDER,
     NOTHING,
@@ -47,8 +48,6 @@ from collectors.record import (
 from collectors.user_agent import device_of
 
 _PLATFORMS = {"js": "web", "ios": "ios", "android": "android", "harmonyos": "harmony", "flutter": "", "reactnative": ""}
-_APPS = frozenset({"ios", "android", "harmony"})
-_SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony"}
 _OPERATIONS = {
     "profile_set": Operation.SET,
     "profile_set_once": Operation.SET_ONCE,
@@ -210,7 +209,7 @@ class Delivery:
         return content_id(record, without=_CHANGES_ON_RETRY, moment=moment)
 
     def _identifiers(self, told: _Record, preset: _Properties, platform: str) -> Iterator[Identifier]:
-        anonymous = "device_id" if platform in _APPS else "anonymous_id"
+        anonymous = "device_id" if platform in APPS else "anonymous_id"
         login = text(told.login_id)
         distinct = text(told.distinct_id)
         for key, value in (told.identities or {}).items():
@@ -245,12 +244,11 @@ class Delivery:
 
     def _device(self, preset: _Properties, platform: str) -> Device:
         device = NO_DEVICE if platform == "server" else device_of(self._hit.headers.get("user-agent", ""))
-        if platform not in _APPS and not (preset.os or preset.model or preset.browser):
+        if platform not in APPS and not (preset.os or preset.model or preset.browser):
             return device
         kind = device.kind
-        if platform in _APPS:
-            # The header is that of the app's HTTP client, or of a gateway.
-            kind = "tablet" if (preset.model or "").lower().startswith("ipad") else "mobile"
+        if platform in APPS:
+            kind = handset(preset.model or "")
         return Device(
             kind=kind or ("mobile" if platform == "mini_program" else ""),
             os=preset.os or device.os,
@@ -283,7 +281,7 @@ def _type_and_name(call: str, original: str) -> tuple[EventType, str]:
 def _platform(lib: str, preset: _Properties) -> str:
     lib = lib.lower()
     if lib in _PLATFORMS:
-        return _PLATFORMS[lib] or _SYSTEMS.get((preset.os or "").lower(), "")
+        return _PLATFORMS[lib] or app_platform(preset.os or "")
     if "mini" in lib or lib.endswith("game"):
         return "mini_program"
     return "server" if lib else ""

@@ -19,6 +19,7 @@ from collectors.campaign import campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.numbers import as_number
+from collectors.platforms import handset
 from collectors.record import (
     Keys,
     NotAnEventError,
@@ -169,8 +170,7 @@ class Delivery:
         system, model = text(machine.get("osType")), text(machine.get("deviceModel"))
         kind = device.kind
         if platform in ("ios", "android"):
-            # The header is that of the app's HTTP client, or of a gateway.
-            kind = "tablet" if model.lower().startswith("ipad") else "mobile"
+            kind = handset(model)
         return Device(
             kind=kind,
             os=_SYSTEMS.get(system.lower(), system) or device.os,

@@ -30,6 +30,7 @@ from collectors.campaign import campaign_in, campaign_of, may_hold_click_ids
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.placeholders import is_placeholder, without_placeholders
+from collectors.platforms import APPS, app_platform, handset
 from collectors.record import (
     NOTHING,
     Keys,
@@ -59,8 +60,6 @@ _PRESET = "#"
 _PLATFORMS = {"js": "web", "mp": "mini_program", "mg": "mini_program", "android": "android", "ios": "ios"}
 _ENGINES = frozenset({"unity", "unreal", "flutter", "react-native", "rn", "cocos", "cocoscreator", "harmonyos"})
 """Libraries of which the operating system tells the platform."""
-_SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony", "harmony": "harmony"}
-_APPS = frozenset({"ios", "android", "harmony"})
 _CALIBRATED = frozenset({1, 2})
 """`#time_calibration` of a time that the SDK took from a server of time, and not from the device."""
 _OPERATIONS = {
@@ -211,14 +210,11 @@ class Delivery:
 
     def _device(self, preset: _Preset, platform: str) -> Device:
         device = NO_DEVICE if platform == "server" else device_of(self._hit.headers.get("user-agent", ""))
-        if platform not in _APPS and not (preset.os or preset.device_model or preset.browser):
+        if platform not in APPS and not (preset.os or preset.device_model or preset.browser):
             return device
-        kind = (preset.device_type or "").lower()
-        if platform in _APPS or platform == "mini_program":
-            # The header is that of the app's HTTP client, or of a gateway.
-            kind = "tablet" if kind in ("ipad", "tablet") else "mobile"
-        else:
-            kind = device.kind
+        kind = device.kind
+        if platform in APPS or platform == "mini_program":
+            kind = handset(preset.device_type or "")
         return Device(
             kind=kind,
             os=preset.os or device.os,
@@ -251,8 +247,8 @@ def _platform_of(preset: _Preset) -> str:
     if not lib:
         return ""
     if lib in _ENGINES:
-        return _SYSTEMS.get((preset.os or "").lower(), "")
-    return _PLATFORMS.get(lib) or ("mini_program" if "mini" in lib else _SYSTEMS.get(lib, "server"))
+        return app_platform(preset.os or "")
+    return _PLATFORMS.get(lib) or ("mini_program" if "mini" in lib else app_platform(lib) or "server")
 
 
 def _identifiers(told: _Record, preset: _Preset, platform: str) -> Iterator[Identifier]:
@@ -263,7 +259,7 @@ def _identifiers(told: _Record, preset: _Preset, platform: str) -> Iterator[Iden
         yield Identifier("anonymous_id", visitor)
     # On a site or in a mini-program it is the SDK's own name of the visitor, which `identify` may have replaced.
     if device and device != visitor and platform != "server" and not is_placeholder(device):
-        yield Identifier("device_id" if platform in _APPS else "anonymous_id", device)
+        yield Identifier("device_id" if platform in APPS else "anonymous_id", device)
 
 
 def _names_zone(time: str) -> bool:
