@@ -60,6 +60,8 @@ def test_each_row_is_reported_with_what_became_of_it(desk: Desk) -> None:
     assert msgspec.to_builtins(joined.joined_with) == {"kind": "phone", "value": "+86138****0001"}
     assert taken.lead is not None
     lead = desk.client.get(f"/leads/{taken.lead}")
+    assert taken.event is not None
+    assert "李娜" not in repr(desk.system.events.event(taken.event))
     assert (lead["contact"]["name"], lead["interest"]["model"], lead["person"]) == ("李娜", "X9", taken.person)
     assert (job.state, job.counts.taken, job.counts.refused, job.looked, job.total) == (State.DONE, 1, 3, 6, 6)
     assert desk.client.get("/accounting")["balanced"]
