@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from cdp.errors import MalformedHit, Rejected, TooLarge, TooManyRequests
 from cdp.model import NO_PAGE, Campaign, Dropped, Event, EventType, Hit, Identifier, Millis, Page, Source
-from collectors.body import Decoder, FewRecords, records_of, unpacked
+from collectors.body import Decoder, one_or_many, unpacked
 from collectors.clock import occurred_at, parse_time
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey
 from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of, sort_fields
@@ -73,7 +73,6 @@ class _Push(msgspec.Struct, rename={"rows": "list"}):
     clues: Raw = NOTHING
 
 
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
 _PUSH: Decoder[_Push] = Decoder(_Push, _Push)
 
 
@@ -172,10 +171,10 @@ def rows_of(body: bytes) -> list[Raw]:
     if len(body) > MAX_PUSH_BYTES:
         raise TooLarge("The push", limit=MAX_PUSH_BYTES, unit="bytes")
     if body[:1] == b"[":
-        return records_of(_ARRAY.decode(body)[0])
+        return one_or_many(body)
     told, body = _PUSH.decode(body)
     batch = next((each for each in msgspec.structs.astuple(told) if bytes(each).lstrip()[:1] == b"["), None)
-    return [Raw(body)] if batch is None else records_of(_ARRAY.decode(bytes(batch))[0])
+    return [Raw(body)] if batch is None else one_or_many(bytes(batch))
 
 
 def row_of(row: bytes) -> dict[str, Any]:

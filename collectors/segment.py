@@ -28,6 +28,7 @@ from collectors.body import (
     check_repeated,
     key_in_pieces,
     key_pattern,
+    one_or_many,
     query_value,
     records_of,
     split_target,
@@ -35,7 +36,7 @@ from collectors.body import (
 )
 from collectors.dialect import Answer, Envelope, Request, SourceOfKey, Unreadable
 from collectors.gif import gif
-from collectors.record import NOTHING, Keys, outcomes, text, unreadable
+from collectors.record import NOTHING, Keys, first_key, outcomes, text, unreadable
 from collectors.results import Results
 from collectors.segment_call import Delivery
 from collectors.segment_results import results_of
@@ -87,7 +88,6 @@ class _Keyed(msgspec.Struct, rename="camel"):
 
 
 _BODY: Decoder[Any] = Decoder(_Body, _LargeBody)
-_ARRAY: Decoder[Any] = Decoder(list[Raw], FewRecords)
 _KEYED = msgspec.json.Decoder(_Keyed)
 _KEY_PATTERN = key_pattern("writeKey")
 
@@ -213,23 +213,14 @@ class _Records(msgspec.Struct):
 
     def first_key(self) -> str:
         """The key of the batch, else the first that a record of it has, else ''."""
-        if self.key:
-            return self.key
-        for record in self.records:
-            try:
-                key = text(_KEYED.decode(record).write_key)
-            except (msgspec.ValidationError, RecursionError):
-                continue
-            if key:
-                return key
-        return ""
+        return self.key or first_key(self.records, _KEYED, lambda told: text(told.write_key))
 
 
 def _read_body(body: bytes) -> _Records:
     """Raises MalformedHit and TooLarge."""
     body = unpacked(body)
     if body.lstrip()[:1] == b"[":
-        return _Records(records_of(_ARRAY.decode(body)[0]))
+        return _Records(one_or_many(body))
     found, body = _BODY.decode(body)
     key = found.write_key if isinstance(found.write_key, str) else ""
     if found.batch is None:

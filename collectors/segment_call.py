@@ -30,6 +30,7 @@ from collectors import event_names as names
 from collectors.campaign import CLICK_IDS, campaign_of
 from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
+from collectors.platforms import APPS, app_platform
 from collectors.record import (
     KIND_ORDER,
     MAX_IDENTIFIERS,
@@ -65,7 +66,6 @@ _PLATFORMS = {
     "com.rudderstack.android.sdk.core": "android",
 }
 _SERVER_LIBRARY = re.compile(r"analytics-(node|python|ruby|go|java|php|rust|clojure|c#|\.net)\b|analytics\.net", re.I)
-_MOBILE_SYSTEMS = {"ios": "ios", "ipados": "ios", "android": "android", "harmonyos": "harmony"}
 _CHANGES_ON_RETRY = frozenset({"sentAt", "_metadata", "receivedAt", "integrations", "writeKey"})
 _MERGED_KINDS = {
     "user_id": "member_id",
@@ -260,7 +260,7 @@ class Delivery:
         if hardware is None and (system is None or not system.name):
             return device
         return Device(
-            kind=device.kind or ("mobile" if platform in ("ios", "android", "harmony") else ""),
+            kind=device.kind or ("mobile" if platform in APPS else ""),
             os=(system and system.name) or device.os,
             os_version=(system and system.version) or device.os_version,
             browser=device.browser,
@@ -299,7 +299,7 @@ def _platform(told: _Call, context: _Context) -> str:
     if "mini" in library.lower():
         return "mini_program"
     hardware = (context.device and context.device.type) or (context.os and context.os.name) or ""
-    system = _MOBILE_SYSTEMS.get(hardware.lower())
+    system = app_platform(hardware)
     if system:
         return system
     return "web" if told.channel == "web" or (context.page and context.page.url.startswith("http")) else ""
