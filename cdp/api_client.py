@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,12 @@ WHOLE_GRAPH_S = 1_800.0
 UPLOAD_BYTES = 1024 * 1024
 PROBE_S = 5.0
 IN_PROCESS = "http://in-process"
+_NEW_FOLDER = (
+    "No product runs here, and there was no data: {0} is made anew. If yours lies elsewhere, run this in its folder or "
+    "set XUNJI_DATA_DIR.\n"
+    "这里没有运行中的产品，也没有数据，将新建 {0}；如数据在别处，请进入该目录或设置 XUNJI_DATA_DIR。\n"
+)
+"""Or a command given in another folder would found a second product without a word."""
 _HERE = ("http://127.", "http://localhost:", "http://[::1]:")
 
 
@@ -145,6 +153,8 @@ def connect(
     ConfigurationError where the stores cannot be opened.
     """
     url = settings.url.rstrip("/") or running_server(settings)
+    if not url and not settings.data.exists() and "XUNJI_DATA_DIR" not in os.environ:
+        sys.stderr.write(_NEW_FOLDER.format(settings.data.absolute()))
     if url:
         with client_of(url, settings.admin) as client:
             status, _ = client.health("/healthz")

@@ -52,6 +52,17 @@ def test_the_very_first_command_finds_every_table_it_needs(tmp_path: Path) -> No
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"keys": []}, "")
 
 
+def test_a_command_in_the_wrong_folder_says_that_it_makes_new_data(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XUNJI_")}
+    words = [sys.executable, "-m", "cdp", "key", "list"]
+    first, second = (
+        subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+        for _ in range(2)
+    )
+    assert str(tmp_path / "data") in first
+    assert second == ""
+
+
 def test_a_source_is_made_shown_and_disabled(cdp: Any) -> None:
     code, out, err = cdp("source create shop --kind site --key key-of-the-shop --json")
     assert (code, err) == (0, "")
