@@ -44,7 +44,12 @@ class Product:
         self.collector = httpx.Client(base_url=f"http://127.0.0.1:{self.collector_port}", timeout=30, trust_env=False)
 
     def __enter__(self) -> Product:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Nobody leaves a block that was never entered.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
