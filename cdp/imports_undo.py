@@ -42,10 +42,10 @@ from profiles.store import EventStore
 
 PAGE = 20_000
 """Events read at once, for each page reads all of the source's events of that time."""
-AT_ONCE = 250
+AT_ONCE = 100
 """Events taken back with nobody else at work: some tenths of a second."""
 PAUSE_S = 0.02
-"""After so many, so that batches get their turn."""
+"""The shortest pause after them, so that batches get their turn."""
 TOKENS_AT_ONCE = 2_000
 SAID_AT_MOST = 2
 """By one event: what came with it, and what stood in a form."""
@@ -98,9 +98,12 @@ class Undoing:
     def _pages(self, job: Job) -> Iterator[Sequence[Mapping[str, Any]]]:
         last = ""
         while events := self.events.that_came(job.events, after=last, limit=PAGE):
-            yield from chunks(events, AT_ONCE)
+            for chunk in chunks(events, AT_ONCE):
+                began = time.monotonic()
+                yield chunk
+                # As long as nothing else was taken in: what came meanwhile goes first.
+                time.sleep(max(PAUSE_S, time.monotonic() - began))
             last = events[-1]["id"]
-            time.sleep(PAUSE_S)
 
     def _take_back(self, job: Job, events: Sequence[Mapping[str, Any]]) -> set[str]:
         """Evidence, leads and seen ids of some events, and identifiers that came with nothing else; which tokens stood
