@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import sys
 import time
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +23,17 @@ if TYPE_CHECKING:
     from cdp.supervisor import Child
 
 POLL_S = 0.1
+
+
+class AlreadyRunning(ConfigurationError):
+    """A second start on a data folder: mostly by somebody who forgot the first, so it says that before the setting."""
+
+    def __init__(self, folder: str, url: str, pid: int) -> None:
+        came = f"{folder}, which the server at {url} (process {pid}) uses"
+        super().__init__("XUNJI_DATA_DIR", came=came, allowed="a folder that no other server uses")
+
+    def __str__(self) -> str:
+        return f"It is running already 已在运行: {super().__str__()}"
 
 
 class Role(StrEnum):
@@ -107,16 +121,12 @@ def _children(settings: Settings, *, demo: bool) -> list[Child]:
 
 
 def _check_alone(settings: Settings) -> None:
-    """Raises ConfigurationError where another server has this data folder open."""
+    """Raises AlreadyRunning where another server has this data folder open."""
     from cdp.api_client import note_of, running_server
 
     note = note_of(settings)
     if note is not None and running_server(settings):
-        raise ConfigurationError(
-            "XUNJI_DATA_DIR",
-            came=f"{settings.data}, which the server at {note.url} (process {note.pid}) uses",
-            allowed="a folder that no other server uses",
-        )
+        raise AlreadyRunning(str(settings.data), note.url, note.pid)
 
 
 def usable_ports(settings: Settings) -> Mapping[str, str]:
@@ -220,9 +230,15 @@ def _show_demo(client: ApiClient, settings: Settings, collectors: str, *, json: 
         screen = console()
         screen.print()
         screen.print(lead_card(lead, settings.zone))
-        screen.print(f"Look again with 再次查看: cdp lead show {lead['id']}")
+        screen.print(f"Look again with 再次查看: {_called()} lead show {lead['id']}", soft_wrap=True)
     else:
         screen = console()
         screen.print("There is data already; the demo plays nothing. 已有数据，不再播放演示。")
         if lead:
-            screen.print(f"The newest lead 最新线索: cdp lead show {lead['id']}")
+            screen.print(f"The newest lead 最新线索: {_called()} lead show {lead['id']}", soft_wrap=True)
+
+
+def _called() -> str:
+    """The command as it was called here, so that a line with it can be pasted."""
+    called = sys.argv[0]
+    return called if Path(called).name == "cdp" and shutil.which("cdp") != called else "cdp"

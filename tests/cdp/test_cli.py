@@ -268,6 +268,18 @@ def test_serve_says_which_port_is_taken_before_it_starts_anything(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_second_start_says_first_that_it_is_running(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://127.0.0.1:8000"
+    leave_note(load_settings(), json.dumps({"pid": os.getpid(), "url": url}))
+    monkeypatch.setattr(api_client, "running_server", lambda _: url)
+    assert run(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("It is running already")
+    assert url in said
+
+
 def test_one_port_for_both_listeners_is_refused() -> None:
     port = free_port()
     with pytest.raises(ConfigurationError, match="XUNJI_COLLECTOR_PORT"):
