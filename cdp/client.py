@@ -2,7 +2,7 @@
 
     from cdp.client import Client
 
-    with Client("WRITE-KEY", "https://collect.example.com", spool="/var/lib/shop/xunji") as xunji:
+    with Client("KEY", "https://collect.example.com", spool="spool") as xunji:
         xunji.track("test_drive_requested", user_id="YQ20418837", properties={"series": "X9"})
 
 A call returns as soon as the event waits in the queue. One thread sends what waits, in its order and in batches, and
@@ -48,6 +48,7 @@ __all__ = [
     "QueueFull",
     "Report",
     "Said",
+    "SpoolUnusable",
 ]
 
 log = logging.getLogger("xunji.client")
@@ -59,6 +60,13 @@ MEMORY_EVENTS, SPOOL_EVENTS = 10_000, 1_000_000
 
 _INHERITED: list[Sender] = []
 """Of the parent, in a forked child: closing its file here would take it away from the parent."""
+
+
+class SpoolUnusable(ClientError):
+    def __init__(self, folder: Path, trouble: str) -> None:
+        super().__init__(
+            f"The spool {folder} cannot be used ({trouble}). Give a folder that this process may make and write to."
+        )
 
 
 class NotDelivered(ClientError):
@@ -237,8 +245,8 @@ class Client:
     # Behind it.
 
     def _start(self) -> None:
+        queue = _queue(self._spool)
         self._http = http_client(self._url, self._timeout_s)
-        queue: Queue = Spool(self._spool) if self._spool is not None else MemoryQueue()
         self._sender = Sender(self._http, self._key, queue, on_error=self._on_error, **self._options)
 
     def _forked(self) -> None:
@@ -285,6 +293,15 @@ def _in_child(forked: weakref.WeakMethod[Callable[[], None]]) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=call)
+
+
+def _queue(spool: Path | None) -> Queue:
+    if spool is None:
+        return MemoryQueue()
+    try:
+        return Spool(spool)
+    except OSError as error:
+        raise SpoolUnusable(spool, error.strerror or str(error)) from error
 
 
 def _made(told: Mapping[str, Any], said: Details) -> tuple[str, bytes]:

@@ -171,6 +171,12 @@ def test_a_full_queue_makes_the_caller_wait_and_then_raises(proxy: Proxy, books:
     assert books.counted() == {"stored": 6, "duplicate": 0}
 
 
+def test_a_spool_that_cannot_be_made_is_told_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ClientError, match=r"The spool .*taken/spool cannot be used \(Not a directory\)"):
+        make_client(NOWHERE, spool=tmp_path / "taken" / "spool")
+
+
 def test_what_the_end_cuts_off_is_told_and_no_call_is_taken_after_it() -> None:
     client = make_client(NOWHERE)
     ids = send(client, 3)
