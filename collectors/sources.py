@@ -73,8 +73,11 @@ class SourceBook:
         )
         with writing(self._engine) as connection:
             others = self._all(connection)
-            if any(other.id == name for other in others):
-                raise Conflict(f"There is a source {name} already; choose another name, or use that one.")
+            taken = next((other for other in others if other.id == name), None)
+            if taken is not None:
+                raise Conflict(
+                    f"There is a source {name} of kind {taken.kind} already; choose another name, or use that one."
+                )
             return source, self._store(connection, source, others)
 
     def change(self, name: str, **fields: object) -> tuple[Source, int]:
