@@ -36,7 +36,7 @@ MANY_CELLS = 2
 
 _SAMPLE_CHARS = 64 * 1024
 _READ_BYTES = 1024 * 1024
-_DELIMITERS = ",\t;|"
+_DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
@@ -74,8 +74,7 @@ class Table:
         """What was found out, for people."""
         if self._workbook is not None:
             return f"XLSX, {self._workbook.found.sheet}"
-        delimiter = {"\t": "tab"}.get(self._dialect[0], self._dialect[0])
-        return f"CSV, {self._encoding.removesuffix('-sig')}, {delimiter}"
+        return f"CSV, {self._encoding.removesuffix('-sig')}, {_DELIMITERS[self._dialect[0]]}"
 
     def rows(self) -> Iterator[NumberedRow]:
         """All rows that hold anything, in their order."""

@@ -208,6 +208,7 @@ def _decided(client: ApiClient, shown: dict[str, Any], path: Path, *, yes: bool)
     from rich.console import Console
 
     console = Console(stderr=True)
+    console.print(f"{shown['file']} ({shown['format']})", markup=False, highlight=False)
     console.print(_columns(shown))
     for each in shown["questions"]:
         # What the file lacks is no question of one column.
@@ -230,7 +231,13 @@ def _leave_map(shown: dict[str, Any], path: Path) -> None:
         complain(f"{out} is there already; mend it and give it with --map, or move it away. 映射文件已存在。")
         return
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    complain(f"Nothing was imported: check {out}, then run again with --map {out}. 未导入，请检查映射文件后重试。")
+    if shown["questions"]:
+        complain(f"Nothing was imported: check {out}, then run again with --map {out}. 未导入，请检查映射文件后重试。")
+    else:
+        complain(
+            f"Nothing was imported. Nothing was unsure: run again with --yes, or check {out} and give it with --map. "
+            "未导入；各列均无疑问，加 --yes 即可导入。"
+        )
 
 
 def _quoted(text: str) -> str:

@@ -39,6 +39,16 @@ def test_an_unsure_guess_becomes_a_map_that_can_be_given_back(
     assert json.loads(capfd.readouterr().out)["removed"]["leads"] == 1
 
 
+def test_where_nothing_is_unsure_the_command_says_that_yes_would_do(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("手机号\n13812345678\n13912345678\n", encoding="gb18030")
+    assert run(["source", "create", "crm", "--kind", "file"]) == 0
+    assert run(["import", str(file), "--source", "crm"]) == 2
+    assert "Nothing was unsure: run again with --yes" in capfd.readouterr().err
+
+
 def test_where_a_report_cannot_lie_nothing_is_imported(tmp_path: Path) -> None:
     file = tmp_path / "leads.csv"
     file.write_text("A\n1\n")
