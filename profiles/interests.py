@@ -141,7 +141,7 @@ def summary(
     days = (at - max(event["occurred_at"] for event in events)) // DAY_MS
     total = max(total, len(events))
     zh.append(f"共 {total} 条行为，最近一次在" + ("今天" if days == 0 else f" {days} 天前"))
-    en.append(f"{total} events, the last {'within a day' if days == 0 else f'{days} days ago'}")
+    en.append(f"{_some(total, 'event')}, the last " + ("within a day" if days == 0 else f"{_some(days, 'day')} ago"))
     return {"zh": "；".join(zh) + "。", "en": _sentence("; ".join(en))}
 
 
@@ -157,6 +157,10 @@ def _counted(one: Interest, language: str) -> str:
     return (
         f"{one['label'][language]}（{times} 次）" if language == "zh" else f"{one['label'][language]} ({_times(times)})"
     )
+
+
+def _some(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _times(n: int) -> str:
