@@ -240,5 +240,7 @@ def _show_demo(client: ApiClient, settings: Settings, collectors: str, *, json: 
 
 def _called() -> str:
     """The command as it was called here, so that a line with it can be pasted."""
-    called = sys.argv[0]
-    return called if Path(called).name == "cdp" and shutil.which("cdp") != called else "cdp"
+    called = Path(sys.argv[0]).absolute()
+    if called.name != "cdp" or shutil.which("cdp") == str(called):
+        return "cdp"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
