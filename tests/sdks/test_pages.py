@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -161,11 +160,15 @@ def names(product: Product, section: Section) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_says_to_look_at_shows_the_events(product: Product, page: Path) -> None:
-    asked = re.findall(r'^curl .*"http://127\.0\.0\.1:8000(/api/v1/events\?source=([\w-]+))"', page.read_text(), re.M)
-    for path, source in asked:
+    asked = re.findall(
+        r'^ *curl .*"http://127\.0\.0\.1:8000(/api/v1/events\?source=([\w-]+))" \|\n +(.+)$', page.read_text(), re.M
+    )
+    assert len(asked) == page.read_text().count("/api/v1/events?source=")
+    for path, source, reader in asked:
         if source in {section.source_name for section in SECTIONS}:
-            answer: dict[str, Any] = product.api.get(path, headers={"Authorization": f"Bearer {ADMIN_KEY}"}).json()
-            assert answer["events"]
+            answer = product.api.get(path, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+            shown = subprocess.run(shlex.split(reader), input=answer.text, capture_output=True, text=True, check=True)
+            assert len(shown.stdout.splitlines()) == len(answer.json()["events"]) > 0
 
 
 @each_section
