@@ -233,9 +233,8 @@ def _too_large(limit: int) -> TooLarge:
 
 
 _PIECE_BYTES = 64 * 1024
-_USUAL_ESCAPES = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="))
 _OTHER_ESCAPES = (
-    (b"%2b", b"+"), (b"%2f", b"/"), (b"%3d", b"="), (b"%20", b"+"),
+    (b"%2b", b"+"), (b"%2f", b"/"), (b"%3D", b"="), (b"%3d", b"="), (b"%20", b"+"),
     (b"%0D", b""), (b"%0d", b""), (b"%0A", b""), (b"%0a", b""),
 )  # fmt: skip
 _ALPHABET = bytes.maketrans(b" -_", b"++/")
@@ -248,13 +247,17 @@ def from_base64(value: bytes) -> bytes:
     A plus that went through a form unescaped came out as a space; the URL alphabet and missing padding are read.
     Letters of no alphabet are skipped: whether the text is whole is proven by the JSON in it.
     """
-    for escapes in (_USUAL_ESCAPES, _OTHER_ESCAPES):
+    if b"%" in value:
+        # Padding is left out below, and stands at the end: there it need not be looked for all over.
+        value = value.removesuffix(b"%3D").removesuffix(b"%3D").replace(b"%2B", b"+").replace(b"%2F", b"/")
         if b"%" in value:
-            for escape, letter in escapes:
+            for escape, letter in _OTHER_ESCAPES:
                 value = value.replace(escape, letter)
     value = value.translate(_ALPHABET, b"\r\n=")
+    if missing := -len(value) % 4:
+        value += b"==="[:missing]
     try:
-        decoded = binascii.a2b_base64(value + b"==="[: -len(value) % 4])
+        decoded = binascii.a2b_base64(value)
     except binascii.Error as error:
         raise MalformedHit("base64", str(error)) from None
     return unpacked(decoded)
