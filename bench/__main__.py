@@ -1,4 +1,4 @@
-"""All measurements, one after the other: `make bench`. Takes about 45 minutes; nothing else should run meanwhile.
+"""All measurements, one after the other: `make bench`. Takes about an hour; nothing else should run meanwhile.
 
 Each part can be run alone, as `python -m bench.intake`; so can `bench.events` and `bench.log`.
 """
