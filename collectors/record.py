@@ -233,6 +233,20 @@ def set_traits(traits: Mapping[str, Any]) -> tuple[TraitChange, ...]:
     )
 
 
+def trait_changes(operation: Operation, said: Mapping[str, Any]) -> tuple[TraitChange, ...]:
+    """What a profile record changes; each element of an appended list is one change. Null changes nothing: a
+    placeholder set once would keep out the value that comes later."""
+    if operation is Operation.DELETE:
+        return (TraitChange(operation, ""),)
+    if operation is Operation.UNSET:
+        return tuple(TraitChange(operation, name) for name in said)
+    values = ((name, value) for name, value in said.items() if value is not None)
+    if operation is Operation.APPEND:
+        lists = ((name, value if isinstance(value, list) else [value]) for name, value in values)
+        return tuple(TraitChange(operation, name, as_json(item)) for name, items in lists for item in items)
+    return tuple(TraitChange(operation, name, as_json(value)) for name, value in values)
+
+
 def path_of(url: str) -> str:
     """The path of an address, '' where there is no address."""
     rest = url.partition("://")[2]

@@ -43,6 +43,7 @@ from collectors.record import (
     plain_value,
     properties_json,
     text,
+    trait_changes,
     with_fields,
 )
 from collectors.user_agent import device_of
@@ -329,22 +330,12 @@ def _event_properties(told: _Record, call: str, properties: bytes) -> bytes:
 
 
 def _traits(call: str, properties: bytes) -> tuple[TraitChange, ...]:
-    """The changes of a profile record; each element of an appended list is one change. Null changes nothing: a
-    placeholder set once would keep out the value that comes later."""
     operation = _OPERATIONS.get(call)
     if operation is None:
         return ()
-    if operation is Operation.DELETE:
-        return (TraitChange(Operation.DELETE, ""),)
     said = plain_value(properties)
     said.pop(_LOGIN_FLAG, None)
-    if operation is Operation.UNSET:
-        return tuple(TraitChange(operation, name) for name in said)
-    said = {name: value for name, value in said.items() if value is not None}
-    if operation is Operation.APPEND:
-        lists = ((name, value if isinstance(value, list) else [value]) for name, value in said.items())
-        return tuple(TraitChange(operation, name, as_json(item)) for name, items in lists for item in items)
-    return tuple(TraitChange(operation, name, as_json(value)) for name, value in said.items())
+    return trait_changes(operation, said)
 
 
 def _fact(call: str, identifiers: tuple[Identifier, ...]) -> Fact:

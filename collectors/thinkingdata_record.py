@@ -43,6 +43,7 @@ from collectors.record import (
     plain_value,
     properties_json,
     text,
+    trait_changes,
     with_fields,
 )
 from collectors.user_agent import device_of
@@ -301,17 +302,9 @@ def _with_extra(told: _Record, properties: bytes) -> bytes:
 
 
 def _traits(call: str, properties: bytes) -> tuple[TraitChange, ...]:
-    """The changes of a record about a person; each element of an appended list is one change. Null changes nothing."""
     operation = _OPERATIONS.get(call)
     if operation is None:
         return ()
-    if operation is Operation.DELETE:
-        return (TraitChange(Operation.DELETE, ""),)
+    of_sdk = _PRESET if operation is Operation.UNSET else "#lib"
     said = plain_value(properties)
-    if operation is Operation.UNSET:
-        return tuple(TraitChange(operation, name) for name in said if not name.startswith(_PRESET))
-    changes = ((name, value) for name, value in said.items() if value is not None and not name.startswith("#lib"))
-    if operation is Operation.APPEND:
-        lists = ((name, value if isinstance(value, list) else [value]) for name, value in changes)
-        return tuple(TraitChange(operation, name, as_json(item)) for name, items in lists for item in items)
-    return tuple(TraitChange(operation, name, as_json(value)) for name, value in changes)
+    return trait_changes(operation, {name: value for name, value in said.items() if not name.startswith(of_sdk)})
