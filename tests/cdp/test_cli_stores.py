@@ -81,7 +81,7 @@ def test_a_name_that_is_taken_is_a_no(cdp: Any) -> None:
     code, out, err = cdp("source create twice --kind app")
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
-    assert "There is a source twice already" in err
+    assert "There is a source twice of kind app already" in err
 
 
 def test_a_key_is_shown_once_and_revoked(cdp: Any) -> None:

@@ -125,7 +125,7 @@ def test_a_new_source_is_taken_at_once(product: Product) -> None:
 def test_a_second_server_on_the_same_data_is_refused_with_a_sentence(product: Product) -> None:
     code, out, err = cdp(product, "serve")
     assert (code, out) == (2, "")
-    assert err.startswith("XUNJI_DATA_DIR is ")
+    assert err.startswith("It is running already 已在运行: XUNJI_DATA_DIR is ")
     assert err.count("\n") == 1
 
 
