@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -22,6 +23,8 @@ from leads.store import OpenLead
 from profiles.store import Cursor, EventStore, StoredEvent
 from profiles.whose import Whose, beyond
 
+LEFT_AT_ONCE = 20
+"""Trails that a restart left open, looked at with each batch: up to 10 ms each."""
 MAX_JOINED = 200
 """Newest events that are added at once when sets are recognised as the person's, as many as a trail has."""
 
@@ -88,7 +91,8 @@ class OpenTrails:
             self._enter(trail, trail.sets)
             self._move(trail, trail.person)
             if not settled:
-                self._mark(trail)
+                # Marked by nothing yet: looked at when there is time.
+                self._unsettled.setdefault(trail, 0)
 
     def know(self, lead_id: LeadId, who: Person | None) -> None:
         """Say that the lead's trail was read from what is this person's."""
@@ -120,7 +124,7 @@ class OpenTrails:
         self._mark_unsettled(stored, changed)
         self._mark_proved(stored)
         with self._lock:
-            unsettled = list(self._unsettled.items())
+            unsettled = self._due()
         for trail, marks in unsettled:
             who = self._whose.person(trail.person) if trail.person else None
             found.joined[trail] = (who, marks)
@@ -226,6 +230,13 @@ class OpenTrails:
 
     def _mark(self, trail: OpenTrail) -> None:
         self._unsettled[trail] = self._unsettled.get(trail, 0) + 1
+
+    def _due(self) -> list[tuple[OpenTrail, int]]:
+        """Those that something marked, and some of those that a restart left open: the first batch after it would wait
+        for minutes where thousands of leads are a day old."""
+        marked = [each for each in self._unsettled.items() if each[1]]
+        left = (each for each in self._unsettled.items() if not each[1])
+        return marked + list(islice(left, LEFT_AT_ONCE))
 
     def _close(self, at: Millis) -> None:
         with self._lock:

@@ -172,6 +172,21 @@ def test_additions_go_on_after_a_restart(world: World, person: Person) -> None:
     assert added(world, lead) == [("video_played", "arrived_late"), ("seat_viewed", "identified_later")]
 
 
+def test_the_leads_of_a_day_are_looked_at_bit_by_bit_after_a_restart(
+    world: World, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leads.late.LEFT_AT_ONCE", 1)
+    world.visit(person.cookie, at=NOON - DAY, name="seat_viewed")
+    leads = [world.capture(person.body(external_id=None))[0] for _ in range(3)]
+    world.store(world.event(person.cookie, person.openid, at=world.now))
+    world.restart()
+    done = []
+    for _ in range(4):
+        world.add([], frozenset())
+        done.append(sum(bool(added(world, lead)) for lead in leads))
+    assert done == [1, 2, 3, 3]
+
+
 def test_what_the_trail_has_is_never_an_addition(world: World, person: Person) -> None:
     batch = world.store(world.event(person.openid, at=NOON - HOUR, name="seat_viewed"))
     lead, _ = world.capture(person.body())
