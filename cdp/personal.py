@@ -13,10 +13,6 @@ import msgspec
 
 from cdp.batch import NO_SET, Item
 from cdp.model import (
-    NO_APP,
-    NO_CAMPAIGN,
-    NO_DEVICE,
-    NO_PAGE,
     PERSONAL_KINDS,
     Event,
     Fact,
@@ -34,9 +30,8 @@ from identity.recent import Recent
 from leads.contact import check_contact, contact_of, hide_words
 
 _TEXTS = ("name", "original_name", "locale", "platform")
-_IDS = ("client_id", "session")
 _PARTS = ("page", "campaign", "app", "device")
-_NOTHING = (NO_PAGE, NO_CAMPAIGN, NO_APP, NO_DEVICE)
+_encode = msgspec.json.Encoder().encode
 
 REMEMBERED_SETS = 65_536
 """Identifier tuples whose tokens are kept, about 500 bytes each; most events come with a tuple that came before."""
@@ -128,29 +123,31 @@ class Personal:
 
     def _scrub(self, event: Event, tokenise: Tokenise) -> None:
         event.properties = scrub_json(event.properties, tokenise)
-        said = "\n".join(getattr(event, name) for name in _TEXTS)
-        if looks_personal(said.encode(errors="surrogatepass")):
-            for name in _TEXTS:
-                setattr(event, name, scrub_text(getattr(event, name), tokenise))
-        for name in _IDS:
-            setattr(event, name, scrub_id(getattr(event, name), tokenise))
+        # One look at all the rest, for nearly every event has nothing there.
+        rest = (event.name, event.original_name, event.locale, event.platform, event.page, event.campaign, event.app)
+        if looks_personal(_encode((*rest, event.device, event.traits))):
+            self._scrub_fields(event, tokenise)
+        event.client_id = scrub_id(event.client_id, tokenise)
+        if event.session:
+            event.session = scrub_id(event.session, tokenise)
+
+    def _scrub_fields(self, event: Event, tokenise: Tokenise) -> None:
+        for name in _TEXTS:
+            setattr(event, name, scrub_text(getattr(event, name), tokenise))
         for name in _PARTS:
             part = getattr(event, name)
-            if part in _NOTHING:
-                continue
-            text = msgspec.json.encode(part)
+            text = _encode(part)
             scrubbed = scrub_json(text, tokenise)
             if scrubbed is not text:
                 setattr(event, name, msgspec.json.decode(scrubbed, type=type(part)))
-        if event.traits:
-            event.traits = tuple(
-                TraitChange(
-                    change.operation,
-                    scrub_text(change.name, tokenise),
-                    scrub_json(change.value.encode(), tokenise).decode(),
-                )
-                for change in event.traits
+        event.traits = tuple(
+            TraitChange(
+                change.operation,
+                scrub_text(change.name, tokenise),
+                scrub_json(change.value.encode(), tokenise).decode(),
             )
+            for change in event.traits
+        )
 
     def _collecting(self, clear: dict[str, Identifier]) -> Tokenise:
         """A tokeniser that notes the clear value of each token it makes."""
