@@ -27,14 +27,12 @@ from cdp.records import reading
 from cdp.redactions import REDACTED
 from cdp.scrub import scrub_json, scrub_text
 from cdp.seen import Place, SeenIds, key_of
-from collectors.registry import ENQUIRIES, TRANSLATORS
+from collectors.registry import FORM_FILLED, TRANSLATORS
 from identity.normalise import normalise
 
 LAST_OFFSET = 2**63 - 1
 """The largest number that the log's store can be asked for."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-write-key"})
-FORM_FILLED = ENQUIRIES | {"file"}
-"""Dialects whose bodies are full of names and other values that no pattern finds."""
 FORM = "It holds names and other values that cannot be found one by one; a key that may see clear values sees it."
 WITHHELD = "It is encoded or no JSON, so personal values in it cannot be masked; a key that may see them sees it."
 

@@ -101,6 +101,17 @@ class AdPlatform(ABC):
     def answer(self, status: int, message: str) -> Answer:
         """In the shape that the platform reads; `status` 200 is done, and `message` then ''."""
 
+    def campaign(self, about: Mapping[str, Any], clicks: dict[str, str]) -> Campaign:
+        """That of a lead, by what is told of its advertisement."""
+        name = about.get("campaign_name") or about.get("ad_name", "")
+        return Campaign(
+            source=self.name, medium=LEAD_AD, name=name, content=about.get("creative_id", ""), click_ids=clicks
+        )
+
+    def own_id(self, lead_id: str) -> tuple[Identifier, ...]:
+        """The platform's id of a lead, as an identifier; none where it gave none."""
+        return (Identifier("lead_id", f"{self.name}/{lead_id}"),) if lead_id else ()
+
     def handles(self, method: str, path: str) -> bool:
         return method == "POST" and self._key(path) != ""
 

@@ -42,6 +42,8 @@ PAGES: Sequence[Page] = (TrackerFile().page,)
 
 ENQUIRIES = frozenset(dialect.name for dialect in _ENQUIRIES)
 """Dialects whose every event is an enquiry, and captures a lead whatever XUNJI_CAPTURE_EVENTS names."""
+FORM_FILLED = ENQUIRIES | {File.name}
+"""Dialects whose bodies are full of names and other values that no pattern finds."""
 
 
 @lru_cache(maxsize=REMEMBERED_ROUTES)

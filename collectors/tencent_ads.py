@@ -15,9 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from cdp.model import Campaign, Identifier, Millis, Page
+from cdp.model import Identifier, Millis, Page
 from collectors.ads import (
-    LEAD_AD,
     AdLead,
     AdPlatform,
     fields_of,
@@ -80,17 +79,8 @@ class TencentAds(AdPlatform):
             id=lead_id,
             at=at,
             fields=fields_of(told, answers),
-            campaign=Campaign(
-                source=self.name,
-                medium=LEAD_AD,
-                name=about.get("campaign_name") or about.get("ad_name", ""),
-                content=about.get("creative_id", ""),
-                click_ids=given(click_id=take(row, "click_id")),
-            ),
-            identifiers=(
-                *openid,
-                *((Identifier("lead_id", f"{self.name}/{lead_id}"),) if lead_id else ()),
-            ),
+            campaign=self.campaign(about, given(click_id=take(row, "click_id"))),
+            identifiers=(*openid, *self.own_id(lead_id)),
             page=Page(url=url, path=path_of(url), title=take(row, "page_name", "leads_page_name")),
             about=about | given(platform_fields=row),
         )
