@@ -54,10 +54,13 @@ position_rows = Table(
 begun_rows = Table(
     "batch_begun",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("ranges", Text, nullable=False),
-    Column("replay", Boolean, nullable=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("replay", Boolean, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("owner", String(40), nullable=False),
     Column("graph_version", BigInteger, nullable=False),
+    Column("claimed", Text, nullable=False),
 )
 
 

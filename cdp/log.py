@@ -1,13 +1,14 @@
 """The log of hits: accepted requests, in order, durable, kept for days and replayable.
 
-A log has partitions, numbered from 0; each is a sequence of opaque records with dense offsets from 0. One process
-appends to a partition, one worker reads all of them by position. Adapters: `log_sqlite` (a file per collector
-process) and, where one machine is outgrown, Kafka.
+A log has partitions, numbered from 0; each is a sequence of opaque records with dense offsets from 0. Collectors
+append through a writer; workers share the partitions among themselves and take each from where it is processed;
+whoever wants a certain record reads it by position. Adapters: `log_sqlite` (a file per collector process) and, where
+one machine is outgrown, `log_kafka`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from cdp.model import Millis, Position
@@ -19,14 +20,19 @@ class Record(NamedTuple):
 
 
 class LogWriter(Protocol):
-    """The appending end of one partition, held by one collector process."""
+    """The appending end, held by one collector process.
 
-    partition: int
+    `name` tells the writers of one machine apart; it stays the same for the next process in its place.
+    """
 
-    def append(self, payload: bytes, received_at: Millis) -> Awaitable[Position]:
-        """Durably add one record; awaiting it gives where it lies. Called in the event loop; never blocks.
+    name: str
 
-        It is done only after the record is synced to disk; all appends that wait at the same time share one sync.
+    def append(self, payload: bytes, received_at: Millis, *, key: bytes = b"") -> Awaitable[Position | None]:
+        """Durably add one record; awaiting it gives where it lies, None where it lies safe but has no place yet.
+        Called in the event loop; never blocks.
+
+        Records of one writer with the same key keep their order. It is done only after the record is synced to disk,
+        or held by all in-sync replicas; all appends that wait at the same time share one sync.
         A future is best: a collector hangs its answer on it, where a coroutine costs a task for each hit.
         Raises LogFull when the disk takes no more; nothing of the record is kept then, and a later call may
         succeed. A cancelled append may or may not be kept.
@@ -42,7 +48,35 @@ class LogWriter(Protocol):
         """
 
     async def close(self) -> None:
-        """Finish what was appended, then let go of the partition. May be called twice."""
+        """Finish what was appended, then let go of everything. May be called twice."""
+
+
+class LogConsumer(Protocol):
+    """The worker's end: hands out the records of those partitions that are this worker's, in order.
+
+    Of the workers that share a log each partition is one's at a time; it may become another's, but only while its
+    worker is inside `poll`. A worker that is silent for too long loses its partitions without being asked; what it
+    commits afterwards must be refused by others. All calls but `wake` from one thread. Raises StoreUnavailable.
+    """
+
+    def partitions(self) -> frozenset[int]:
+        """Those that are this worker's since the last `poll`; none before the first."""
+
+    def begin(self, partition: int, offset: int) -> None:
+        """From now on hand out this partition, from that offset on. Until this is called for a partition that became
+        this worker's (or became it again), it hands out nothing. For one that is not its, does nothing."""
+
+    def poll(self, *, records: int, size: int, timeout_s: float) -> Mapping[int, Sequence[Record]]:
+        """The next records of begun partitions, those with none left out: about `records` of them and `size` bytes in
+        all, shared among partitions so that none starves; at least one where there is any. Returns soon after
+        something was appended, or partitions came or went, or `wake` was called; else after the timeout, with nothing.
+        """
+
+    def wake(self) -> None:
+        """Make `poll` return at once, from any thread."""
+
+    def close(self) -> None:
+        """Leave the others one's partitions at once. May be called twice."""
 
 
 class LogReader(Protocol):
@@ -75,12 +109,6 @@ class LogReader(Protocol):
         May take a second and hold appends up for milliseconds. Raises StoreUnavailable where somebody reads on and
         on; then call it again.
         """
-
-    def wait(self, timeout_s: float) -> None:
-        """Return soon after anything was appended since the last call, or after the timeout."""
-
-    def wake(self) -> None:
-        """Make `wait` return at once, from any thread."""
 
     def close(self) -> None:
         """Let go of everything. May be called twice."""
