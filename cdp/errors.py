@@ -2,6 +2,7 @@
 
 XunjiError ── Retryable            the consumer pauses and tries again    StoreUnavailable, LogFull,
                                                                               GraphConflict
+           ── Superseded           another process does it now            Overtaken, LeaseLost
            ── Rejected             the caller gets a 4xx                  MalformedHit, TooLarge, UnknownSource, …
            ── ConfigurationError   the process stops with one clear sentence
 
@@ -35,6 +36,16 @@ class GraphConflict(Retryable):
         super().__init__(
             f"Another writer made version {seq} of the identity graph. Only one may write; stop the other."
         )
+
+
+class Superseded(XunjiError):
+    """Another process has taken over what this one does: nothing more of it may be written here."""
+
+
+class Overtaken(Superseded):
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(f"Partition {partition} of the log is another worker's now; what it began here is done there.")
 
 
 class LogFull(Retryable):
