@@ -19,13 +19,52 @@ ADMIN_KEY = "tests-admin-key-0123456789"
 READY_S = 60.0
 
 
-class Product:
+class Clients:
+    """What tests ask of whatever runs, through its listeners: an API and a collector."""
+
+    def __init__(self, port: int, collector_port: int) -> None:
+        self.port, self.collector_port = port, collector_port
+        self.api = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=30,
+            trust_env=False,
+        )
+        self.collector = httpx.Client(base_url=f"http://127.0.0.1:{collector_port}", timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        self.api.close()
+        self.collector.close()
+
+    def output(self) -> str:
+        """The last words of the processes."""
+        raise NotImplementedError
+
+    def create_source(self, name: str, kind: str = "site", **fields: Any) -> str:
+        """Returns the write key."""
+        answer = self.api.post("/api/v1/sources", json={"name": name, "kind": kind, **fields})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["key"])
+
+    def accounting(self) -> dict[str, Any]:
+        answer = self.api.get("/api/v1/accounting")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def settled(self, timeout_s: float = 60) -> dict[str, Any]:
+        """The account once nothing is pending."""
+        until(lambda: not any(part["pending"] for part in self.accounting()["partitions"]), timeout_s, self.output)
+        return self.accounting()
+
+
+class Product(Clients):
     """`cdp serve` on a data folder; start, stop and kill it as often as you like."""
 
     def __init__(self, folder: Path, *, collectors: int = 1, demo: bool = False, **settings: str) -> None:
+        super().__init__(free_port(), free_port())
         self.folder = folder
         self.arguments = ("--demo",) if demo else ()
-        self.port, self.collector_port = free_port(), free_port()
         self.env = os.environ | {
             "XUNJI_DATA_DIR": str(folder / "data"),
             "XUNJI_PORT": str(self.port),
@@ -35,13 +74,6 @@ class Product:
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.api = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
-            timeout=30,
-            trust_env=False,
-        )
-        self.collector = httpx.Client(base_url=f"http://127.0.0.1:{self.collector_port}", timeout=30, trust_env=False)
 
     def __enter__(self) -> Product:
         try:
@@ -54,8 +86,7 @@ class Product:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        self.api.close()
-        self.collector.close()
+        self.close()
 
     def start(self, *arguments: str) -> None:
         """Start `cdp serve` and wait until both listeners answer."""
@@ -116,23 +147,6 @@ class Product:
             each.kill()
         self.process.wait()
         psutil.wait_procs(family, timeout=30)
-
-    def create_source(self, name: str, kind: str = "site", **fields: Any) -> str:
-        """Returns the write key."""
-        answer = self.api.post("/api/v1/sources", json={"name": name, "kind": kind, **fields})
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["key"])
-
-    def accounting(self) -> dict[str, Any]:
-        answer = self.api.get("/api/v1/accounting")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def settled(self, timeout_s: float = 60) -> dict[str, Any]:
-        """The account once nothing is pending."""
-        until(lambda: not any(part["pending"] for part in self.accounting()["partitions"]), timeout_s, self.output)
-        return self.accounting()
 
 
 def until(condition: Callable[[], bool], timeout_s: float, explain: Callable[[], str] = lambda: "") -> None:
