@@ -21,6 +21,7 @@ from cdp.model import (
     TraitChange,
     Window,
 )
+from profiles.events_clickhouse import ClickHouseEvents
 from profiles.store import Came, Cursor, EventStore, SetSummary, StoredEvent, TraitRow
 
 START = 1_760_000_000_000
@@ -44,6 +45,12 @@ def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent
         "hit": f"0-{number}",
     }
     return StoredEvent(Event(**(event | fields)), SetId(set_))
+
+
+def emptied(store: ClickHouseEvents) -> ClickHouseEvents:
+    for table in ("events", "traits"):
+        store._background.command(f"TRUNCATE TABLE {table}")
+    return store
 
 
 def ids(events: Sequence[dict[str, Any]]) -> list[int]:

@@ -1,8 +1,7 @@
-"""The contract on the engine in this process, on a server where XUNJI_TEST_CLICKHOUSE_URL names one, and crashes."""
+"""The contract on the engine in this process, and crashes."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,20 +14,12 @@ import pytest
 from cdp.errors import StoreUnavailable
 from cdp.model import SetId
 from profiles.events_clickhouse import ClickHouseEvents
-from tests.contracts.events_contract import START, EventStoreContract, make_stored
+from tests.contracts.events_contract import START, EventStoreContract, emptied, make_stored
 
 
-class OnClickHouse(EventStoreContract):
+class TestEmbedded(EventStoreContract):
     """One store for all tests, emptied before each: opening one takes longer than most of them."""
 
-    @pytest.fixture
-    def store(self, opened: ClickHouseEvents) -> ClickHouseEvents:
-        for table in ("events", "traits"):
-            opened._background.command(f"TRUNCATE TABLE {table}")
-        return opened
-
-
-class TestEmbedded(OnClickHouse):
     @pytest.fixture(scope="class")
     @classmethod
     def opened(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseEvents]:
@@ -36,6 +27,10 @@ class TestEmbedded(OnClickHouse):
         yield store
         store.close()
         store.close()
+
+    @pytest.fixture
+    def store(self, opened: ClickHouseEvents) -> ClickHouseEvents:
+        return emptied(opened)
 
     def test_many_threads_read_while_one_writes(self, store: ClickHouseEvents) -> None:
         wrong: list[object] = []
@@ -61,16 +56,6 @@ class TestEmbedded(OnClickHouse):
             store.write([make_stored(batch)], token=f"small-{batch}")
         store.write([make_stored(0)], token="small-0")
         assert store.count() == 150
-
-
-@pytest.mark.skipif("XUNJI_TEST_CLICKHOUSE_URL" not in os.environ, reason="no ClickHouse server is named")
-class TestServer(OnClickHouse):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def opened(cls) -> Iterator[ClickHouseEvents]:
-        store = ClickHouseEvents(os.environ["XUNJI_TEST_CLICKHOUSE_URL"])
-        yield store
-        store.close()
 
 
 WRITER = """

@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -227,6 +228,37 @@ class Postgres(Server):
         return subprocess.run(asked, check=False).returncode == 0
 
 
+class ClickHouse(Server):
+    """ClickHouse's engine behind HTTP (`tests.real.clickhouse`): a server's program is in no package registry."""
+
+    password = ""
+    """Of the user `default`; to be set before the start."""
+
+    @property
+    def url(self) -> str:
+        """Of the database that is always there; see `url_of`."""
+        return self.url_of("default")
+
+    def url_of(self, database: str) -> str:
+        user = f"default:{self.password}@" if self.password else ""
+        return f"clickhouse://{user}127.0.0.1:{self.port}/{database}"
+
+    def _prepare(self) -> None:
+        pass
+
+    def _command(self) -> list[str]:
+        password = [self.password] if self.password else []
+        return [sys.executable, str(HERE / "clickhouse.py"), f"{self.folder}/data", str(self.port), *password]
+
+    def _ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
+                return connection.recv(12) == b"HTTP/1.1 200"
+        except OSError:
+            return False
+
+
 def neo4j_jars() -> Path:
     """The folder of the server's jars, fetched where they are not there yet for this pom."""
     pom = HERE / "pom-neo4j.xml"
@@ -269,7 +301,7 @@ def postgres_programs() -> Path:
     return versions[-1].parent if versions else Path(program("initdb", "postgresql")).resolve().parent
 
 
-SERVERS: dict[str, type[Server]] = {"neo4j": Neo4j, "postgres": Postgres}
+SERVERS: dict[str, type[Server]] = {"clickhouse": ClickHouse, "neo4j": Neo4j, "postgres": Postgres}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from neo4j import GraphDatabase
 
-from tests.real.servers import Neo4j, Postgres
+from tests.real.servers import ClickHouse, Neo4j, Postgres
 from tests.servers.databases import Databases
 
 
@@ -54,3 +54,9 @@ def empty(server: Neo4j) -> None:
     with GraphDatabase.driver(server.url) as driver, driver.session() as session:
         # In parts, for a transaction of everything would not fit into the server's memory.
         session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS").consume()
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouse]:
+    with reachable_folder() as folder, ClickHouse(folder) as server:
+        yield server
