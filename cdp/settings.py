@@ -1,7 +1,8 @@
 """The one set of settings: read once from the environment and a TOML file, checked, handed on as small values.
 
-The environment wins over the file named by XUNJI_CONFIG, which wins over the defaults. A wrong setting raises
-ConfigurationError, whose sentence names the setting, what came and what is allowed.
+The environment wins over the file named by XUNJI_CONFIG, which wins over the defaults. What nobody should see in the
+environment may stand in a file of its own, which XUNJI_…_FILE names. A wrong setting raises ConfigurationError, whose
+sentence names the setting, what came and what is allowed.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The caller's keywords are the values of the TOML file, so the environment goes before them.
+        # The caller's keywords are the values of files, so the environment goes before them.
         return env_settings, init_settings
 
     @cached_property
@@ -164,7 +165,7 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read environment and file. Raises ConfigurationError for the first wrong or unknown setting."""
     try:
-        return Settings(**_file_values())
+        return Settings(**_file_values() | _values_in_own_files())
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -177,7 +178,25 @@ def origin_of(name: str) -> str:
     """Where the value of a setting came from: environment, file or default."""
     if os.environ.get(PREFIX + name.upper()):
         return "environment"
-    return "file" if name in _file_values() else "default"
+    return "file" if name in _file_values() | _values_in_own_files() else "default"
+
+
+def _values_in_own_files() -> dict[str, str]:
+    """The content of the files that XUNJI_…_FILE name, as containers are handed their secrets."""
+    values = {}
+    for name in Settings.model_fields:
+        setting = PREFIX + name.upper()
+        path = os.environ.get(f"{setting}_FILE")
+        if not path:
+            continue
+        if os.environ.get(setting):
+            raise ConfigurationError(f"{setting}_FILE", came=f"set beside {setting}", allowed="one of the two")
+        try:
+            values[name] = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            came = f"{path!r} ({getattr(error, 'strerror', None) or 'no text'})"
+            raise ConfigurationError(f"{setting}_FILE", came=came, allowed="a readable file of text") from None
+    return values
 
 
 def _file_values() -> dict[str, Any]:

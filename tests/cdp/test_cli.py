@@ -162,6 +162,51 @@ def test_a_wrong_secret_is_not_repeated(
     assert value not in said
 
 
+def test_a_secret_may_stand_in_a_file_that_its_setting_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in (
+        ("admin_key", "key-from-a-file-0123\n"),
+        ("records_url", "postgresql+psycopg://cdp:hush@db/c"),
+    ):
+        (tmp_path / name).write_text(content)
+        monkeypatch.setenv(f"XUNJI_{name.upper()}_FILE", str(tmp_path / name))
+    settings = load_settings()
+    assert settings.admin == "key-from-a-file-0123"
+    assert settings.records_url == "postgresql+psycopg://cdp:hush@db/c"
+    assert run(["config", "show"]) == 0
+    said = capsys.readouterr().out
+    assert "key-from-a-file" not in said
+    assert "hush" not in said
+
+
+def test_a_file_of_a_setting_wins_over_the_toml_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "xunji.toml").write_text('tz = "Europe/Berlin"\n')
+    (tmp_path / "tz").write_text("Asia/Tokyo\n")
+    monkeypatch.setenv("XUNJI_CONFIG", str(tmp_path / "xunji.toml"))
+    monkeypatch.setenv("XUNJI_TZ_FILE", str(tmp_path / "tz"))
+    assert load_settings().tz == "Asia/Tokyo"
+
+
+def test_a_setting_and_its_file_at_once_stop_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("key-from-a-file-0123")
+    monkeypatch.setenv("XUNJI_ADMIN_KEY", "key-from-outside-0123")
+    monkeypatch.setenv("XUNJI_ADMIN_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match=r"^XUNJI_ADMIN_KEY_FILE is set beside XUNJI_ADMIN_KEY"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00\x81"])
+def test_a_file_of_a_setting_that_cannot_be_read_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("XUNJI_SECRET_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match=r"^XUNJI_SECRET_FILE is '.*/key' \(.+\); allowed is a readable file"):
+        load_settings()
+
+
 def test_config_show_tells_value_and_origin_and_masks_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
