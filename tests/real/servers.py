@@ -1,9 +1,9 @@
-"""Real servers for tests: Neo4j Community and PostgreSQL, started, stopped, killed and started again.
+"""Real servers for tests: Kafka, Neo4j Community and PostgreSQL, started, stopped, killed and started again.
 
     python -m tests.real.servers run neo4j build/neo4j        prints the URL; Ctrl-C stops it, the data stays
 
-Neo4j's jars come from the ordinary Maven client, once, into `.cache/servers`; PostgreSQL from the system's packages.
-All listen on 127.0.0.1 only, and die with the thread that started them.
+The jars of Kafka and Neo4j come from the ordinary Maven client, once, into `.cache/servers`; PostgreSQL from the
+system's packages. All listen on 127.0.0.1 only, and die with the thread that started them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ CACHE = HERE.parent.parent / ".cache" / "servers"
 READY_S, STOP_S = 90.0, 30.0
 BOLT_HELLO = bytes.fromhex("6060B017 00080805") + bytes(12)
 """Asks for Bolt 5.0 to 5.8; a server that is ready answers with the four bytes of the version it takes."""
+API_VERSIONS = struct.pack(">ihhih5s", 15, 18, 0, 1, 5, b"ready")
+"""Kafka's request 18: which requests the broker understands."""
+CLUSTER = "a2Fma2EtZm9yLXRlc3RzIQ"
 
 
 class Server:
@@ -137,7 +141,7 @@ class Neo4j(Server):
         return f"bolt://127.0.0.1:{self.port}"
 
     def _prepare(self) -> None:
-        self._jars = neo4j_jars()
+        self._jars = jars_of("neo4j")
         conf = self.folder / "conf"
         conf.mkdir(exist_ok=True)
         (conf / "neo4j.conf").write_text((HERE / "neo4j.conf").read_text().format(port=self.port))
@@ -163,6 +167,47 @@ class Neo4j(Server):
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
                 connection.sendall(BOLT_HELLO)
                 return len(connection.recv(4)) == 4
+        except OSError:
+            return False
+
+
+class Kafka(Server):
+    """One broker that is its own controller."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._controller_port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.address}/xunji"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _prepare(self) -> None:
+        self._jars = jars_of("kafka")
+        conf = self.folder / "kafka.properties"
+        ports = {"port": self.port, "controller_port": self._controller_port}
+        conf.write_text((HERE / "kafka.properties").read_text().format(**ports, folder=f"{self.folder}/data"))
+        if not (self.folder / "data" / "meta.properties").exists():
+            formatted = self._java("kafka.tools.StorageTool", "format", "--standalone", "--config", str(conf))
+            subprocess.run([*formatted, "--cluster-id", CLUSTER], check=True, stdout=subprocess.DEVNULL)
+
+    def _java(self, program: str, *arguments: str) -> list[str]:
+        # SerialGC takes half the memory of the default collector.
+        flags = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        return [java(), *flags, "-cp", f"{self._jars}/*", program, *arguments]
+
+    def _command(self) -> list[str]:
+        return self._java("kafka.Kafka", f"{self.folder}/kafka.properties")
+
+    def _ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(API_VERSIONS)
+                return len(connection.recv(8)) == 8
         except OSError:
             return False
 
@@ -259,10 +304,10 @@ class ClickHouse(Server):
             return False
 
 
-def neo4j_jars() -> Path:
+def jars_of(server: str) -> Path:
     """The folder of the server's jars, fetched where they are not there yet for this pom."""
-    pom = HERE / "pom-neo4j.xml"
-    jars = CACHE / f"neo4j-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
+    pom = HERE / f"pom-{server}.xml"
+    jars = CACHE / f"{server}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     if jars.exists():
         return jars
     CACHE.mkdir(parents=True, exist_ok=True)
