@@ -346,7 +346,7 @@ def postgres_programs() -> Path:
     return versions[-1].parent if versions else Path(program("initdb", "postgresql")).resolve().parent
 
 
-SERVERS: dict[str, type[Server]] = {"clickhouse": ClickHouse, "neo4j": Neo4j, "postgres": Postgres}
+SERVERS: dict[str, type[Server]] = {"clickhouse": ClickHouse, "kafka": Kafka, "neo4j": Neo4j, "postgres": Postgres}
 
 
 def main() -> None:
