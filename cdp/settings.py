@@ -29,7 +29,7 @@ from cdp.errors import ConfigurationError
 
 PREFIX = "XUNJI_"
 SECRET_BYTES = 32
-SECRET_FIELDS = frozenset({"admin_key", "secret"})
+SECRET_FIELDS = frozenset({"admin_key", "secret", "vault_keys"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     health_port: Port = 0
     admin_key: str = ""
     secret: str = ""
+    vault_keys: Names = ()
     log_retention: Duration = timedelta(days=14)
     events_retention: Duration | None = None
     capture_events: Names = ("lead_submitted", "test_drive_requested")
@@ -97,6 +98,13 @@ class Settings(BaseSettings):
     def _secret_is_32_bytes(cls, value: str) -> str:
         if value:
             _decode_secret(value)
+        return value
+
+    @field_validator("vault_keys")
+    @classmethod
+    def _keys_are_32_bytes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            _decode_secret(part)
         return value
 
     @field_validator("trusted_proxies")
@@ -147,6 +155,11 @@ class Settings(BaseSettings):
     def secret_bytes(self) -> bytes:
         """The deployment's secret; made and kept in {data}/secret.key when there is none."""
         return _decode_secret(self.secret or _kept(self.data / "secret.key", _new_secret))
+
+    @cached_property
+    def vault_key_bytes(self) -> tuple[bytes, ...]:
+        """The keys of the vault, the sealing one first; none where the deployment's secret does that too."""
+        return tuple(map(_decode_secret, self.vault_keys))
 
     @cached_property
     def admin(self) -> str:

@@ -1,7 +1,7 @@
 """Tokens in place of personal data, and the cipher for what must stay readable.
 
 A phone number is useful inside only as *the same number as yesterday*; so everything but one table holds a keyed
-hash of it. The token key never changes, because events never do; the vault's key may.
+hash of it. The token key never changes, because events never do; the vault's key may (`cdp.vault_rotation`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -47,10 +49,14 @@ class Tokenizer:
 
 
 class Cipher:
-    """AES-256-GCM with a random nonce before the ciphertext. `purpose` separates keys: log, vault, sources."""
+    """AES-256-GCM with a random nonce before the ciphertext. `purpose` separates keys: log, vault, sources.
 
-    def __init__(self, secret: bytes, purpose: str) -> None:
+    Seals with `secret`; opens what that or one of the `older` secrets sealed.
+    """
+
+    def __init__(self, secret: bytes, purpose: str, *older: bytes) -> None:
         self._aead = AESGCM(derive_key(secret, purpose))
+        self._older = [AESGCM(derive_key(each, purpose)) for each in older]
 
     def seal(self, clear: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -58,7 +64,28 @@ class Cipher:
 
     def open(self, sealed: bytes) -> bytes:
         """Raises cryptography.exceptions.InvalidTag where the key is another or a bit was changed."""
-        return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return self._aead.decrypt(nonce, text, None)
+        except InvalidTag:
+            for aead in self._older:
+                with suppress(InvalidTag):
+                    return aead.decrypt(nonce, text, None)
+            raise
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether it was sealed with `secret`, not with an older one."""
+        try:
+            self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        except InvalidTag:
+            return False
+        return True
+
+
+def vault_cipher(secret: bytes, keys: Sequence[bytes] = ()) -> Cipher:
+    """Seals with the first of the keys, and opens what any of them or the deployment's secret sealed."""
+    sealing, *older = (*keys, secret)
+    return Cipher(sealing, "vault", *older)
 
 
 vault_rows = Table(
@@ -74,11 +101,14 @@ _SEALED = HotQuery(select(vault_rows.c.sealed).where(vault_rows.c.token == bindp
 
 
 class Vault:
-    """The one table that holds clear personal values, sealed. Safe to use from several threads."""
+    """The one table that holds clear personal values, sealed. Safe to use from several threads.
 
-    def __init__(self, engine: Engine, secret: bytes) -> None:
+    `secret` makes the tokens, and seals where there are no `keys`; see `vault_cipher`.
+    """
+
+    def __init__(self, engine: Engine, secret: bytes, keys: Sequence[bytes] = ()) -> None:
         self._engine = engine
-        self._cipher = Cipher(secret, "vault")
+        self._cipher = vault_cipher(secret, keys)
         self._tokenizer = Tokenizer(secret)
         self._known: dict[str, None] = {}
 
@@ -88,7 +118,8 @@ class Vault:
 
     def remember(self, connection: Connection, clear: Mapping[str, Identifier], *, at: Millis) -> None:
         """Keep clear values by token, in the caller's transaction. A token that is known stays as it is."""
-        fresh = [token for token in clear if token not in self._known]
+        # In order, so that two transactions with the same tokens do not wait for each other crosswise.
+        fresh = sorted(token for token in clear if token not in self._known)
         if not fresh:
             return
         missing = set(fresh)

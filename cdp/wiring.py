@@ -117,7 +117,7 @@ def open_system(settings: Settings) -> System:
     reader = open_log_reader(settings)
     graph = open_graph(settings)
     events = open_events(settings)
-    vault = Vault(records, secret)
+    vault = Vault(records, secret, settings.vault_key_bytes)
     book = SourceBook(records, secret)
     sources = LiveSources(book)
     identity = IdentityEngine(graph, policy)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cdp.cli import config, identity, imports, key, lead, log, person, source
+from cdp.cli import config, identity, imports, key, lead, log, person, source, vault
 from cdp.cli.accounting import accounting
 from cdp.cli.doctor import doctor
 from cdp.cli.output import complain
@@ -42,6 +42,7 @@ app.add_typer(imports.app, name="import")
 app.command("qr")(qr)
 app.command("accounting")(accounting)
 app.add_typer(log.app, name="log")
+app.add_typer(vault.app, name="vault")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor)
 

@@ -55,6 +55,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert set(NAMES) == {
         *("serve", "accounting", "doctor", "qr", "source create", "source list", "source disable"),
         *("key create", "key list", "key revoke", "person show", "lead show", "log replay", "config show"),
+        "vault rotate",
         *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
         *("person why", "person erase"),
         *("import file", "import undo", "import cancel", "import show", "import list", "import report"),
