@@ -163,7 +163,7 @@ def bury(tools: Tools, job: Job, plan: Plan) -> Written:
 
 def forget(tools: Tools, job: Job, plan: Plan) -> None:
     """The graph: evidence taken back, identifiers overwritten."""
-    tools.tombstones.load()
+    tools.tombstones.refresh()
     tools.identity.forget(plan.erased, f"erasure {job.id}")
 
 

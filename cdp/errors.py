@@ -1,7 +1,7 @@
 """Every error we raise on purpose, and what happens to each.
 
 XunjiError ── Retryable            the consumer pauses and tries again    StoreUnavailable, LogFull,
-                                                                              GraphConflict
+                                                                              GraphConflict, GateLost
            ── Superseded           another process does it now            Overtaken, LeaseLost
            ── Rejected             the caller gets a 4xx                  MalformedHit, TooLarge, UnknownSource, …
            ── ConfigurationError   the process stops with one clear sentence
@@ -46,6 +46,20 @@ class Overtaken(Superseded):
     def __init__(self, partition: int) -> None:
         self.partition = partition
         super().__init__(f"Partition {partition} of the log is another worker's now; what it began here is done there.")
+
+
+class GateLost(Retryable):
+    """The database took a place in the gate back; what was begun in it must not be committed."""
+
+    def __init__(self) -> None:
+        super().__init__("The session that held the gate ended. What was begun inside is done again.")
+
+
+class ErasureUnfinished(Retryable):
+    """Whoever has erased half a person died; what came in between would meet the other half."""
+
+    def __init__(self) -> None:
+        super().__init__("An erasure was cut off; nothing is taken in until it is resumed. See that a scheduler runs.")
 
 
 class LogFull(Retryable):

@@ -7,9 +7,10 @@ out of a replay of the log. What the same identifier does afterwards is a new ac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, String, Table, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, String, Table, func, select
 
 from cdp.model import Identifier, Millis, SetId, Window
 from cdp.records import insert_ignoring, metadata, reading
@@ -25,7 +26,9 @@ tombstone_rows = Table(
     Column("since", BigInteger, primary_key=True, autoincrement=False),
     Column("until", BigInteger, nullable=False),
     Column("erased_at", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False, server_default="0", index=True),
 )
+"""`n` grows with each erasure, so that other processes see what is new."""
 
 
 class Tombstone(NamedTuple):
@@ -50,40 +53,46 @@ def set_name(each: SetId) -> Identifier:
 class Tombstones:
     """All of them, in memory. Reading is safe from any thread.
 
-    `version` changes with each `load`: whoever remembers what `of` said asks again then.
+    `version` grows when there are new ones: whoever remembers what `of` said asks again then.
     """
 
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine = engine
         self._vault = vault
-        self._by_token: Mapping[str, tuple[Tombstone, ...]] = {}
-        self.version = 0
-        self.load()
+        self._lock = Lock()
+        self._by_token: Mapping[str, Mapping[Millis, Tombstone]] = {}
+        self.version = -1
+        self.refresh()
 
     def __bool__(self) -> bool:
         return bool(self._by_token)
 
-    def load(self) -> None:
-        """Read them again. Raises StoreUnavailable."""
-        found: dict[str, tuple[Tombstone, ...]] = {}
-        with reading(self._engine) as connection:
-            for token, *stone in connection.execute(select(tombstone_rows)):
-                found[token] = (*found.get(token, ()), Tombstone(*stone))
-        self._by_token = found
-        self.version += 1
+    def refresh(self) -> None:
+        """Read those that were written since, by whatever process. Costs a look-up where there are none. Raises
+        StoreUnavailable."""
+        with self._lock:
+            with reading(self._engine) as connection:
+                fresh = connection.execute(select(tombstone_rows).where(tombstone_rows.c.n > self.version)).all()
+            if fresh:
+                found = dict(self._by_token)
+                for token, since, until, erased_at, _ in fresh:
+                    found[token] = {**found.get(token, {}), since: Tombstone(since, until, erased_at)}
+                self._by_token = found
+                self.version = max(row.n for row in fresh)
 
     def of(self, identifiers: Iterable[Identifier], set_: SetId) -> tuple[Tombstone, ...]:
         """The tombstones of these identifiers, as they are stored, and of their set."""
         if not self._by_token:
             return ()
         named = (*identifiers, set_name(set_))
-        return tuple(stone for each in named for stone in self._by_token.get(self._token(each), ()))
+        return tuple(stone for each in named for stone in self._by_token.get(self._token(each), {}).values())
 
     def write(self, connection: Connection, stones: Mapping[Identifier, Sequence[Tombstone]]) -> None:
-        """Add tombstones in the caller's transaction; `load` them when it is durable. Idempotent."""
+        """Add tombstones in the caller's transaction; `refresh` when it is durable. Idempotent."""
+        last = connection.execute(select(func.max(tombstone_rows.c.n))).scalar() or 0
         for each, its_stones in stones.items():
             for stone in its_stones:
-                row = {"token": self._token(each), **stone._asdict()}
+                row = {"token": self._token(each), **stone._asdict(), "n": last + 1}
                 if not connection.execute(insert_ignoring(connection, tombstone_rows), row).rowcount:
                     same = (tombstone_rows.c.token == row["token"]) & (tombstone_rows.c.since == stone.since)
                     connection.execute(tombstone_rows.update().where(same).values(row))

@@ -47,3 +47,9 @@ class Gate:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+    def check(self) -> None:
+        """For who is inside, before it commits: raises GateLost where it is not inside any more."""
+
+    def close(self) -> None:
+        """Let go of everything."""

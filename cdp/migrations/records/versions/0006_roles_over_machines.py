@@ -1,5 +1,6 @@
-"""What processes on several machines tell each other: leases, begun batches by partition, open leads, replays, and what
-a log on brokers cannot keep itself. A batch that was begun is not carried over: it is done anew from its position."""
+"""What processes on several machines tell each other: leases, begun batches by partition, open leads, replays, the order
+in which tombstones came, and what a log on brokers cannot keep itself. A batch that was begun is not carried over: it is
+done anew from its position."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -50,6 +51,8 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.add_column("tombstones", sa.Column("n", sa.BigInteger(), server_default="0", nullable=False))
+    op.create_index("ix_tombstones_n", "tombstones", ["n"], unique=False)
     op.drop_table("batch_begun")
     op.create_table(
         "batch_begun",

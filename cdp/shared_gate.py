@@ -1,0 +1,119 @@
+"""The gate for processes on several machines that share their records: locks of PostgreSQL, behind the threads' own.
+
+A place in it is a lock of a database session, so it is given back when its process dies, and not before: a process that
+was stopped but not killed keeps whoever wants to be alone waiting. The database hands locks out in the order in which
+they were asked for, so who waits to be alone goes first here too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from cdp.errors import GateLost, StoreUnavailable
+from cdp.records import open_engine
+from identity.gate import Gate
+
+log = structlog.get_logger()
+
+TOGETHER = 5
+"""Threads of one process that are inside at the same time; each takes a session of the database."""
+
+_LOCK = "pg_advisory_lock{how}(hashtext('xunji gate'))"
+_UNLOCK = "pg_advisory_unlock{how}(hashtext('xunji gate'))"
+_SHARED = "_shared"
+
+
+def open_gate(records: Engine) -> Gate:
+    """The gate of all who share these records: of one process where they are a file."""
+    return SharedGate(records) if records.dialect.name == "postgresql" else Gate()
+
+
+class SharedGate(Gate):
+    """Raises StoreUnavailable where the records cannot be reached; nobody is inside then.
+
+    `entering` is called by whoever has entered together with others, before anything else: what it remembers may be
+    older than the last who was alone. Raising there turns it away.
+    """
+
+    def __init__(self, records: Engine) -> None:
+        super().__init__()
+        # Sessions of its own: whoever is inside needs others to work with. Not in transactions, which would keep the
+        # database from cleaning up.
+        own = open_engine(records.url.render_as_string(hide_password=False))
+        self._sessions = own.execution_options(isolation_level="AUTOCOMMIT")
+        self._places = threading.BoundedSemaphore(TOGETHER)
+        self._mine = threading.local()
+        self.entering: list[Callable[[], None]] = []
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with super().together(), self._places, self._locked(_SHARED):
+            for look in self.entering:
+                look()
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with super().alone(), self._locked(""):
+            yield
+
+    def check(self) -> None:
+        try:
+            if session := getattr(self._mine, "session", None):
+                _do(session, "1")
+        except SQLAlchemyError as error:
+            raise GateLost from error
+
+    def close(self) -> None:
+        self._sessions.dispose()
+
+    @contextmanager
+    def _locked(self, how: str) -> Iterator[None]:
+        session = self._entered(how)
+        self._mine.session = session
+        try:
+            yield
+        finally:
+            del self._mine.session
+            _leave(session, how)
+
+    def _entered(self, how: str) -> Connection:
+        session = None
+        try:
+            session = self._sessions.connect()
+            _do(session, _LOCK.format(how=how))
+        except BaseException as error:
+            if session is not None:
+                _end(session)
+            if isinstance(error, OperationalError):
+                raise StoreUnavailable("records", str(error.orig)) from error
+            raise
+        return session
+
+
+def _do(session: Connection, call: str) -> object:
+    return session.exec_driver_sql(f"SELECT {call}").scalar()
+
+
+def _leave(session: Connection, how: str) -> None:
+    try:
+        held = _do(session, _UNLOCK.format(how=how))
+    except SQLAlchemyError as error:
+        held = False
+        log.warning("gate_session_lost", error=type(error).__name__)
+    if held:
+        session.close()
+    else:
+        _end(session)
+
+
+def _end(session: Connection) -> None:
+    """Close the session itself, whatever locks it may have; the pool would keep it."""
+    session.invalidate()
+    session.close()
