@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 import pydantic
+from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -14,10 +14,7 @@ from api.answer import answer, moment
 from api.documented import ok
 from api.services import Use
 from cdp.errors import NotFound
-from cdp.worker import Replay
-
-REMEMBERED = 100
-"""Replays that can still be asked for, the newest."""
+from cdp.replays import Replay
 
 router = APIRouter(prefix=f"{gate.PREFIX}/log/replays", tags=["log"])
 
@@ -34,23 +31,13 @@ async def create(body: NewReplay, use: Use, caller: gate.Replays) -> Response:
     start = moment("from", body.start)
     if body.source is not None and use.system.sources.by_id(body.source) is None:
         raise NotFound("source", body.source)
-    replay = use.system.worker.replay(start or 0, body.source)
-    replay_id = f"rp_{secrets.token_hex(8)}"
-    use.replays[replay_id] = replay
-    while len(use.replays) > REMEMBERED:
-        use.replays.popitem(last=False)
-    return answer(_shown(replay_id, replay), 202)
+    return answer(_shown(await run_sync(use.system.replays.request, start or 0, body.source)), 202)
 
 
 @router.get("/{replay}", summary="重放进度 · How far a replay is", responses=ok(shapes.Replay))
 async def one(replay: str, use: Use, caller: gate.Replays) -> Response:
-    found = use.replays.get(replay)
-    if found is None:
-        raise NotFound("replay", replay)
-    return answer(_shown(replay, found))
+    return answer(_shown(await run_sync(use.system.replays.find, replay)))
 
 
-def _shown(replay_id: str, replay: Replay) -> shapes.Replay:
-    return shapes.Replay(
-        id=replay_id, hits=replay.hits, total=replay.total, changed=replay.changed, done=replay.done.is_set()
-    )
+def _shown(replay: Replay) -> shapes.Replay:
+    return shapes.Replay(id=replay.id, hits=replay.hits, total=replay.total, changed=replay.changed, done=replay.done)

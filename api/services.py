@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -15,7 +14,6 @@ from api.keys import KeyBook, LiveKeys
 from api.people import People
 from api.showing import Showing
 from cdp.wiring import System
-from cdp.worker import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,6 @@ class Services:
     auditor: Auditor
     showing: Showing
     people: People
-    replays: OrderedDict[str, Replay] = field(default_factory=OrderedDict)
     closing: Event = field(default_factory=Event)
     deciding: Lock = field(default_factory=Lock)
     whole_graph: Lock = field(default_factory=Lock)
