@@ -87,8 +87,9 @@ class People:
         sets = tuple(who.sets)
         profile = self._system.profiles.get(sets, who.windows)
         body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))
+        kept = self._system.profiles.cached(sets, who.windows) is profile
         # What happens on a shared device may be another's the next moment, without the graph or these sets moving.
-        if not caller.may(Permission.SEE_CLEAR) and not who.shared:
+        if kept and not caller.may(Permission.SEE_CLEAR) and not who.shared:
             # With the version from before the look: what changed meanwhile makes it old at once.
             self._bodies.put(asked, _Remembered(version, sets, who.windows, profile, body))
         return body

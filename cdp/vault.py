@@ -103,14 +103,18 @@ _SEALED = HotQuery(select(vault_rows.c.sealed).where(vault_rows.c.token == bindp
 class Vault:
     """The one table that holds clear personal values, sealed. Safe to use from several threads.
 
-    `secret` makes the tokens, and seals where there are no `keys`; see `vault_cipher`.
+    `secret` makes the tokens, and seals where there are no `keys`; see `vault_cipher`. `remembered` tokens need not be
+    looked up again; 0 where another process may destroy them.
     """
 
-    def __init__(self, engine: Engine, secret: bytes, keys: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, engine: Engine, secret: bytes, keys: Sequence[bytes] = (), *, remembered: int = KNOWN_TOKENS
+    ) -> None:
         self._engine = engine
         self._cipher = vault_cipher(secret, keys)
         self._tokenizer = Tokenizer(secret)
         self._known: dict[str, None] = {}
+        self._remembered = remembered
 
     def token(self, kind: str, value: str) -> str:
         """The token of a normalised value. Stores nothing: see `remember`."""
@@ -142,7 +146,7 @@ class Vault:
     def committed(self, tokens: Iterable[str]) -> None:
         """Say that a transaction with these tokens is durable, so that they need not be looked up again."""
         self._known.update(dict.fromkeys(tokens))
-        while len(self._known) > KNOWN_TOKENS:
+        while len(self._known) > self._remembered:
             del self._known[next(iter(self._known))]
 
     def reveal(self, tokens: Sequence[str]) -> dict[str, str]:

@@ -50,7 +50,8 @@ class Profile(msgspec.Struct, frozen=True):
 class ProfileReader:
     """Reads profiles through a cache. Safe to use from any thread; a profile that is given must not be changed.
 
-    Whoever writes events calls `touch` after the write: a `get` that begins after `touch` returned sees them.
+    Whoever writes events calls `touch` after the write: a `get` that begins after `touch` returned sees them. Where
+    other processes write events too, `cache_size` is 0: then each `get` sees what was written before it.
     """
 
     def __init__(self, store: EventStore, cache_size: int = CACHED_PROFILES) -> None:

@@ -102,8 +102,19 @@ def test_a_touched_set_is_read_again_and_no_other(shelf: Shelf) -> None:
     assert len(shelf.asked) == 3
 
 
-def test_requests_that_come_while_a_query_runs_share_the_next_one(shelf: Shelf) -> None:
-    reader = reader_of(shelf)
+def test_a_reader_that_keeps_nothing_sees_what_another_process_wrote(shelf: Shelf) -> None:
+    reader = reader_of(shelf, size=0)
+    shelf.put(1, "上海")
+    reader.get(ids(1))
+    assert reader.cached(ids(1)) is None
+    shelf.put(1, "北京", at=2)
+    assert city(reader.get(ids(1))) == "北京"
+    assert reader._keys_of == {}
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_requests_that_come_while_a_query_runs_share_the_next_one(shelf: Shelf, size: int) -> None:
+    reader = reader_of(shelf, size)
     answers: list[Profile] = []
     shelf.go.clear()
     threads = [in_thread(reader, ids(1), answers)]
