@@ -62,6 +62,12 @@ class ErasureUnfinished(Retryable):
         super().__init__("An erasure was cut off; nothing is taken in until it is resumed. See that a scheduler runs.")
 
 
+class LeaseLost(Superseded):
+    def __init__(self, name: str) -> None:
+        self.lease = name
+        super().__init__(f"The lease {name!r} is another process's now; nothing more is written here.")
+
+
 class LogFull(Retryable):
     retry_after_s = 5
 
