@@ -14,6 +14,7 @@ import typer
 from cdp.cli import config, identity, imports, key, lead, log, person, source, vault
 from cdp.cli.accounting import accounting
 from cdp.cli.doctor import doctor
+from cdp.cli.move import move
 from cdp.cli.output import complain
 from cdp.cli.qr import qr
 from cdp.cli.serve import serve
@@ -42,6 +43,7 @@ app.add_typer(imports.app, name="import")
 app.command("qr")(qr)
 app.command("accounting")(accounting)
 app.add_typer(log.app, name="log")
+app.command("move")(move)
 app.add_typer(vault.app, name="vault")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor)
