@@ -36,6 +36,8 @@ PROCFILE = Path(__file__).parents[2] / "deploy" / "Procfile"
 READY_S, STOP_S, RESTART_S, POLL_S = 120.0, 30.0, 0.5, 0.05
 PORT_SETTING = {"collector": "XUNJI_COLLECTOR_PORT", "api": "XUNJI_PORT"}
 """Of the roles with a listener of their own; the others have one for health and metrics."""
+SHARE_FILES = ("api", "scheduler")
+"""Who takes a file that is imported, and who reads it: the folder `imports` is on a disk that both reach."""
 STOP_ORDER = ("collector", "api", "worker", "scheduler", "identity")
 """Nothing comes in any more; then what came is finished, and what others lean on ends last."""
 
@@ -114,7 +116,8 @@ class Topology(Clients):
         behind a proxy. Ports are counted from `first_port`, or free ones."""
         self.folder = folder
         self.postgres, self.name = postgres, name or f"xunji_{secrets.token_hex(4)}"
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        for shared in ("logs", "imports"):
+            (folder / shared).mkdir(parents=True, exist_ok=True)
         self.env = {
             "XUNJI_LOG_URL": f"kafka://127.0.0.1:{kafka.port}/{self.name}",
             "XUNJI_GRAPH_URL": f"neo4j://127.0.0.1:{neo4j.port}/neo4j",
@@ -136,7 +139,11 @@ class Topology(Clients):
     def _process(self, name: str, command: list[str], port: int) -> Process:
         assert command[0] == "cdp", command
         own = {PORT_SETTING.get(name.rpartition("-")[0], "XUNJI_HEALTH_PORT"): str(port)}
-        env = os.environ | {"XUNJI_DATA_DIR": str(self.folder / name)} | own | self.env
+        data = self.folder / name
+        env = os.environ | {"XUNJI_DATA_DIR": str(data)} | own | self.env
+        if name.rpartition("-")[0] in SHARE_FILES and not data.exists():
+            data.mkdir()
+            (data / "imports").symlink_to(self.folder / "imports")
         return Process(name, [sys.executable, "-m", *command], port, env, self.folder / "logs" / f"{name}.log")
 
     def __enter__(self) -> Self:
@@ -211,6 +218,16 @@ class Topology(Clients):
 
     def resume(self, role: str, number: int = 1) -> None:
         self.process(role, number).signal(signal.SIGCONT)
+
+    def holder(self, lease: str) -> Process | None:
+        """Who of the role of that name is at work now, None while nobody is."""
+        query = (
+            "SELECT address FROM leases WHERE name = %s AND expires_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000"
+        )
+        place = f"host=127.0.0.1 port={self.postgres.port} user=postgres dbname={self.name}"
+        with psycopg.connect(place) as connection:
+            row = connection.execute(query, [lease]).fetchone()
+        return next((process for process in self.of(lease) if row and f":{process.port}" in row[0]), None)
 
     def collectors(self) -> list[str]:
         """The URLs of all collectors."""
