@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.shapes import Problem, Wrong
-from cdp.errors import ConfigurationError, Rejected, Retryable, TooManyRequests, XunjiError
+from cdp.errors import ConfigurationError, Rejected, Retryable, Superseded, TooManyRequests, XunjiError
 
 log = structlog.get_logger()
 
@@ -30,6 +30,7 @@ SHOWN_OF_INPUT = 100
 
 STATUS_OF: tuple[tuple[type[XunjiError], int, str], ...] = (
     (Retryable, 503, "A store is away"),
+    (Superseded, 503, "Another process does it now"),
     (ConfigurationError, 500, "A setting is wrong"),
     (XunjiError, 500, "Internal error"),
 )
@@ -62,7 +63,7 @@ def problem_of(error: XunjiError) -> Response:
         errors = msgspec.convert(error.errors, list[Wrong])
         return problem(error.status, error.title, error.detail, errors, headers=wait | challenge)
     status, title = next((status, title) for kind, status, title in STATUS_OF if isinstance(error, kind))
-    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Retryable) else {}
+    wait = {"Retry-After": str(getattr(error, "retry_after_s", 1))} if status == 503 else {}
     return problem(status, title, str(error), headers=wait)
 
 

@@ -49,10 +49,10 @@ def _found(use: Services, caller: ApiKey, hit_id: str) -> shapes.Hit:
         position = Position.of_hit(hit_id)
     except ValueError:
         raise NotFound("hit", hit_id) from None
-    hit = use.system.worker.open_hit(position) if position.offset <= LAST_OFFSET else None
+    hit = use.system.hits.find(position) if position.offset <= LAST_OFFSET else None
     if hit is None:
         raise NotFound("hit", f"{hit_id}, or it is past its retention")
-    processed = use.system.worker.progress.at(position.partition) > position.offset
+    processed = use.system.progress.wait_for({position.partition: position.offset + 1}, 0)
     refusals = _refusals(use, position) if processed else {}
     whole = refusals.get(Place(*position, WHOLE_HIT))
     return _as_seen(

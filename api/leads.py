@@ -88,7 +88,7 @@ def _wait(use: Services) -> Waited:
     """Wait until everything that the log held when the lead came is processed."""
     began = time.monotonic()
     longest = use.system.settings.lead_wait.total_seconds()
-    complete = use.system.worker.progress.wait_for(use.system.log.ends(), longest)
+    complete = use.system.progress.wait_for(use.system.log.ends(), longest)
     return Waited(complete, round((time.monotonic() - began) * 1000))
 
 

@@ -25,10 +25,11 @@ from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import Hit, Identifier, SourceKind
 from cdp.moments import now_ms
 from cdp.records import writing
-from cdp.seen import Place
+from cdp.seen import Place, SeenIds
 from cdp.settings import Settings
+from cdp.stores import log_folder
 from cdp.vault import Cipher
-from cdp.wiring import log_folder, open_system
+from cdp.wiring import open_system
 
 ADMIN_KEY = "bench-admin-key-0123456789"
 WRITE_KEY = "bench-key"
@@ -123,10 +124,12 @@ def stock_events(data: Path, count: int) -> None:
         )
     for start in range(0, count, BATCH):
         system.events.write(traffic.batch(min(BATCH, count - start)), token=f"stock-{start}")
+    seen = SeenIds()
+    seen.turn(system.records, at=now_ms())
     for start in range(0, count, SEEN_CHUNK):
         with writing(system.records) as connection:
             keys = sorted(random.getrandbits(63) for _ in range(min(SEEN_CHUNK, count - start)))
-            system.worker._tools.seen.remember(connection, {key: Place(0, 0, 0) for key in keys}, at=now_ms())
+            seen.claim(connection, {key: Place(0, 0, 0) for key in keys})
     system.close()
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Engine, Integer, String, Table, Text, select, update
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, String, Table, Text, select
 
 from cdp.model import DropReason, Millis
 from cdp.moments import rfc3339
@@ -50,17 +50,6 @@ position_rows = Table(
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next", BigInteger, nullable=False),
-)
-begun_rows = Table(
-    "batch_begun",
-    metadata,
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("replay", Boolean, primary_key=True, autoincrement=False),
-    Column("start", BigInteger, nullable=False),
-    Column("end", BigInteger, nullable=False),
-    Column("owner", String(40), nullable=False),
-    Column("graph_version", BigInteger, nullable=False),
-    Column("claimed", Text, nullable=False),
 )
 
 
@@ -121,14 +110,6 @@ def refusals_of(connection: Connection, partition: int, start: int, end: int) ->
         for row in rows
     )
     return {refusal.place: refusal for refusal in refusals}
-
-
-def move_positions(connection: Connection, ends: Mapping[int, int]) -> None:
-    """Say that everything before these offsets is processed."""
-    for partition, end in ends.items():
-        moved = connection.execute(update(position_rows).where(position_rows.c.partition == partition).values(next=end))
-        if not moved.rowcount:
-            connection.execute(position_rows.insert().values(partition=partition, next=end))
 
 
 def dropped(reason: DropReason) -> str:

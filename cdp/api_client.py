@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -162,22 +162,20 @@ def connect(
                 raise ServerUnavailable(url, f"/healthz answers {status}")
             yield client
         return
+    from cdp.at_work import doing_jobs, working
     from cdp.logs import configure_logs
-    from cdp.wiring import open_system, start_eraser, start_importer, start_worker
+    from cdp.wiring import open_system
 
     # What a server tells of its everyday work is not what somebody asks for who gives one command.
     configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
-    threads = [start_importer(system), start_worker(system), start_eraser(system)] if processing else []
     try:
-        with client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)) as client:
-            yield client
+        with ExitStack() as stack:
+            if processing:
+                stack.enter_context(working(system))
+                stack.enter_context(doing_jobs(system))
+            yield stack.enter_context(client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)))
     finally:
-        system.importer.stop()
-        system.worker.stop()
-        system.eraser.stop()
-        for thread in threads:
-            thread.join()
         system.close()
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import msgspec
 
 from cdp.accounting import DUPLICATE, FOUND, STORED, TRANSLATED, UNREADABLE, WHOLE_HIT, Refusal, Tally, dropped
+from cdp.begun import Range
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Identifier, Millis, Position, SetId
 from cdp.seen import Place, key_of
 from leads.late import Found as LateEvents
 from leads.lead import Lead
-
-Range = tuple[int, int, int]
-"""Partition, first offset, and the offset after the last."""
 
 Found = tuple[Position, Hit | None]
 """A hit of the log; None where its record cannot be opened."""
@@ -51,34 +51,40 @@ class Batch:
     """What one transaction of the records store will commit.
 
     `replay` is true where hits that were processed before are translated again: then only what comes out
-    otherwise than the first time counts, and `earlier` holds what was refused at the first time.
+    otherwise than the first time counts, and `earlier` holds what was refused at the first time. `graph_version` is
+    that before the batch was begun. `claimed` are the keys of which this batch, or an attempt at it that was cut off,
+    found the first; `unclaimed` those whose next is the first after all.
     """
 
     ranges: list[Range]
     hits: list[Found]
     now: Millis
     replay: bool = False
-    earlier: dict[Place, Refusal] = field(default_factory=dict)
+    earlier: Mapping[Place, Refusal] = field(default_factory=dict)
+    graph_version: int = 0
+    claimed: set[int] = field(default_factory=set)
     items: list[Item] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
-    firsts: dict[int, Place] = field(default_factory=dict)
     stored: list[Item] = field(default_factory=list)
     repeats: list[Item] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     overruled: list[Place] = field(default_factory=list)
+    unclaimed: list[int] = field(default_factory=list)
     changed_sets: set[SetId] = field(default_factory=set)
     leads: list[tuple[list[Lead], LateEvents]] = field(default_factory=list)
     erased: dict[Position, bool] = field(default_factory=dict)
 
-    def token(self, items: list[Item]) -> str:
-        """Names a write of these items, so that the redo of a batch, which has the same ranges, has its name.
+    def blocks(self, items: list[Item]) -> Iterator[tuple[str, list[Item]]]:
+        """The items by partition, each block with the name of its write: that of its range, so that whoever does the
+        range again writes under the same name.
 
-        A replay may meet the same ranges with a mended dialect: there the events themselves give the name.
+        A replay may meet the same range with a mended dialect: there the events themselves give the name.
         """
-        if self.replay or items is not self.items:
-            ids = "".join(item.event.id for item in items)
-            return "events-" + hashlib.blake2b(ids.encode(), digest_size=16).hexdigest()
-        return ",".join(f"{partition}:{start}-{end}" for partition, start, end in self.ranges)
+        ranges = {partition: f"{partition}:{start}-{end}" for partition, start, end in self.ranges}
+        whole = not self.replay and items is self.items
+        for partition, some in groupby(items, key=lambda item: item.place.partition):
+            block = list(some)
+            yield ranges[partition] if whole else _named_by_events(block), block
 
     def translated(self, position: Position, *, source: str, received_at: Millis) -> None:
         """Count a hit whose records could be found."""
@@ -151,6 +157,10 @@ class Batch:
         if item not in self.stored:
             reason = DropReason.INTERNAL.value
             self.tally.count(dropped(DropReason.INTERNAL), source=event.source, received_at=event.received_at)
-            # The next of the same id is the first.
-            self.firsts.pop(item.key, None)
+            self.unclaimed.append(item.key)
         self.refusals.append(Refusal(item.place, event.source, reason, trace, event.received_at, event.id))
+
+
+def _named_by_events(items: list[Item]) -> str:
+    ids = "".join(item.event.id for item in items)
+    return "events-" + hashlib.blake2b(ids.encode(), digest_size=16).hexdigest()

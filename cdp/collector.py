@@ -9,9 +9,9 @@ import structlog
 
 from cdp.log import LogWriter
 from cdp.settings import Settings
+from cdp.stores import log_folder, open_free_partition, open_records
 from cdp.supervisor import stop_on_signal
 from cdp.vault import Cipher
-from cdp.wiring import log_folder, open_free_partition, open_records
 from collectors.accept import Accept
 from collectors.form import Form
 from collectors.proxies import Proxies

@@ -70,7 +70,7 @@ def _probes(settings: Settings) -> dict[str, Callable[[], None]]:
 def _try_records(settings: Settings) -> None:
     from api.kept import Kept, OnceBook
     from cdp.errors import StoreUnavailable
-    from cdp.wiring import open_records
+    from cdp.stores import open_records
 
     engine = open_records(settings)
     try:
@@ -83,7 +83,7 @@ def _try_records(settings: Settings) -> None:
 
 
 def _try_log(settings: Settings) -> None:
-    from cdp.wiring import log_folder, open_free_partition, open_log_reader
+    from cdp.stores import log_folder, open_free_partition, open_log_reader
 
     async def write() -> None:
         # Opening a partition writes its file and locks it; a hit of ours would be one that nobody sent.
@@ -98,7 +98,7 @@ def _try_log(settings: Settings) -> None:
 
 
 def _try_graph(settings: Settings) -> None:
-    from cdp.wiring import open_graph
+    from cdp.stores import open_graph
 
     graph = open_graph(settings)
     try:
@@ -108,7 +108,7 @@ def _try_graph(settings: Settings) -> None:
 
 
 def _try_events(settings: Settings) -> None:
-    from cdp.wiring import open_events
+    from cdp.stores import open_events
 
     events = open_events(settings)
     try:

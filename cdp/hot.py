@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import ARRAY, BindParameter, Column, ColumnElement, Engine, Select, String, Text, bindparam
+from sqlalchemy import ARRAY, BindParameter, Column, ColumnElement, Connection, Engine, Select, String, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -78,6 +78,11 @@ class HotReader:
     def many(self, values: Collection[Any]) -> Any:
         """The values as one parameter, for `OneOf`."""
         return msgspec.json.encode(values).decode() if self.engine.dialect.name == "sqlite" else list(values)
+
+
+def hot_reader(connection: Connection) -> HotReader:
+    """Reads in a transaction that is under way."""
+    return HotReader(connection.engine, connection.connection.cursor())
 
 
 @contextmanager

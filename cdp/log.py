@@ -62,9 +62,12 @@ class LogConsumer(Protocol):
     def partitions(self) -> frozenset[int]:
         """Those that are this worker's since the last `poll`; none before the first."""
 
+    def waiting(self) -> frozenset[int]:
+        """Those of them that became this worker's, or became it again, since they were last begun."""
+
     def begin(self, partition: int, offset: int) -> None:
-        """From now on hand out this partition, from that offset on. Until this is called for a partition that became
-        this worker's (or became it again), it hands out nothing. For one that is not its, does nothing."""
+        """From now on hand out this partition, from that offset on; one that waits hands out nothing before. May be
+        called again, to go back. For a partition that is not this worker's it does nothing."""
 
     def poll(self, *, records: int, size: int, timeout_s: float) -> Mapping[int, Sequence[Record]]:
         """The next records of begun partitions, those with none left out: about `records` of them and `size` bytes in
@@ -112,3 +115,13 @@ class LogReader(Protocol):
 
     def close(self) -> None:
         """Let go of everything. May be called twice."""
+
+
+def within(size: int, records: Sequence[Record]) -> Sequence[Record]:
+    """The first records whose payloads stay within `size` bytes, at least one."""
+    total = 0
+    for index, record in enumerate(records):
+        total += len(record.payload)
+        if total > size and index:
+            return records[:index]
+    return records

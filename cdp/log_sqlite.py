@@ -13,9 +13,7 @@ import asyncio
 import fcntl
 import os
 import re
-import select
 import sqlite3
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,6 +24,7 @@ from typing import Any
 import msgspec
 
 from cdp import sqlite_wal
+from cdp.doorbell import Doorbell
 from cdp.errors import ConfigurationError, LogFull, StoreUnavailable
 from cdp.log import Record
 from cdp.model import Millis, Position
@@ -45,7 +44,6 @@ TRIM_ROWS = 50
 """Deleted in one transaction: holds the file for about 2 ms, for which an append waits."""
 TRIM_PAUSE_S = 0.005
 """Between two such transactions, longer than the first naps of a waiting writer."""
-PIPE_BYTES = 65_536
 
 SCHEMA = """
 CREATE TABLE rows (
@@ -82,6 +80,7 @@ class SqliteLogWriter:
     def __init__(self, folder: Path, partition: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.partition = partition
+        self.name = str(partition)
         self._path = folder / f"partition-{partition}.db"
         self._lock = _hold(folder, partition)
         self._bell = Doorbell(folder)
@@ -97,7 +96,8 @@ class SqliteLogWriter:
         self._since_checkpoint = 0
         self._backfill: asyncio.Future[None] | None = None
 
-    def append(self, payload: bytes, received_at: Millis) -> asyncio.Future[Position]:
+    def append(self, payload: bytes, received_at: Millis, *, key: bytes = b"") -> asyncio.Future[Position]:
+        """One partition has one order, whatever the key."""
         if self._closed:
             raise StoreUnavailable("log", "this process has closed it")
         loop = asyncio.get_running_loop()
@@ -209,14 +209,13 @@ class SqliteLogWriter:
 class SqliteLogReader:
     """Reads all partitions of a folder, from any process; sees partitions as they appear.
 
-    One reader of a folder waits at a time; any number may read. Trimming and rewriting take the file's write lock
-    for a few milliseconds. Raises StoreUnavailable where a file cannot be read or stays locked.
+    Trimming and rewriting take the file's write lock for a few milliseconds. Raises StoreUnavailable where a file
+    cannot be read or stays locked.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._bell = Doorbell(folder)
         self._idle: dict[int, deque[sqlite3.Connection]] = {}
         self._closed = False
 
@@ -272,15 +271,8 @@ class SqliteLogReader:
             with _translated():
                 sqlite_wal.cut(self._path(partition), "log")
 
-    def wait(self, timeout_s: float) -> None:
-        self._bell.wait(timeout_s)
-
-    def wake(self) -> None:
-        self._bell.ring()
-
     def close(self) -> None:
         self._closed = True
-        self._bell.close()
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
@@ -344,56 +336,6 @@ def _rows(first: int, group: Sequence[tuple[Any, Millis, bytes]]) -> Iterator[tu
         records.append((at, payload))
         size += len(payload)
     yield first, len(records), max(at for at, _ in records), _encode(records)
-
-
-class Doorbell:
-    """A named pipe in the folder that says: something was appended. Never blocks who rings.
-
-    Both ends open it for reading and writing, so that no end has to be there first; a ring stays in the pipe
-    until somebody waits. A full pipe already says all there is to say.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / "wake"
-        with suppress(FileExistsError):
-            os.mkfifo(path)
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        self._open = True
-        self._using = threading.Lock()
-        self._waiting = threading.Lock()
-
-    def ring(self) -> None:
-        with self._using, suppress(BlockingIOError):
-            if self._open:
-                os.write(self._fd, b"\0")
-
-    def wait(self, timeout_s: float) -> None:
-        """Until it rings, or has rung since the last wait.
-
-        It is silenced before the caller looks at the log and rung after a commit, so no record is missed: either
-        the caller sees it, or the next wait returns at once.
-        """
-        if not self._waiting.acquire(timeout=timeout_s):
-            return
-        try:
-            if not self._open:
-                return
-            poll = select.poll()
-            poll.register(self._fd, select.POLLIN)
-            if poll.poll(timeout_s * 1000):
-                with suppress(BlockingIOError):
-                    os.read(self._fd, PIPE_BYTES)
-        finally:
-            self._waiting.release()
-
-    def close(self) -> None:
-        """Whoever waits returns first: a closed number may be another file the moment after."""
-        self.ring()
-        with self._using:
-            was_open, self._open = self._open, False
-        if was_open:
-            with self._waiting:
-                os.close(self._fd)
 
 
 def _hold(folder: Path, partition: int) -> int:

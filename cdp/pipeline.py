@@ -1,8 +1,9 @@
 """The path of an event, as a list of steps that can be read aloud.
 
 A micro-batch of hits is translated into events; each step takes the events that are still on their way and returns
-those that go on, and gives every other one its outcome. `commit` writes outcomes, seen ids, leads and the position
-in one transaction, last; so after a crash the same batch is done again, and doing it again changes nothing.
+those that go on, and gives every other one its outcome. `skip_duplicate` notes the batch and claims its ids before
+anything is stored; `commit` writes outcomes, leads and positions and takes the note away, in one transaction, last. So
+after a crash the same batch is done again, and doing it again changes nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import msgspec
 import structlog
 from sqlalchemy import Engine
 
-from cdp.accounting import begun_rows, forget_refusals, move_positions, note_refusals
+from cdp.accounting import forget_refusals, note_refusals
 from cdp.batch import Batch, Item
-from cdp.errors import MalformedHit, Retryable
-from cdp.hot import hot_reading
+from cdp.begun import Notes
+from cdp.errors import MalformedHit, Retryable, Superseded
 from cdp.live import LiveFeed
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
 from cdp.outbox import Outbox
@@ -65,6 +66,7 @@ class Tools:
     tombstones: Tombstones
     redactions: Redactions
     gate: Gate = field(default_factory=Gate)
+    notes: Notes = field(default_factory=Notes)
 
 
 Step = Callable[[Tools, Batch, list[Item]], list[Item]]
@@ -72,7 +74,7 @@ Step = Callable[[Tools, Batch, list[Item]], list[Item]]
 
 def process(tools: Tools, batch: Batch) -> None:
     """Take a batch of hits all the way. Raises Retryable where a store is away: then call it again with the same
-    hits. An event on which a step fails ends alone as Dropped(INTERNAL)."""
+    hits; Overtaken where another worker does it now. An event on which a step fails ends alone as Dropped(INTERNAL)."""
     translate(tools, batch)
     for step in STEPS:
         batch.items = survivors(step, tools, batch, batch.items)
@@ -131,19 +133,25 @@ def drop_erased(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
 
 def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """An id counts once per source, at its first place, whatever else comes with it later."""
-    with hot_reading(tools.records) as reader:
-        seen = tools.seen.first_places(reader, [item.key for item in items])
+    places = {item.key: item.place for item in reversed(items)}
+    with writing(tools.records, together=True) as connection:
+        first, claimed = tools.seen.claim(connection, places)
+        # What is live needs no list: a place of its own tells.
+        noted = claimed if batch.replay else ()
+        tools.notes.begin(
+            connection, batch.ranges, replay=batch.replay, graph_version=batch.graph_version, claimed=noted
+        )
+    batch.claimed.update(claimed)
     fresh = []
     for item in items:
-        first = seen.get(item.key) or batch.firsts.setdefault(item.key, item.place)
-        if item.key in seen and batch.counted_before(item.place):
+        if item.key not in batch.claimed and batch.counted_before(item.place):
             continue
         batch.found(item.place, source=item.event.source, received_at=item.event.received_at)
-        if first == item.place:
+        if first[item.key] == item.place:
             fresh.append(item)
             continue
         batch.repeat(item)
-        if tools.tombstones and _first_was_erased(tools, item.event, first):
+        if tools.tombstones and _first_was_erased(tools, item.event, first[item.key]):
             batch.erased[Position(item.place.partition, item.place.offset)] = False
     return fresh
 
@@ -199,7 +207,8 @@ def store_events(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     """Events and their traits, durable when this returns; the same batch written again changes nothing."""
     if not items:
         return items
-    tools.events.write([StoredEvent(item.event, item.set) for item in items], token=batch.token(items))
+    for name, block in batch.blocks(items):
+        tools.events.write([StoredEvent(item.event, item.set) for item in block], token=name)
     batch.store(items)
     return items
 
@@ -236,7 +245,7 @@ def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list
     """Run a step; where it raises, halve until the event it fails on stands alone, and end that one."""
     try:
         return step(tools, batch, items)
-    except Retryable:
+    except (Retryable, Superseded):
         raise
     except Exception:
         if len(items) == 1:
@@ -253,19 +262,18 @@ def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list
 def commit(tools: Tools, batch: Batch) -> None:
     """Everything that must become true together, in one transaction."""
     clear = {token: value for item in batch.stored for token, value in item.clear.items()}
-    with writing(tools.records) as connection:
+    with writing(tools.records, together=True) as connection:
+        tools.notes.finish(connection, batch.ranges, replay=batch.replay)
         tools.vault.remember(connection, clear, at=batch.now)
-        tools.seen.remember(connection, {item.key: item.place for item in batch.stored}, at=batch.now)
         tools.seen.count_again(connection, [item.key for item in batch.repeats])
-        batch.tally.write(connection)
+        tools.seen.forget(connection, batch.unclaimed)
         forget_refusals(connection, batch.overruled)
         note_refusals(connection, batch.refusals)
         tools.redactions.note(connection, LATE, batch.erased)
         for leads, late in batch.leads:
             tools.leads.write(connection, leads, late)
-        if not batch.replay:
-            move_positions(connection, {partition: end for partition, _, end in batch.ranges})
-        connection.execute(begun_rows.delete())
+        # Last: of all workers' rows these are the same, and are locked from here to the end.
+        batch.tally.write(connection)
     tools.vault.committed(clear)
     for leads, late in batch.leads:
         tools.leads.written(leads, late)

@@ -4,7 +4,7 @@ Each domain declares its tables beside the code that uses them, on `metadata`. W
 (seen ids, outcomes, leads, the position in the log) is written in one transaction of this store.
 
 Both databases keep the same promises: a reader sees one state, and writers take turns, so that what one reads before
-it writes is still true when it commits.
+it writes is still true when it commits. Batches of several workers are the exception, see `writing`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def _begin_postgresql(connection: Connection) -> None:
     # One lock per store, held until the transaction ends. What a statement sees must be as new as the lock, where
     # REPEATABLE READ would show what was there when the wait for it began.
     if store := _written_by(connection):
-        turn = f"SELECT pg_advisory_xact_lock(hashtext('xunji {store}'))"
+        shared = "_shared" if connection.get_execution_options().get("together") else ""
+        turn = f"SELECT pg_advisory_xact_lock{shared}(hashtext('xunji {store}'))"
         connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {turn}")
 
 
@@ -137,12 +138,16 @@ def reading(engine: Engine, store: str = "records") -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine, store: str = "records") -> Iterator[Connection]:
-    """A transaction: durable when the block ends, undone when it raises. Raises StoreUnavailable."""
+def writing(engine: Engine, store: str = "records", *, together: bool = False) -> Iterator[Connection]:
+    """A transaction: durable when the block ends, undone when it raises. Raises StoreUnavailable.
+
+    Where the database can, several that are written `together` run beside each other, and beside none of the others:
+    for what adds rows and counts, in the order of keys, and relies on nothing that it read but rows it locked.
+    """
     try:
         with (
             _turn_to_write(engine),
-            engine.connect().execution_options(writes=store) as connection,
+            engine.connect().execution_options(writes=store, together=together) as connection,
             connection.begin(),
         ):
             yield connection
@@ -168,20 +173,19 @@ def _ignoring(dialect: str, table: Table) -> Insert:
     return insert.execution_options(preserve_rowcount=True)
 
 
-def run_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
-    """Run a constant statement for each row; all have the same keys.
+def run_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> int:
+    """Run a constant statement for each row, all of which have the same keys; how many rows of the table it touched.
 
     Handed to the driver as they are, because SQLAlchemy's own way costs more per row than SQLite's work. So the
     columns must need no conversion on the way in.
     """
     if not rows:
-        return
+        return 0
     compiled = _compiled(statement, connection.dialect, tuple(rows[0]))
     if compiled.positiontup is None:
-        connection.exec_driver_sql(compiled.string, list(rows))
-    else:
-        fields = itemgetter(*compiled.positiontup)
-        connection.exec_driver_sql(compiled.string, [fields(row) for row in rows])
+        return connection.exec_driver_sql(compiled.string, list(rows)).rowcount
+    fields = itemgetter(*compiled.positiontup)
+    return connection.exec_driver_sql(compiled.string, [fields(row) for row in rows]).rowcount
 
 
 @lru_cache

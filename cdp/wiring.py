@@ -1,27 +1,21 @@
-"""The one place that names adapters: settings in, a system that runs out."""
+"""Settings in, a system out: every store opened, and the parts put together on them."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from cdp import erasure
 from cdp.aftermath import Aftermath
+from cdp.begun import Notes
 from cdp.eraser import Eraser
 from cdp.erasure import Keeping
 from cdp.erasure_hits import Look
 from cdp.erasure_jobs import ErasureBook
-from cdp.errors import ConfigurationError
 from cdp.imports import Importer
 from cdp.imports import Tools as ImportTools
 from cdp.imports_files import ImportFiles
@@ -29,28 +23,37 @@ from cdp.imports_jobs import ImportBook
 from cdp.imports_report import Reporter
 from cdp.imports_undo import Undoing
 from cdp.imports_versions import Versions
+from cdp.kept_hits import KeptHits
 from cdp.live import LiveFeed
-from cdp.log import LogReader, LogWriter
-from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
-from cdp.migrations import migrate
+from cdp.log import LogReader
 from cdp.moments import now_ms
 from cdp.outbox import Outbox
 from cdp.personal import REMEMBERED_SETS, Personal
 from cdp.pipeline import Tools
 from cdp.policy import policy_in_force, put_in_force
-from cdp.records import open_engine, purge_sqlite
+from cdp.progress import Processed, Progress
+from cdp.records import purge_sqlite
 from cdp.redactions import Redactions
+from cdp.replays import ReplayBook, Replays
 from cdp.seen import SeenIds
 from cdp.settings import Settings
+from cdp.stores import (
+    kind_of,
+    open_events,
+    open_graph,
+    open_log_consumer,
+    open_log_reader,
+    open_log_writer,
+    open_records,
+)
 from cdp.tombstones import Tombstones
 from cdp.vault import Vault
-from cdp.worker import Worker
+from cdp.worker import Replayer, Worker
 from collectors.registry import ENQUIRIES, TRANSLATORS
 from collectors.sources import LiveSources, SourceBook
 from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.graph import Graph
-from identity.graph_sql import SqlGraph
 from identity.kinds import Policy
 from leads.capture import LeadDesk
 from leads.similar import SimilarLeads
@@ -59,21 +62,19 @@ from profiles.profile import ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
 
-log = structlog.get_logger()
-
-MAX_COLLECTORS = 64
-
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Everything that the app process holds: stores, and what works on them. Made by `open_system`.
+    """Everything that a process holds that opens the stores: they, and what works on them. Made by `open_system`.
 
-    Whoever takes evidence in is in `gate` together with others; an erasure is there alone.
+    Nothing of it runs by itself: `cdp.at_work` starts what a process is there for. Whoever takes evidence in is in
+    `gate` together with others; an erasure is there alone.
     """
 
     settings: Settings
     records: Engine
     log: LogReader
+    hits: KeptHits
     graph: Graph
     events: EventStore
     vault: Vault
@@ -87,9 +88,12 @@ class System:
     outbox: Outbox
     aftermath: Aftermath
     gate: Gate
+    progress: Processed
     worker: Worker
     eraser: Eraser
     importer: Importer
+    replays: ReplayBook
+    replaying: Replays
     forget_answers: list[Callable[[Collection[str]], None]]
 
     @property
@@ -114,7 +118,8 @@ def open_system(settings: Settings) -> System:
     gate = Gate()
     secret = settings.secret_bytes
     records = open_records(settings)
-    reader = open_log_reader(settings)
+    reader = open_log_reader(settings, records)
+    hits = KeptHits(reader, secret)
     graph = open_graph(settings)
     events = open_events(settings)
     vault = Vault(records, secret, settings.vault_key_bytes)
@@ -133,6 +138,7 @@ def open_system(settings: Settings) -> System:
     aftermath = Aftermath(records, profiles, leads, outbox)
     similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped)
     leads.follow(similar)
+    progress = Progress()
     tools = Tools(
         dialects=TRANSLATORS,
         sources=sources,
@@ -151,7 +157,11 @@ def open_system(settings: Settings) -> System:
         redactions=redactions,
         gate=gate,
     )
-    worker = Worker(tools, reader, secret, clock=now_ms)
+    consumer = partial(open_log_consumer, settings, reader)
+    worker = Worker(tools, reader, consumer, hits, progress=progress, clock=now_ms)
+    replays = ReplayBook(records, clock=now_ms)
+    again = replace(tools, personal=_personal(settings, vault, policy, tombstones), notes=Notes())
+    replayer = Replayer(again, reader, hits, processed=progress.wait_for, clock=now_ms)
     erasing = erasure.Tools(
         records=records,
         log=reader,
@@ -163,7 +173,7 @@ def open_system(settings: Settings) -> System:
         leads=leads,
         topics=topics,
         look=Look(TRANSLATORS, sources, _personal(settings, vault, policy, tombstones)),
-        open_payload=worker.open_payload,
+        open_payload=hits.open_payload,
         tombstones=tombstones,
         redactions=redactions,
         book=ErasureBook(records, secret, clock=now_ms),
@@ -196,8 +206,8 @@ def open_system(settings: Settings) -> System:
         records=records,
         log=reader,
         open_writer=partial(open_log_writer, settings),
-        open_payload=worker.open_payload,
-        processed=worker.progress.wait_for,
+        open_payload=hits.open_payload,
+        processed=progress.wait_for,
         identity=identity,
         sources=sources,
         # Rows of a file hardly ever name the same together.
@@ -215,26 +225,30 @@ def open_system(settings: Settings) -> System:
         clock=now_ms,
     )
     return System(
-        settings,
-        records,
-        reader,
-        graph,
-        events,
-        vault,
-        book,
-        sources,
-        identity,
-        profiles,
-        leads,
-        similar,
-        live,
-        outbox,
-        aftermath,
-        gate,
-        worker,
-        eraser,
-        Importer(importing),
-        erasing.answers,
+        settings=settings,
+        records=records,
+        log=reader,
+        hits=hits,
+        graph=graph,
+        events=events,
+        vault=vault,
+        book=book,
+        sources=sources,
+        identity=identity,
+        profiles=profiles,
+        leads=leads,
+        similar=similar,
+        live=live,
+        outbox=outbox,
+        aftermath=aftermath,
+        gate=gate,
+        progress=progress,
+        worker=worker,
+        eraser=eraser,
+        importer=Importer(importing),
+        replays=replays,
+        replaying=Replays(replays, records, reader, replayer),
+        forget_answers=erasing.answers,
     )
 
 
@@ -254,146 +268,9 @@ def _personal(
 
 def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple[Keeping, ...]:
     """The stores that an erasure sweeps at its end; a database server overwrites in its own time."""
-    kept = [Keeping("log", _kind_of(settings.log_url), reader.purge)]
-    kept.append(Keeping("events", _kind_of(settings.events_url), events.purge))
+    kept = [Keeping("log", kind_of(settings.log_url), reader.purge)]
+    kept.append(Keeping("events", kind_of(settings.events_url), events.purge))
     for store, url in (("graph", settings.graph_url), ("records", settings.records_url)):
-        kind, place = _kind_of(url), settings.resolved(url)
+        kind, place = kind_of(url), settings.resolved(url)
         kept.append(Keeping(store, kind, partial(purge_sqlite, place, store) if kind == "sqlite" else None))
     return tuple(kept)
-
-
-def _kind_of(url: str) -> str:
-    kind = url.partition(":")[0].partition("+")[0]
-    # Neo4j's protocol has a name of its own.
-    return "neo4j" if kind == "bolt" else kind
-
-
-def check(settings: Settings) -> None:
-    """Raises ConfigurationError for what would stop the start later: a folder, a URL or a file that cannot be used."""
-    try:
-        settings.data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        came = f"{str(settings.data)!r} ({error.strerror})"
-        raise ConfigurationError("XUNJI_DATA_DIR", came=came, allowed="a folder that can be written to") from None
-    log_folder(settings)
-    _events_url(settings)
-    _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)).dispose()
-    if _in_neo4j(settings):
-        from identity.graph_neo4j import address_of
-
-        address_of(settings.graph_url)
-    else:
-        _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)).dispose()
-    load_topics(settings.topics)
-    policy_in_force(settings.policy)
-
-
-def open_records(settings: Settings) -> Engine:
-    """The records store with its schema up to date."""
-    engine = _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url))
-    migrate(engine, "records")
-    return engine
-
-
-def open_log_reader(settings: Settings) -> LogReader:
-    return SqliteLogReader(log_folder(settings))
-
-
-def open_log_writer(settings: Settings) -> LogWriter:
-    """A partition of the log that is the caller's alone until it is closed."""
-    return open_free_partition(log_folder(settings))
-
-
-def log_folder(settings: Settings) -> Path:
-    """The folder of the embedded log."""
-    url = make_url(settings.resolved(settings.log_url))
-    if url.drivername != "sqlite" or not url.database:
-        raise ConfigurationError("XUNJI_LOG_URL", came=url.drivername, allowed="sqlite:///folder/")
-    return Path(url.database)
-
-
-def open_free_partition(folder: Path) -> SqliteLogWriter:
-    """The lowest partition that no other process holds; so collectors need no numbers of their own."""
-    for partition in range(MAX_COLLECTORS):
-        try:
-            return SqliteLogWriter(folder, partition)
-        except ConfigurationError:
-            continue
-    raise ConfigurationError("XUNJI_COLLECTOR_PROCESSES", came="more", allowed=f"{MAX_COLLECTORS} in one folder")
-
-
-def open_graph(settings: Settings) -> Graph:
-    if _in_neo4j(settings):
-        # Its driver takes half a second to load.
-        from identity.graph_neo4j import Neo4jGraph
-
-        return Neo4jGraph(settings.graph_url)
-    engine = _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url))
-    migrate(engine, "graph")
-    return SqlGraph(engine)
-
-
-def _in_neo4j(settings: Settings) -> bool:
-    return settings.graph_url.startswith(("neo4j", "bolt"))
-
-
-def open_events(settings: Settings) -> EventStore:
-    # The engine takes a second to load and 100 MB; a collector, which opens no events, does without.
-    from profiles.events_clickhouse import ClickHouseEvents
-
-    return ClickHouseEvents(_events_url(settings))
-
-
-def start_eraser(system: System) -> threading.Thread:
-    """Run erasures in a thread of its own; end it with `system.eraser.stop()` and `join`."""
-    thread = threading.Thread(target=system.eraser.run, name="eraser", daemon=True)
-    thread.start()
-    return thread
-
-
-def start_importer(system: System) -> threading.Thread:
-    """Run imports in a thread of its own; end it with `system.importer.stop()` and `join`, before the worker's end."""
-    thread = threading.Thread(target=system.importer.run, name="importer", daemon=True)
-    thread.start()
-    return thread
-
-
-def start_worker(system: System) -> threading.Thread:
-    """Run the worker in a thread of its own; end it with `system.worker.stop()` and `join`.
-
-    A fault of ours that ends the worker ends the process too, with SIGTERM to itself: the supervisor starts another,
-    while an API without a worker would look well and lose its way.
-    """
-    thread = threading.Thread(target=_work, args=(system,), name="worker", daemon=True)
-    thread.start()
-    return thread
-
-
-def _work(system: System) -> None:
-    try:
-        with system.similar.working():
-            system.worker.run()
-    except BaseException:
-        log.exception("worker_failed")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _events_url(settings: Settings) -> str:
-    url = settings.resolved(settings.events_url)
-    if not url.startswith(("chdb://", "clickhouse://")):
-        came = f"an address of kind {url.partition(':')[0]!r}"
-        raise ConfigurationError("XUNJI_EVENTS_URL", came=came, allowed="chdb:///folder or clickhouse://host:port/db")
-    return url
-
-
-def _open_sql(setting: str, url: str) -> Engine:
-    allowed = "sqlite:///file, or postgresql+psycopg:// where the driver psycopg is installed"
-    try:
-        driver = make_url(url).drivername
-        if driver in ("sqlite", "postgresql+psycopg"):
-            return open_engine(url)
-    except (ArgumentError, ModuleNotFoundError):
-        driver = url.partition(":")[0]
-    if setting == "XUNJI_GRAPH_URL":
-        allowed = f"neo4j://user:password@host:7687/database, {allowed}"
-    raise ConfigurationError(setting, came=f"an address of kind {driver!r} that cannot be used", allowed=allowed)

@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Collection, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ import typer
 
 from cdp.cli.output import Json, complain, console, line
 from cdp.errors import ConfigurationError, XunjiError
+from cdp.roles import APP, Role
 
 if TYPE_CHECKING:
     from cdp.api_client import ApiClient
@@ -34,18 +34,6 @@ class AlreadyRunning(ConfigurationError):
 
     def __str__(self) -> str:
         return f"It is running already 已在运行: {super().__str__()}"
-
-
-class Role(StrEnum):
-    COLLECTOR = "collector"
-    WORKER = "worker"
-    IDENTITY = "identity"
-    API = "api"
-    SCHEDULER = "scheduler"
-
-
-APP = frozenset(Role) - {Role.COLLECTOR}
-"""The roles of the app process, which alone opens the embedded stores."""
 
 
 def serve(
@@ -96,8 +84,8 @@ def _run_roles(settings: Settings, roles: Collection[Role], *, demo: bool) -> No
 
 def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:
     from cdp.settings import load_settings
+    from cdp.stores import check, open_records
     from cdp.supervisor import Supervisor
-    from cdp.wiring import check, open_records
 
     _check_alone(settings)
     # Children read the same environment, so that all of them have the same ports.

@@ -41,9 +41,9 @@ def _rotate(*, check: bool) -> Rotation:
     from rich.progress import Progress, TextColumn
 
     from cdp.settings import load_settings
+    from cdp.stores import open_records
     from cdp.vault import vault_cipher
     from cdp.vault_rotation import rotate
-    from cdp.wiring import open_records
 
     settings = load_settings()
     cipher = vault_cipher(settings.secret_bytes, settings.vault_key_bytes)

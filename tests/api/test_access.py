@@ -13,7 +13,7 @@ from api.errors import problem_of
 from api.gate import PREFIX, May
 from api.permissions import GRANTS, Permission, Role
 from cdp import errors
-from cdp.errors import ConfigurationError, Rejected, Retryable, XunjiError
+from cdp.errors import ConfigurationError, Rejected, Retryable, Superseded, XunjiError
 from cdp.wiring import System
 from tests.api.conftest import ClientOf, problem
 
@@ -149,6 +149,8 @@ def made_of(kind: type[XunjiError]) -> XunjiError:
     arguments: dict[str, dict[str, Any]] = {
         "StoreUnavailable": {"store": "graph", "cause": "it is away"},
         "GraphConflict": {"seq": 7},
+        "Overtaken": {"partition": 3},
+        "LeaseLost": {"name": "identity"},
         "LogFull": {"cause": "no space"},
         "ConfigurationError": {"setting": "XUNJI_TZ", "came": "x", "allowed": "y"},
         "MalformedHit": {"expected": "x", "got": "y"},
@@ -174,7 +176,7 @@ def test_every_error_has_an_answer_that_says_what_to_do(kind: type[XunjiError]) 
     if isinstance(error, Rejected):
         assert answer.status_code == error.status
     else:
-        assert answer.status_code == (503 if isinstance(error, Retryable) else 500)
+        assert answer.status_code == (503 if isinstance(error, (Retryable, Superseded)) else 500)
     assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
     assert (answer.status_code == 500) == (kind in (XunjiError, ConfigurationError))
 

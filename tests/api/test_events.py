@@ -237,7 +237,7 @@ def test_a_replay_looks_at_kept_hits_and_changes_nothing(
     asked = data.post("/api/v1/log/replays", json={"source": source.id})
     assert asked.status_code == 202
     started = shaped(asked.json(), shapes.Replay)
-    system.worker.drain()
+    system.replaying.drain()
     ended = data.get(f"/api/v1/log/replays/{started['id']}").json()
     assert (ended["done"], ended["hits"], ended["changed"]) == (True, ended["total"], 0)
     assert ended["hits"] >= 2

@@ -14,11 +14,12 @@ import msgspec
 
 from api.app import create_app
 from cdp.api_client import IN_PROCESS, ApiClient, Declined, client_of
+from cdp.at_work import working
 from cdp.imports_jobs import Job
 from cdp.imports_report import Line, lines_of
 from cdp.model import SourceKind
 from cdp.settings import Settings
-from cdp.wiring import System, open_system, start_worker
+from cdp.wiring import System, open_system
 from collectors.columns import ImportMap, RowKind, map_of
 from tests.cdp.intake import Intake
 
@@ -65,7 +66,7 @@ class Desk:
         """What a server of the team's tells."""
         positions = self.intake.append("shop", *events)
         ends = {each.partition: each.offset + 1 for each in positions}
-        assert self.system.worker.progress.wait_for(ends, 30)
+        assert self.system.progress.wait_for(ends, 30)
 
     def lookup(self, kind: str, value: str) -> dict[str, Any] | None:
         try:
@@ -81,12 +82,12 @@ class Desk:
 def a_desk(folder: Path) -> Iterator[Desk]:
     system = open_system(Settings(data_dir=folder, admin_key=ADMIN_KEY, secret=SECRET))
     intake = Intake(system)
-    worker = start_worker(system)
     try:
-        with client_of(IN_PROCESS, ADMIN_KEY, transport=httpx.ASGITransport(create_app(system))) as client:
+        with (
+            working(system),
+            client_of(IN_PROCESS, ADMIN_KEY, transport=httpx.ASGITransport(create_app(system))) as client,
+        ):
             yield Desk(system, intake, client)
     finally:
-        system.worker.stop()
-        worker.join()
         intake.close()
         system.close()

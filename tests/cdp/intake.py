@@ -13,8 +13,9 @@ import msgspec
 from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import Hit, Position, Source, SourceKind
 from cdp.moments import now_ms
+from cdp.stores import log_folder
 from cdp.vault import Cipher
-from cdp.wiring import System, log_folder
+from cdp.wiring import System
 
 
 class Intake:

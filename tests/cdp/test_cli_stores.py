@@ -16,7 +16,7 @@ from cdp.cli import run
 from cdp.model import Identifier
 from cdp.records import writing
 from cdp.settings import Settings
-from cdp.wiring import open_graph, open_records
+from cdp.stores import open_graph, open_records
 from identity.engine import IdentityEngine
 from identity.graph_sql import SqlGraph
 from identity.graph_tables import value

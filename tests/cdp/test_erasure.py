@@ -125,8 +125,8 @@ def test_nothing_is_left_of_her_and_nothing_comes_back(stage: Stage) -> None:
     stage.take(*her_events(name="sent again"), received_at=now_ms())
     stage.system.eraser.drain()
     for _ in range(2):
-        stage.system.worker.replay(0)
-        stage.system.worker.drain()
+        stage.system.replays.request(0)
+        stage.system.replaying.drain()
         stage.system.eraser.drain()
     assert_gone(stage, person)
     account = stage.client.get("/accounting")
@@ -307,8 +307,8 @@ def test_on_a_shared_tablet_only_what_happened_in_her_session_goes(stage: Stage)
     for _ in range(2):
         stage.take(*hers, received_at=now_ms())
         stage.take(*(each | {"messageId": "again " + each["messageId"]} for each in hers), received_at=now_ms())
-        stage.system.worker.replay(0)
-        stage.system.worker.drain()
+        stage.system.replays.request(0)
+        stage.system.replaying.drain()
         stage.system.eraser.drain()
     left = {event["original_name"] or event["name"] for event in stage.client.all("/events", "events")}
     assert not {"her login", "her look"} & left

@@ -191,8 +191,8 @@ def test_an_import_that_is_undone_leaves_nothing_and_comes_again_as_new(desk: De
         desk.client.get(f"/leads/{first.lead}")
     tokens = [desk.system.vault.token("phone", f"+86138123400{n}") for n in (31, 32)]
     assert desk.system.vault.reveal(tokens) == {}
-    replay = desk.system.worker.replay(0)
-    assert replay.done.wait(30)
+    desk.system.replays.request(0)
+    desk.system.replaying.drain()
     assert desk.lookup("phone", "13812340031") is None
     _, [again] = desk.take(data)
     assert (again.outcome, again.event, again.lead) == ("taken", first.event, first.lead)

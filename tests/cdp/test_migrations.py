@@ -12,16 +12,17 @@ from sqlalchemy import MetaData, inspect, text
 import api.kept
 import api.keys
 import cdp.audit
-import cdp.erasure_jobs
-import cdp.outbox
-import cdp.worker
-import identity.reviews
+import cdp.lease
+import cdp.log_notes
+import cdp.replays
+import cdp.wiring
+import leads.open_leads
 from cdp.migrations import migrate, version_table
 from cdp.records import metadata as records
 from cdp.records import open_engine, reading, writing
 from identity.graph_sql import metadata as graph
 
-DECLARING = (api.keys, api.kept, cdp.audit, cdp.erasure_jobs, cdp.outbox, cdp.worker, identity.reviews)
+DECLARING = (api.keys, api.kept, cdp.audit, cdp.lease, cdp.log_notes, cdp.replays, cdp.wiring, leads.open_leads)
 """Modules that declare tables of the records store, with all that they import."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ from sqlalchemy import select
 from cdp import pipeline
 from cdp.accounting import refusal_rows, statement
 from cdp.batch import Batch, Item
+from cdp.begun import Notes
 from cdp.errors import StoreUnavailable
 from cdp.model import Identifier, Source
 from cdp.moments import now_ms
 from cdp.pipeline import Tools
+from cdp.progress import Progress
 from cdp.records import reading
+from cdp.replays import Replay
 from cdp.settings import Settings
+from cdp.stores import open_log_consumer
 from cdp.wiring import System, open_system
 from cdp.worker import Worker
 from tests.cdp.intake import Intake, make_event
@@ -87,7 +93,7 @@ def test_the_same_id_of_another_source_is_another_event(system: System, intake: 
 def test_an_unreadable_hit_is_counted_and_kept(system: System, intake: Intake, source: Source) -> None:
     [position] = intake.take(source.id, b"\x1f\x8b broken")
     assert account(system, source) == {"unreadable": 1}
-    hit = system.worker.open_hit(position)
+    hit = system.hits.find(position)
     assert hit is not None
     assert hit.body == b"\x1f\x8b broken"
 
@@ -208,8 +214,15 @@ def test_what_a_batch_moved_between_persons_is_told_although_a_crash_came_before
 
 def restarted(system: System) -> Worker:
     """A worker that knows only what the stores know."""
-    worker = system.worker
-    return Worker(worker._tools, system.log, system.settings.secret_bytes, clock=now_ms)
+    tools = replace(system.worker._tools, notes=Notes())
+    consumer = partial(open_log_consumer, system.settings, system.log)
+    return Worker(tools, system.log, consumer, system.hits, progress=Progress(), clock=now_ms)
+
+
+def replayed(system: System, source: Source) -> Replay:
+    replay = system.replays.request(0, source.id)
+    system.replaying.drain()
+    return system.replays.find(replay.id)
 
 
 def test_a_replay_changes_nothing_and_a_second_one_neither(system: System, intake: Intake, source: Source) -> None:
@@ -219,9 +232,8 @@ def test_a_replay_changes_nothing_and_a_second_one_neither(system: System, intak
     )
     before = account(system, source), stored(system, source)
     for _ in range(2):
-        replay = system.worker.replay(0, source.id)
-        system.worker.drain()
-        assert replay.done.is_set()
+        replay = replayed(system, source)
+        assert replay.done
         assert replay.changed == 0
         assert (account(system, source), stored(system, source)) == before
 
@@ -242,8 +254,7 @@ def test_a_mended_dialect_finds_on_replay_what_it_could_not_read(
         intake.take(source.id, make_event(), make_event(properties={"note": "mend me"}))
     assert account(system, source) == {"found": 1, "stored": 1, "translated": 1, "unreadable": 1}
     for _ in range(2):
-        system.worker.replay(0, source.id)
-        system.worker.drain()
+        replayed(system, source)
         assert account(system, source) == {"found": 2, "stored": 2, "translated": 2}
     assert len(stored(system, source)) == 2
 

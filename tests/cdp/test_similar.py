@@ -7,27 +7,23 @@ from threading import Event
 
 from sqlalchemy import select
 
+from cdp.at_work import doing_jobs, working
 from cdp.records import reading
-from cdp.wiring import start_worker
 from identity.reviews import review_rows
 from leads.similar_keys import SEEN, key_rows, pair_rows
 from tests.cdp.test_erasure import a_stage
 from tests.leads.test_similar import LI, LI_AGAIN, MS_LI, PHONE, SLIPPED, body
 
 
-def test_leads_are_compared_while_the_worker_runs_and_persons_are_told_of(tmp_path: Path) -> None:
+def test_leads_are_compared_while_the_jobs_run_and_persons_are_told_of(tmp_path: Path) -> None:
     with a_stage(tmp_path / "data") as stage:
         system, joined = stage.system, Event()
         tell = system.similar._regrouped
         system.similar._regrouped = lambda sets: (tell(sets), joined.set())[0]
         before = stage.client.post("/leads", LI)
-        worker = start_worker(system)
-        try:
+        with working(system), doing_jobs(system):
             after = stage.client.post("/leads", LI_AGAIN)
             assert joined.wait(60)
-        finally:
-            system.worker.stop()
-            worker.join()
         assert stage.person(PHONE) == stage.person(SLIPPED)
         assert len({stage.client.get(f"/leads/{each['id']}")["person"] for each in (before, after)}) == 1
 

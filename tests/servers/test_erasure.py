@@ -25,8 +25,8 @@ def assert_erased(folder: Path, on_servers: dict[str, set[str]], **urls: str) ->
         stage.play(with_her=True)
         receipt = stage.erase()
         stage.take(*her_events(), *her_events(name="late"), received_at=now_ms())
-        stage.system.worker.replay(0)
-        stage.system.worker.drain()
+        stage.system.replays.request(0)
+        stage.system.replaying.drain()
         stage.system.eraser.drain()
         assert in_answers(stage.client, stage.hits, [value for name, value in HER.items() if name != "VIN"]) == []
         assert stage.client.get("/accounting")["balanced"]

@@ -11,7 +11,7 @@ from neo4j import GraphDatabase
 
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
-from cdp.wiring import check
+from cdp.stores import check
 from identity.graph_neo4j_schema import EDGES, NODES
 from tests.real.product import Product, until
 from tests.real.servers import Neo4j

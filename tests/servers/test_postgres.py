@@ -13,7 +13,11 @@ from sqlalchemy import Engine, MetaData, inspect, select, text
 import api.kept
 import api.keys
 import cdp.audit
-import cdp.worker
+import cdp.lease
+import cdp.log_notes
+import cdp.replays
+import cdp.wiring
+import leads.open_leads
 from cdp.accounting import counter_rows
 from cdp.errors import Conflict
 from cdp.hot import HotQuery, hot_reading
@@ -27,7 +31,7 @@ from identity.graph_sql import SqlGraph
 from tests.contracts.graph_contract import GraphContract, OpenGraph
 from tests.servers.databases import Databases
 
-DECLARING = (api.keys, api.kept, cdp.audit, cdp.worker)
+DECLARING = (api.keys, api.kept, cdp.audit, cdp.lease, cdp.log_notes, cdp.replays, cdp.wiring, leads.open_leads)
 """Modules that declare tables of the records store, with all that they import."""
 
 COUNTER = {"hour": 0, "source": "shop", "what": "found", "n": 1}

@@ -1,6 +1,6 @@
-"""What processes on several machines tell each other: leases, begun batches by partition, open leads, replays, the order
-in which tombstones came, and what a log on brokers cannot keep itself. A batch that was begun is not carried over: it is
-done anew from its position."""
+"""What processes on several machines tell each other: leases, begun batches by partition, open leads, replays, the
+order in which tombstones came, and what a log on brokers cannot keep itself. A batch that was begun is not carried
+over: it is done anew from its position."""
 
 import sqlalchemy as sa
 from alembic import op
