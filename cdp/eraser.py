@@ -10,14 +10,14 @@ import structlog
 
 from cdp.erasure import ALONE, FIRST, STEPS, Step, Tools, destroyed, make_plan
 from cdp.erasure_jobs import Job, Plan, State
-from cdp.errors import Retryable
+from cdp.errors import GateLost, Retryable
 from cdp.model import PersonId
 from cdp.records import writing
 
 log = structlog.get_logger()
 
-IDLE_S = 60.0
-"""The longest wait without being called; this only covers what nobody thought of."""
+IDLE_S = 1.0
+"""Between two looks for what another process asked for, or left to be redacted; this one calls."""
 AGAIN_S = 30.0
 """After a fault of ours."""
 
@@ -53,7 +53,8 @@ class Eraser:
         """
         for job in self._tools.book.unfinished():
             if job.state is State.RUNNING and job.steps < len(FIRST):
-                self._through(job, self._tools.book.plan(job) or make_plan(self._tools, job), FIRST)
+                with self._tools.gate.alone():
+                    self._through(job, self._tools.book.plan(job) or make_plan(self._tools, job), FIRST)
 
     def drain(self) -> None:
         """Do everything that was asked for; for tests."""
@@ -119,7 +120,7 @@ class Eraser:
                 with self._tools.gate.alone() if alone else nullcontext():
                     self._do(step, job, plan)
             except Retryable as error:
-                if not patient:
+                if not patient or isinstance(error, GateLost):
                     raise
                 log.warning("erasure_waits", reason=str(error))
                 self._stopping.wait(error.retry_after_s)
@@ -132,4 +133,5 @@ class Eraser:
         with writing(self._tools.records) as connection:
             if write is not None:
                 write(connection)
+            self._tools.gate.check()
             self._tools.book.save(connection, job._replace(steps=job.steps + 1), plan)

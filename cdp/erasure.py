@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, delete, or_, select
 from cdp.accounting import position_rows
 from cdp.erasure_hits import NOTHING, Look
 from cdp.erasure_jobs import Destroyed, ErasureBook, Job, Plan
+from cdp.errors import ErasureUnfinished
 from cdp.log import LogReader
 from cdp.model import ALWAYS, PERSONAL_KINDS, Hit, Identifier, Millis, Position, SetId, Window
 from cdp.records import reading, writing
@@ -292,6 +293,13 @@ STEPS: tuple[Step, ...] = (
     clear_answers,
     sweep,
 )
+
+
+def refuse_half_done(book: ErasureBook) -> None:
+    """To be asked by whoever enters the gate together with others, where the process that erases may die and they do
+    not. Raises ErasureUnfinished."""
+    if book.is_within(1, len(FIRST) - 1):
+        raise ErasureUnfinished
 
 
 def destroyed(tools: Tools) -> list[Destroyed]:

@@ -150,6 +150,13 @@ class ErasureBook:
         with reading(self._records) as connection:
             return [_job(row) for row in connection.execute(wanted.order_by(erasure_rows.c.requested_at))]
 
+    def is_within(self, first: int, last: int) -> bool:
+        """Whether there is a job under way of which so many steps are done."""
+        wanted = select(erasure_rows.c.id).where(erasure_rows.c.state == State.RUNNING)
+        with reading(self._records) as connection:
+            found = connection.execute(wanted.where(erasure_rows.c.steps.between(first, last)).limit(1))
+            return found.first() is not None
+
     def plan(self, job: Job) -> Plan | None:
         """None before it is made, and after it is destroyed."""
         with reading(self._records) as connection:
