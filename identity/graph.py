@@ -4,8 +4,9 @@ Evidence is observations and the sets of identifiers that came with events. Conc
 how well each pair of nodes is proved, and whose each node is; they may be derived again at any time. Nodes are
 numbered in the order of their birth, from 1; a person is named inside by the number of its oldest node.
 
-One engine writes, one commit at a time; reads may come from any thread and see only whole commits. Every method may
-block on disk or network and raises StoreUnavailable where the store is away; the same call may then be repeated.
+One engine writes, one commit at a time; reads may come from any thread and process and see only whole commits. Every
+method may block on disk or network and raises StoreUnavailable where the store is away; the same call may then be
+repeated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from identity.changes import Turn
 from identity.observation import Node, Observation, ObservationId, Proof
 from identity.ownership import Epoch
 from identity.resolve import Ledger, Refusal, Standing, State
+
+LEASE = "identity"
+"""Names the lease of the one engine that writes, where several processes could."""
 
 PairKey = tuple[int, int]
 """The numbers of two nodes that were seen together, the smaller first."""
@@ -65,10 +69,12 @@ class Value(msgspec.Struct, gc=False):
 
 
 class Head(NamedTuple):
-    """`seq`: the last commit, 0 where there is none; `births`: the highest number of a value."""
+    """`seq`: the last commit, 0 where there is none; `births`: the highest number of a value; `forgot`: the last
+    commit that forgot anything, so that some sets have no longer the members that they were registered with."""
 
     seq: int
     births: int
+    forgot: int = 0
 
 
 class Neighbourhood(NamedTuple):
@@ -179,7 +185,7 @@ class Evidence(Protocol):
     """What the engine asks and tells. Numbers and ids that the store does not know are left out of its answers."""
 
     def head(self) -> Head:
-        """Where the graph stands."""
+        """Where the graph stands. Of its last commit nothing is missing to whoever reads after this returned."""
 
     def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
         """Which of these are stored, retracted ones included."""
@@ -206,6 +212,15 @@ class Evidence(Protocol):
         """Write all of it in one transaction; durable on return, and nothing of it where it raises.
 
         Raises GraphConflict when the head is no longer `seq` - 1: another engine writes, and this one must look again.
+        LeaseLost, at the latest when it has looked again, where another has fenced the graph with a higher token.
+        """
+
+    def fence(self, token: int) -> None:
+        """From now on take commits only of those whose token is as high. Whoever has a lower one is cut off in what it
+        has begun. A graph that was opened without a token is not asked for one.
+
+        Durable on return, and may add an empty commit. Raises LeaseLost where there is a higher one, GraphConflict
+        where another committed just now.
         """
 
 

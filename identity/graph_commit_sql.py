@@ -25,8 +25,8 @@ from identity.observation import Proof
 PAIR_SHIFT = 31
 """Bits for the second number of a pair's key: room for two thousand million values."""
 
-POLICY = "policy"
-"""Names the row of `meta` that names the rules of the conclusions."""
+POLICY, FENCE, FORGOT = "policy", "fence", "forgot"
+"""Rows of `meta`: the name of the rules of the conclusions; the highest token; the last commit that forgot anything."""
 
 _CONCLUSIONS = (
     "state",
@@ -66,8 +66,15 @@ def write(db: Connection, commit: Commit) -> None:
     _write_memberships(db, commit)
     _write_reasons(db, commit)
     if commit.policy is not None:
-        db.execute(delete(meta).where(meta.c.name == POLICY))
-        db.execute(insert(meta), {"name": POLICY, "value": commit.policy})
+        note(db, POLICY, commit.policy)
+    if commit.forgotten:
+        note(db, FORGOT, str(commit.seq))
+
+
+def note(db: Connection, name: str, text: str) -> None:
+    """Set a row of `meta`."""
+    db.execute(delete(meta).where(meta.c.name == name))
+    db.execute(insert(meta), {"name": name, "value": text})
 
 
 def pair_key(pair: PairKey) -> int:

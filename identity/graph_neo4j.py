@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +23,12 @@ from neo4j.exceptions import (
     UnsupportedServerProduct,
 )
 
-from cdp.errors import ConfigurationError, GraphConflict, StoreUnavailable
+from cdp.errors import ConfigurationError, GraphConflict, LeaseLost, StoreUnavailable
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity import graph_neo4j_read as read
 from identity.gate import Gate
 from identity.graph import (
+    LEASE,
     Commit,
     Head,
     Neighbourhood,
@@ -39,8 +40,8 @@ from identity.graph import (
     Value,
     Whole,
 )
-from identity.graph_neo4j_commit import pair_key, write
-from identity.graph_neo4j_schema import VERSION, create, rules
+from identity.graph_neo4j_commit import ADD_VERSION, pair_key, write
+from identity.graph_neo4j_schema import rules
 from identity.observation import Node, Observation, ObservationId, Proof
 from identity.resolve import Refusal
 
@@ -54,6 +55,7 @@ OLDEST = (5, 7)
 CONNECT_S, ACQUIRE_S, READ_S, WRITE_S, SCAN_S = 5.0, 10.0, 30.0, 120.0, 600.0
 RETRY_S, FIRST_RETRY_S = 5.0, 0.1
 SCAN_ROWS = 10_000
+_CUT_OFF = (".TransactionTimedOut", ".Transaction.Terminated")
 _AWAY = (ServiceUnavailable, SessionExpired, ConnectionPoolError, TransientError, DatabaseError, AuthError)
 
 
@@ -72,6 +74,9 @@ class Neo4jGraph:
         """
         address = address_of(url)
         self._database = address.database
+        self._token: int | None = None
+        # The last commit of which surely nothing is still being applied.
+        self._whole = 0
         self._gate = Gate()
         self._driver = GraphDatabase.driver(
             address.uri,
@@ -93,8 +98,14 @@ class Neo4jGraph:
 
     def head(self) -> Head:
         with self._reading():
-            (seq,), (births,) = (self._rows(each)[0] for each in (read.LAST_SEQ, read.LAST_NUMBER))
-        return Head(seq or 0, births or 0)
+            while rows := self._rows(read.HEAD):
+                head = Head(*rows[0])
+                if head.seq <= self._whole:
+                    return head
+                # Another process's, and perhaps being applied just now.
+                self._rows(read.AWAIT, seq=head.seq)
+                self._whole = head.seq
+        return Head(0, 0)
 
     def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
         return {ObservationId(each) for (each,) in self._found(read.KNOWN, observations)}
@@ -124,16 +135,38 @@ class Neo4jGraph:
         return Neighbourhood([read.value_of(row) for row in values], read.pairs_of(inside))
 
     def commit(self, commit: Commit) -> None:
+        version = {
+            "seq": commit.seq,
+            "at": commit.at,
+            "policy": commit.policy,
+            "fence": self._token,
+            "forgets": bool(commit.forgotten),
+        }
         with _reachable(), ExitStack() as gate, self._session() as session:
 
-            @unit_of_work(timeout=WRITE_S)
+            @unit_of_work(timeout=WRITE_S, metadata={} if self._token is None else {"fence": self._token})
             def work(transaction: ManagedTransaction) -> None:
                 gate.close()  # of an attempt before this one
-                _add_version(transaction, commit)
+                _add_version(transaction, version)
                 write(_runner(transaction), commit)
                 gate.enter_context(self._gate.alone())
 
             session.execute_write(work)
+        self._whole = commit.seq
+
+    def fence(self, token: int) -> None:
+        """Adds an empty commit: it is by the number of a commit that two writers meet."""
+        self._cut_off(token)
+        row = {"seq": self.head().seq + 1, "fence": token}
+        with _reachable(), self._session() as session:
+            session.execute_write(_add_version, row)
+        self._whole, self._token = row["seq"], token
+
+    def _cut_off(self, token: int) -> None:
+        with self._reading():
+            ((database,),) = self._rows(read.DATABASE)
+            if begun := [each for (each,) in self._rows(read.BEGUN, database=database, token=token)]:
+                self._rows(read.CUT_OFF, begun=begun)
 
     # Sets
 
@@ -213,6 +246,21 @@ class Neo4jGraph:
 
     def pids(self, numbers: Collection[int]) -> dict[int, PersonId]:
         return {number: PersonId(pid) for number, pid in self._found(read.PIDS, numbers)}
+
+    def ask(self, statement: str, **parameters: Any) -> list[list[Any]]:
+        """The rows of a statement of `graph_neo4j_rows`."""
+        return self._look(statement, SCAN_S, **parameters)
+
+    def fill(self, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run statements of `graph_neo4j_rows` for these rows: durable on return, and nothing of it where it raises."""
+
+        @unit_of_work(timeout=WRITE_S)
+        def work(transaction: ManagedTransaction) -> None:
+            for statement in statements:
+                transaction.run(statement, {"rows": rows}).consume()
+
+        with _reachable(), self._session() as session:
+            session.execute_write(work)
 
     def probe(self) -> None:
         self.head()
@@ -322,7 +370,7 @@ def _reachable() -> Iterator[None]:
     except _AWAY as error:
         raise StoreUnavailable(STORE, _cause(error)) from error
     except Neo4jError as error:
-        if ".TransactionTimedOut" not in (error.code or ""):
+        if not any(each in (error.code or "") for each in _CUT_OFF):
             raise
         raise StoreUnavailable(STORE, _cause(error)) from error
 
@@ -331,12 +379,13 @@ def _cause(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def _add_version(transaction: ManagedTransaction, commit: Commit) -> None:
-    row = [commit.seq, commit.at, commit.policy]
+def _add_version(transaction: ManagedTransaction, row: Mapping[str, Any]) -> None:
     try:
-        transaction.run(create(VERSION), rows=[row]).consume()
+        made = transaction.run(ADD_VERSION, rows=[row]).consume().counters.nodes_created
     except ConstraintError as error:
-        raise GraphConflict(commit.seq) from error
+        raise GraphConflict(row["seq"]) from error
+    if not made:
+        raise LeaseLost(LEASE)
 
 
 def _runner(transaction: ManagedTransaction) -> Callable[..., tuple[int, int]]:

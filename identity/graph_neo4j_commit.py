@@ -24,6 +24,7 @@ from identity.graph_neo4j_schema import (
     SEEN_WITH,
     SET,
     TURN,
+    VERSION,
     change,
     change_edge,
     connect,
@@ -49,7 +50,6 @@ _END = (
     f" WITH i MATCH (i)-[n:{IS.label}]->() WHERE n.to_seq IS NULL SET n.to_seq = $seq"
 )
 _BEGIN = connect(IS, "number", ("from_seq",))
-_RENEW = f"UNWIND $rows AS id {find(SET, 's', 'id', 'id')} DETACH DELETE s"
 _RENEW = f"UNWIND $rows AS id {find(SET, 'n', 'id', 'id')} DETACH DELETE n"
 _ADD_SET = create_connected(SET, HOLDS, "number")
 _OBSERVE = (
@@ -67,6 +67,16 @@ _SETTLE = (
 )
 _REFUSE = create_connected(REFUSAL, BETWEEN, "number")
 _TELL = create_connected(TURN, INVOLVES, "number")
+
+
+# Makes nothing where a higher token is in force.
+ADD_VERSION = (
+    f"UNWIND $rows AS row OPTIONAL {find(VERSION, 'last', 'seq', 'row.seq - 1')}"
+    " WITH row, last WHERE row.fence IS NULL OR coalesce(last.fence, 0) <= row.fence"
+    f" CREATE (n:{VERSION.label} {{seq: row.seq, at: row.at, policy: row.policy,"
+    " fence: coalesce(row.fence, last.fence),"
+    " forgot: CASE WHEN row.forgets THEN row.seq ELSE last.forgot END})"
+)
 
 
 class Run(Protocol):
@@ -159,7 +169,6 @@ def encode(value: Any) -> str:
 def _write_evidence(run: _Writer, commit: Commit) -> None:
     run(_RETRACT, [[each, note or None] for each, note in sorted(commit.retracted.items())])
     run(_UNSAY, [[each, None, note] for each, note in sorted(commit.unsaid.items())])
-    run(_RENEW, sorted(commit.renewed))
     run(_RENEW, sorted(commit.renewed))
     sets = [[each.members, each.id] for each in sorted(commit.new_sets)]
     run(_ADD_SET, sets, nodes=len(sets), edges=sum(len(each.members) for each in commit.new_sets))

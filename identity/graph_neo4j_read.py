@@ -47,8 +47,20 @@ _TURN = (
     " ORDER BY t.seq, t.n"
 )
 
-LAST_SEQ = f"{find_after(VERSION, 'v', 'seq', '0')} RETURN max(v.seq)"
-LAST_NUMBER = f"{find_after(IDENTIFIER, 'i', 'number', '0')} RETURN max(i.number)"
+HEAD = (
+    f"CALL {{ {find_after(VERSION, 'v', 'seq', '0')} RETURN v ORDER BY v.seq DESC LIMIT 1 }}"
+    f" CALL {{ {find_after(IDENTIFIER, 'i', 'number', '0')} RETURN max(i.number) AS births }}"
+    " RETURN v.seq, coalesce(births, 0), coalesce(v.forgot, 0)"
+)
+# Who looks for a unique value in order to make it waits for the one who has just made it to let go.
+AWAIT = f"MERGE (v:{VERSION.label} {{seq: $seq}}) RETURN v.seq"
+DATABASE = "CALL db.info() YIELD name RETURN name"
+# What those with a lower token are writing.
+BEGUN = (
+    "SHOW TRANSACTIONS YIELD transactionId, database, metaData"
+    " WHERE database = $database AND metaData.fence < $token RETURN transactionId"
+)
+CUT_OFF = "TERMINATE TRANSACTIONS $begun"
 KNOWN = f"{find_all(OBSERVATION, 'o', 'id')} RETURN o.id"
 OBSERVATIONS = f"{find_all(OBSERVATION, 'o', 'id')} {_TOLD}"
 MENTIONING = (

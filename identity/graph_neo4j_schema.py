@@ -44,8 +44,9 @@ class EdgeKind:
         return f"()-[n:{self.label}]-()"
 
 
-# `policy` stands with those commits alone that changed the rules.
-VERSION = NodeKind("Version", ("seq", "at", "policy"), unique=(("seq",),), indexed=("policy",))
+# `policy` stands with those commits alone that changed the rules; `fence` (the highest token of who may write) and
+# `forgot` (the last commit that forgot anything) are handed on from one to the next. One that only fences has no `at`.
+VERSION = NodeKind("Version", ("seq", "at", "policy", "fence", "forgot"), unique=(("seq",),), indexed=("policy",))
 
 CONCLUSIONS = (
     "state",

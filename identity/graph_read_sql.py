@@ -13,7 +13,7 @@ from cdp.hot import HotQuery, OneOf
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import ChangeKind, Turn
 from identity.graph import NOTHING_SEEN, SetMember, StoredTurn, Value
-from identity.graph_tables import membership, observation, seen_together, set_member, value
+from identity.graph_tables import membership, meta, observation, seen_together, set_member, value, version
 from identity.observation import Node
 from identity.ownership import Epoch
 from identity.resolve import Ledger, State
@@ -36,6 +36,13 @@ PAIRS = select(
 NOTHING: ColumnElement[str] = literal_column("''")
 """A hot query takes no values but those that are named."""
 
+HEAD = HotQuery(
+    select(
+        select(func.max(version.c.seq)).scalar_subquery(),
+        select(func.max(value.c.number)).scalar_subquery(),
+        select(meta.c.value).where(meta.c.name == bindparam("forgot")).scalar_subquery(),
+    )
+)
 KNOWN = HotQuery(select(observation.c.id).where(OneOf(observation.c.id, "keys")))
 VALUES = HotQuery(select(value).where(OneOf(value.c.pid, "keys")))
 VALUES_OF_COMPONENTS = HotQuery(select(value).where(OneOf(value.c.component, "keys")))

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     Row,
     Select,
@@ -15,15 +16,17 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
 )
 from sqlalchemy.exc import IntegrityError
 
-from cdp.errors import GraphConflict
+from cdp.errors import GraphConflict, LeaseLost
 from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from identity import graph_read_sql as read
 from identity.graph import (
+    LEASE,
     Commit,
     Head,
     Neighbourhood,
@@ -35,7 +38,7 @@ from identity.graph import (
     Value,
     Whole,
 )
-from identity.graph_commit_sql import POLICY, pair_key, write
+from identity.graph_commit_sql import FENCE, FORGOT, POLICY, note, pair_key, write
 from identity.graph_tables import (
     membership,
     meta,
@@ -56,20 +59,27 @@ __all__ = ["SqlGraph", "metadata"]
 STORE = "graph"
 SCAN_ROWS = 10_000
 
+CUT_OFF = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    f" AND objid::bigint = hashtext('xunji {STORE}') & 4294967295"
+)
+"""The sessions of PostgreSQL whose turn it is to write the graph, see `cdp.records.writing`."""
+
 
 class SqlGraph:
     """`identity.graph.Graph` on one SQL database. The engine is the caller's until `close`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._token: int | None = None
 
     # Evidence
 
     def head(self) -> Head:
-        with reading(self._engine, STORE) as db:
-            seq = db.execute(select(func.max(version.c.seq))).scalar()
-            births = db.execute(select(func.max(value.c.number))).scalar()
-        return Head(seq or 0, births or 0)
+        with hot_reading(self._engine, STORE) as reader:
+            [(seq, births, forgot)] = read.HEAD.rows(reader, forgot=FORGOT)
+        return Head(seq or 0, births or 0, int(forgot or 0))
 
     def known(self, observations: Collection[ObservationId]) -> set[ObservationId]:
         return {ObservationId(each) for (each,) in self._found(read.KNOWN, observations)}
@@ -100,11 +110,32 @@ class SqlGraph:
 
     def commit(self, commit: Commit) -> None:
         with writing(self._engine, STORE) as db:
+            if self._token is not None:
+                self._check(db, self._token)
             try:
                 db.execute(insert(version), {"seq": commit.seq, "at": commit.at})
             except IntegrityError as error:
                 raise GraphConflict(commit.seq) from error
             write(db, commit)
+
+    def fence(self, token: int) -> None:
+        self._cut_off()
+        with writing(self._engine, STORE) as db:
+            self._check(db, token)
+            note(db, FENCE, str(token))
+        self._token = token
+
+    def _cut_off(self) -> None:
+        """End what another has begun to write: a process that was stopped in it would keep all others waiting."""
+        if self._engine.dialect.name == "postgresql":
+            with reading(self._engine, STORE) as db:
+                db.execute(CUT_OFF)
+
+    def _check(self, db: Connection, token: int) -> None:
+        """Writers take turns, so no higher token can come before the end of the transaction."""
+        highest = db.execute(select(meta.c.value).where(meta.c.name == FENCE)).scalar()
+        if int(highest or 0) > token:
+            raise LeaseLost(LEASE)
 
     # Sets
 

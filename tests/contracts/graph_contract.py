@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cdp.errors import GraphConflict
+from cdp.errors import GraphConflict, LeaseLost
 from cdp.model import Identifier, PersonId, SetId
 from identity.changes import ChangeKind, Turn
 from identity.graph import (
@@ -119,6 +120,11 @@ def second_epoch(person: int | None) -> Value:
     """The phone's second epoch, as a person of its own or past."""
     state = State.PAST if person is None else State.LINK
     return Value(5, pid(PHONE, OWNER), PHONE, 2, OWNER, state, component=person, person=person)
+
+
+def at_the_end_of(graph: Graph, commit: Commit) -> Commit:
+    """To fence a graph may have taken a number."""
+    return replace(commit, seq=graph.head().seq + 1)
 
 
 class GraphContract:
@@ -318,6 +324,45 @@ class GraphContract:
         with pytest.raises(GraphConflict):
             open_graph().commit(late)
         assert merged.head() == Head(2, 4)
+
+    def test_who_has_a_lower_token_than_another_writes_nothing_more(self, graph: Graph, open_graph: OpenGraph) -> None:
+        graph.fence(3)
+        graph.fence(3)
+        graph.commit(at_the_end_of(graph, merging_commit()))
+        other = open_graph()
+        other.fence(4)
+        for _ in range(2):
+            with pytest.raises(LeaseLost):
+                graph.commit(at_the_end_of(graph, parting_commit()))
+        with pytest.raises(LeaseLost):
+            graph.fence(3)
+        assert not graph.history([5])
+        other.commit(at_the_end_of(other, parting_commit()))
+        assert graph.history([3])[-1][2] == SPLIT
+
+    def test_a_fenced_graph_that_is_opened_without_a_token_asks_for_none(
+        self, graph: Graph, open_graph: OpenGraph
+    ) -> None:
+        graph.fence(3)
+        other = open_graph()
+        other.commit(at_the_end_of(other, merging_commit()))
+        assert graph.pids([3])
+
+    def test_what_was_forgotten_can_be_told_from_the_head(self, parted: Graph, open_graph: OpenGraph) -> None:
+        assert parted.head().forgot == 0
+        gone = value(3, Identifier("device_id", "erased-3"))
+        parted.commit(Commit(seq=4, at=4_000, moved=[gone], forgotten=[gone]))
+        parted.fence(1)
+        parted.commit(at_the_end_of(parted, Commit(seq=0, at=5_000)))
+        assert open_graph().head() == (parted.head().seq, 5, 4)
+
+    def test_where_the_graph_stands_is_seen_by_other_processes_at_once(
+        self, graph: Graph, open_graph: OpenGraph
+    ) -> None:
+        other = open_graph()
+        assert other.head() == graph.head() == Head(1, 4)
+        graph.commit(merging_commit())
+        assert other.head() == graph.head() == Head(2, 4)
 
     def test_a_commit_that_fails_leaves_nothing(self, graph: Graph) -> None:
         taken = value(1, Identifier("phone", "other"))
