@@ -277,7 +277,9 @@ class ClickHouse(Server):
     """ClickHouse's engine behind HTTP (`tests.real.clickhouse`): a server's program is in no package registry."""
 
     password = ""
-    """Of the user `default`; to be set before the start."""
+    """Of the user `default`; to be set before a start, as `config` is."""
+    config = ""
+    """What stands between <clickhouse> and </clickhouse> in its file of settings."""
 
     @property
     def url(self) -> str:
@@ -289,11 +291,12 @@ class ClickHouse(Server):
         return f"clickhouse://{user}127.0.0.1:{self.port}/{database}"
 
     def _prepare(self) -> None:
-        pass
+        (self.folder / "config.xml").write_text(f"<clickhouse>{self.config}</clickhouse>")
 
     def _command(self) -> list[str]:
+        data = f"{self.folder}/data?config-file={self.folder}/config.xml"
         password = [self.password] if self.password else []
-        return [sys.executable, str(HERE / "clickhouse.py"), f"{self.folder}/data", str(self.port), *password]
+        return [sys.executable, str(HERE / "clickhouse.py"), data, str(self.port), *password]
 
     def _ready(self) -> bool:
         try:
