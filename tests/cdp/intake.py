@@ -38,7 +38,7 @@ class Intake:
 
     def append(self, source: str, *events: dict[str, Any] | bytes, received_at: int | None = None) -> list[Position]:
         """One hit for each, as Segment's `track` path takes them; bytes are sent as they are."""
-        return self.append_hits(_hit(source, event, received_at or now_ms()) for event in events)
+        return self.append_hits(hit_of(source, event, received_at or 0) for event in events)
 
     def append_hits(self, hits: Iterable[Hit]) -> list[Position]:
         payloads = [(self._cipher.seal(msgspec.msgpack.encode(hit)), hit.received_at) for hit in hits]
@@ -66,10 +66,11 @@ def make_event(**fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def _hit(source: str, event: dict[str, Any] | bytes, received_at: int) -> Hit:
+def hit_of(source: str, event: dict[str, Any] | bytes, received_at: int = 0) -> Hit:
+    """The hit in which Segment's `track` brings this event, or these bytes."""
     body = event if isinstance(event, bytes) else json.dumps(event, ensure_ascii=False).encode()
     return Hit(
-        received_at=received_at,
+        received_at=received_at or now_ms(),
         source=source,
         dialect="segment",
         method="POST",
