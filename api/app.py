@@ -109,10 +109,12 @@ def _methods_of(path: str) -> list[str]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    refreshing = asyncio.create_task(_keep_fresh(app.state.services.keys))
-    yield
-    app.state.services.closing.set()
-    refreshing.cancel()
+    services: Services = app.state.services
+    refreshing = asyncio.create_task(_keep_fresh(services.keys))
+    with services.system.live.hearing():
+        yield
+        services.closing.set()
+        refreshing.cancel()
 
 
 async def _keep_fresh(keys: LiveKeys) -> None:

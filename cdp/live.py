@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from cdp.accounting import Refusal
 from cdp.batch import Batch
 from cdp.model import Event
 from cdp.moments import rfc3339
 
 WAITING = 1_000
 """Messages kept for a listener that reads slowly; older ones are left out, and it is told how many."""
+DETAIL = 500
+"""Characters of what is said of a refusal."""
 
 
 class Message(NamedTuple):
@@ -23,7 +26,10 @@ class Message(NamedTuple):
 
 
 class LiveFeed:
-    """A listener gets what is published while it listens; nothing is kept for later. Thread-safe."""
+    """A listener gets what is published while it listens; nothing is kept for later. Thread-safe.
+
+    What this process publishes, this process hears; `cdp.live_kafka` reaches others.
+    """
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
@@ -37,29 +43,36 @@ class LiveFeed:
         finally:
             self._listeners.discard(listener)
 
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """For a process in which somebody may listen: meanwhile it hears what others publish."""
+        yield
+
     def publish(self, batch: Batch) -> None:
-        listeners = tuple(self._listeners)
-        if not listeners:
-            return
-        messages = [_told(item.event, "stored") for item in batch.stored]
-        messages += [_told(item.event, "duplicate") for item in batch.repeats]
-        messages += [
-            {
-                "outcome": "dropped",
-                "reason": refusal.reason,
-                "detail": refusal.detail.splitlines()[-1] if refusal.detail else "",
-                "source": refusal.source,
-                "received_at": rfc3339(refusal.received_at),
-                "hit": f"{refusal.place.partition}-{refusal.place.offset}",
-                "id": refusal.event,
-            }
-            for refusal in batch.refusals
-        ]
-        _offer(listeners, map(Message, messages))
+        """What became of each event. Never fails."""
+        if self.wanted():
+            self.send(_told(batch))
 
     def tell(self, kind: str, bodies: Iterable[Any]) -> None:
-        """Messages of another kind than events."""
-        _offer(tuple(self._listeners), [Message(body, kind) for body in bodies])
+        """Messages of another kind than events. Never fails."""
+        self.send([Message(body, kind) for body in bodies])
+
+    def wanted(self) -> bool:
+        """Whether it may reach anybody."""
+        return bool(self._listeners)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self.hand_out(messages)
+
+    def hand_out(self, messages: Iterable[Message]) -> None:
+        """Give it to the listeners of this process."""
+        listeners = tuple(self._listeners)
+        for message in map(_dated, messages) if listeners else ():
+            for listener in listeners:
+                listener.offer(message)
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class Listener:
@@ -83,21 +96,42 @@ class Listener:
             return None
 
 
-def _offer(listeners: Iterable[Listener], messages: Iterable[Message]) -> None:
-    told = list(messages)
-    for listener in listeners:
-        for message in told:
-            listener.offer(message)
+def _told(batch: Batch) -> list[Message]:
+    messages = [_event(item.event, "stored") for item in batch.stored]
+    messages += [_event(item.event, "duplicate") for item in batch.repeats]
+    return messages + [_refusal(refusal) for refusal in batch.refusals]
 
 
-def _told(event: Event, outcome: str) -> dict[str, Any]:
-    return {
+def _event(event: Event, outcome: str) -> Message:
+    body = {
         "outcome": outcome,
         "id": event.id,
         "name": event.name,
         "type": event.type.value,
         "source": event.source,
-        "occurred_at": rfc3339(event.occurred_at),
-        "received_at": rfc3339(event.received_at),
+        "occurred_at": event.occurred_at,
+        "received_at": event.received_at,
         "hit": event.hit,
     }
+    return Message(body)
+
+
+def _refusal(refusal: Refusal) -> Message:
+    body = {
+        "outcome": "dropped",
+        "reason": refusal.reason,
+        "detail": refusal.detail.splitlines()[-1][:DETAIL] if refusal.detail else "",
+        "source": refusal.source,
+        "received_at": refusal.received_at,
+        "hit": f"{refusal.place.partition}-{refusal.place.offset}",
+        "id": refusal.event,
+    }
+    return Message(body)
+
+
+def _dated(message: Message) -> Message:
+    """With times as they go out: writing them takes as long as all the rest, and mostly nobody listens."""
+    if message.kind:
+        return message
+    times = {name: rfc3339(at) for name, at in message.body.items() if name.endswith("_at")}
+    return Message(message.body | times)
