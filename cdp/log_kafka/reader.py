@@ -1,0 +1,193 @@
+"""The reading end: any record by its position, and what a topic cannot do itself.
+
+A record in a topic cannot be changed. One that is rewritten is kept in the records store, and every read shows that
+in its place; its bytes in the topic stay until they are trimmed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, Table, or_, select
+
+from cdp.errors import StoreUnavailable
+from cdp.kafka_url import KafkaUrl, parse_kafka_url
+from cdp.log import Record
+from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, ensure_topic, open_admin, options, translated
+from cdp.model import Millis, Position
+from cdp.records import metadata, reading, writing
+
+READ_S = 10.0
+"""For the next record of a read; longer, and the brokers count as away."""
+SLICE_S = 1.0
+IDLE_READERS = 4
+NOWHERE = -1
+
+rewrite_rows = Table(
+    "log_rewrites",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+
+class KafkaLogReader:
+    """Reaches for the brokers when it is first asked. Raises StoreUnavailable."""
+
+    def __init__(self, url: str, records: Engine) -> None:
+        self._url = parse_kafka_url(url)
+        self._topic = self._url.topic(HITS)
+        self._records = records
+        self._admin = open_admin(self._url)
+        self._count = 0
+        self._counting = Lock()
+        self._idle: deque[Consumer] = deque()
+        self._closed = False
+
+    def ends(self) -> dict[int, int]:
+        return self._offsets(self._partitions(), OffsetSpec.latest())
+
+    def starts(self) -> dict[int, int]:
+        return self._offsets(self._partitions(), OffsetSpec.earliest())
+
+    def read(self, partition: int, start: int, limit: int) -> Sequence[Record]:
+        if partition not in self._partitions():
+            return []
+        first, end = self._span(partition)
+        start, end = max(start, first), min(end, max(start, first) + limit)
+        if start >= end:
+            return []
+        return self._overlaid(partition, self._fetch(partition, start, end))
+
+    def seek(self, partition: int, at: Millis) -> int:
+        return self._seek([partition], at)[partition] if partition in self._partitions() else 0
+
+    def trim(self, before: Millis) -> int:
+        starts = self.starts()
+        kept = {each: offset for each, offset in self._seek(starts, before).items() if offset > starts[each]}
+        if kept:
+            self._delete(kept)
+        return sum(offset - starts[each] for each, offset in kept.items())
+
+    def rewrite(self, position: Position, payload: bytes) -> None:
+        """A record that is not kept any more is let be."""
+        if position.partition not in self._partitions():
+            return
+        first, end = self._span(position.partition)
+        if first <= position.offset < end:
+            place = rewrite_rows.c.partition == position.partition, rewrite_rows.c.offset == position.offset
+            with writing(self._records) as connection:
+                connection.execute(rewrite_rows.delete().where(*place))
+                connection.execute(rewrite_rows.insert().values(**position._asdict(), payload=payload))
+
+    def purge(self) -> None:
+        """There is nothing that could be done: the brokers forget with the retention."""
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _partitions(self) -> range:
+        # More may be added to a topic, yet hardly ever; a new process counts again.
+        if not self._count:
+            with self._counting:
+                self._count = ensure_topic(self._admin, self._url)
+        return range(self._count)
+
+    def _span(self, partition: int) -> tuple[int, int]:
+        """Where a partition starts and ends."""
+        one = [partition]
+        return self._offsets(one, OffsetSpec.earliest())[partition], self._offsets(one, OffsetSpec.latest())[partition]
+
+    def _seek(self, partitions: Iterable[int], at: Millis) -> dict[int, int]:
+        # The ends first: where no record is that late, one that comes meanwhile may be.
+        ends = self._offsets(partitions, OffsetSpec.latest())
+        found = self._offsets(ends, OffsetSpec.for_timestamp(at))
+        return {each: ends[each] if offset == NOWHERE else offset for each, offset in found.items()}
+
+    def _offsets(self, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+        asked = {TopicPartition(self._topic, each): spec for each in partitions}
+        with translated():
+            futures = self._admin.list_offsets(asked, request_timeout=ASK_S)
+            return {each.partition: future.result(ASK_S * 2).offset for each, future in futures.items()}
+
+    def _delete(self, kept: Mapping[int, int]) -> None:
+        places = [TopicPartition(self._topic, each, offset) for each, offset in kept.items()]
+        with translated():
+            for future in self._admin.delete_records(places, request_timeout=ASK_S).values():
+                future.result(ASK_S * 2)
+        below = [(rewrite_rows.c.partition == each) & (rewrite_rows.c.offset < offset) for each, offset in kept.items()]
+        with writing(self._records) as connection:
+            connection.execute(rewrite_rows.delete().where(or_(*below)))
+
+    def _fetch(self, partition: int, start: int, end: int) -> list[Record]:
+        """The records from `start` up to `end`, which are there unless they are trimmed meanwhile."""
+        found: list[Record] = []
+        silent_s = 0.0
+        with translated(), self._consumer() as consumer:
+            consumer.assign([TopicPartition(self._topic, partition, start)])
+            while start < end:
+                messages = consumer.consume(end - start, timeout=SLICE_S)
+                silent_s = 0.0 if messages else silent_s + SLICE_S
+                if silent_s >= READ_S:
+                    raise StoreUnavailable("log", f"the brokers sent nothing of partition {partition} for {READ_S} s")
+                for message in messages:
+                    if (error := message.error()) is not None:
+                        raise KafkaException(error)
+                    start = message.offset() + 1
+                    if start <= end:
+                        found.append(Record(start - 1, message.value() or b""))
+        return found
+
+    def _overlaid(self, partition: int, records: Sequence[Record]) -> Sequence[Record]:
+        if not records:
+            return records
+        span = rewrite_rows.c.offset.between(records[0].offset, records[-1].offset)
+        wanted = select(rewrite_rows.c.offset, rewrite_rows.c.payload).where(
+            rewrite_rows.c.partition == partition, span
+        )
+        with reading(self._records) as connection:
+            rewritten = {row.offset: row.payload for row in connection.execute(wanted)}
+        if not rewritten:
+            return records
+        return [Record(each.offset, rewritten.get(each.offset, each.payload)) for each in records]
+
+    @contextmanager
+    def _consumer(self) -> Iterator[Consumer]:
+        """One that no other thread uses meanwhile."""
+        try:
+            consumer = self._idle.pop()
+        except IndexError:
+            consumer = open_random_access(self._url)
+        try:
+            yield consumer
+        except BaseException:
+            consumer.close()
+            raise
+        consumer.unassign()
+        if self._closed or len(self._idle) >= IDLE_READERS:
+            consumer.close()
+        else:
+            self._idle.append(consumer)
+
+
+def open_random_access(url: KafkaUrl) -> Consumer:
+    return Consumer(
+        {
+            "fetch.wait.max.ms": 10,
+            "queued.min.messages": 1_000,
+            "fetch.queue.backoff.ms": FULL_MS,
+            **options(url),
+            # It joins no group; the name is only asked for.
+            "group.id": url.topic("readers"),
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )

@@ -1,0 +1,206 @@
+"""Hits that brokers cannot take yet, kept on this machine's disk in the order in which they came.
+
+A file per collector process. Its holder alone writes and reads it; one that a dead process left is anybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cdp.errors import ConfigurationError, LogFull
+from cdp.model import Millis
+
+MAX_SPOOLS = 64
+BUSY_S = 2.0
+KEPT_FILE_BYTES = 16 * 1024 * 1024
+"""What an empty spool may take; a larger file is made anew."""
+
+SCHEMA = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE IF NOT EXISTS hits (
+  number INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, key BLOB NOT NULL, payload BLOB NOT NULL);
+"""
+MEASURE = "SELECT count(*), coalesce(sum(length(payload)), 0), coalesce(max(number), 0) FROM hits WHERE number <= ?"
+READ = "SELECT number, received_at, key, payload FROM hits WHERE number > ? ORDER BY number"
+ALL = 2**63 - 1
+
+
+class Spooled(NamedTuple):
+    number: int
+    received_at: Millis
+    key: bytes
+    payload: bytes
+
+
+class Spool:
+    """Belongs to one event loop. `waiting` and `size` tell how many hits it holds, and bytes of them.
+
+    `healthy` says whether the last attempt to write succeeded. Raises ConfigurationError where another holds it.
+    """
+
+    def __init__(self, folder: Path, name: str, *, limit: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self._path = folder / f"spool-{name}.db"
+        self._lock: int | None = _hold(folder / f"spool-{name}.lock")
+        self._limit = limit
+        self._group: list[tuple[Spooled, asyncio.Future[Any] | None]] = []
+        self._group_bytes = 0
+        self._last = 0
+        self.healthy = True
+        self._open()
+
+    def add(self, received_at: Millis, key: bytes, payload: bytes, *, durable: asyncio.Future[Any] | None) -> int:
+        """Keep a hit and say its number, larger than any before; `durable` is done once it is synced.
+
+        It fails with LogFull where the disk, or the spool's own limit, has no room; the hit is not kept then.
+        """
+        self._last += 1
+        if self.size + self._group_bytes + len(payload) > self._limit:
+            cause = f"the spool holds {self._limit:,} bytes, all it may, and the brokers take none"
+            _fail(durable, LogFull(cause))
+            return self._last
+        if not self._group:
+            asyncio.get_running_loop().call_soon(self.commit)
+        self._group.append((Spooled(self._last, received_at, key, payload), durable))
+        self._group_bytes += len(payload)
+        return self._last
+
+    @property
+    def empty(self) -> bool:
+        return not self.waiting and not self._group
+
+    def commit(self) -> bool:
+        """Sync what was added since; happens by itself at the next turn of the loop. Whether it could."""
+        group, size = self._group, self._group_bytes
+        self._group, self._group_bytes = [], 0
+        if not group:
+            return True
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany("INSERT INTO hits VALUES (?, ?, ?, ?)", [hit for hit, _ in group])
+        except Exception as error:  # whatever it was, those who wait must hear of it
+            self.healthy = False
+            for _, durable in group:
+                _fail(durable, LogFull(str(error)))
+            return False
+        self.healthy = True
+        self.waiting += len(group)
+        self.size += size
+        for _, durable in group:
+            if durable is not None and not durable.done():
+                durable.set_result(None)
+        return True
+
+    def read(self, after: int, size: int) -> Sequence[Spooled]:
+        """Synced hits behind that number, in order: about `size` bytes, at least one where there is any."""
+        found: list[Spooled] = []
+        if not self.waiting:
+            return found
+        rows = self._db.execute(READ, (after,))
+        for row in rows:
+            found.append(Spooled(*row))
+            size -= len(found[-1].payload)
+            if size <= 0:
+                break
+        rows.close()
+        return found
+
+    def forget(self, until: int) -> None:
+        """Let go of all hits up to that number, which the log has."""
+        if not self.waiting:
+            return
+        try:
+            count, size, _ = self._db.execute(MEASURE, (until,)).fetchone()
+            if count == self.waiting and self._path.stat().st_size > KEPT_FILE_BYTES and not self._group:
+                self._make_anew()
+                return
+            self._db.execute("DELETE FROM hits WHERE number <= ?", (until,))
+        except sqlite3.Error:
+            self.healthy = False
+        else:
+            self.waiting -= count
+            self.size -= size
+
+    def try_again(self) -> None:
+        """Where the last attempt to write failed, make a small one."""
+        if not self.healthy:
+            with suppress(sqlite3.Error):
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("PRAGMA user_version=1")
+                self._db.execute("COMMIT")
+                self.healthy = True
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._lock is not None:
+            self.commit()
+            self._db.close()
+            os.close(self._lock)
+            self._lock = None
+
+    def discard(self) -> None:
+        """Close it, and leave no file behind."""
+        self.close()
+        self._unlink()
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+        self._db.executescript(SCHEMA)
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA secure_delete=ON")
+        self.waiting, self.size, last = self._db.execute(MEASURE, (ALL,)).fetchone()
+        self._last = max(last, self._last)
+
+    def _make_anew(self) -> None:
+        self._db.close()
+        self._unlink()
+        self._open()
+
+    def _unlink(self) -> None:
+        for ending in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+
+
+def open_free_spool(folder: Path, *, limit: int) -> Spool:
+    """The lowest spool that no other process holds."""
+    for number in range(MAX_SPOOLS):
+        with suppress(ConfigurationError):
+            return Spool(folder, str(number), limit=limit)
+    raise ConfigurationError("XUNJI_COLLECTOR_PROCESSES", came="more", allowed=f"{MAX_SPOOLS} on one machine")
+
+
+def open_left_spool(folder: Path) -> Spool | None:
+    """One that holds hits and that nobody holds, such as of a collector that was taken away."""
+    for path in sorted(folder.glob("spool-*.db")):
+        with suppress(ConfigurationError):
+            spool = Spool(folder, path.stem.removeprefix("spool-"), limit=0)
+            if spool.waiting:
+                return spool
+            spool.close()
+    return None
+
+
+def _hold(path: Path) -> int:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ConfigurationError(
+            "XUNJI_DATA_DIR", came=f"{path}, held by another", allowed="a folder of our own"
+        ) from error
+    return lock
+
+
+def _fail(durable: asyncio.Future[Any] | None, error: Exception) -> None:
+    if durable is not None and not durable.done():
+        durable.set_exception(error)
