@@ -6,7 +6,7 @@ told by the records store. The reader finds any record by its position.
 """
 
 from cdp.log_kafka.consumer import KafkaLogConsumer
-from cdp.log_kafka.reader import KafkaLogReader, rewrite_rows
+from cdp.log_kafka.reader import KafkaLogReader
 from cdp.log_kafka.writer import KafkaLogWriter
 
-__all__ = ["KafkaLogConsumer", "KafkaLogReader", "KafkaLogWriter", "rewrite_rows"]
+__all__ = ["KafkaLogConsumer", "KafkaLogReader", "KafkaLogWriter"]

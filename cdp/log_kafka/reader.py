@@ -13,28 +13,21 @@ from threading import Lock
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
-from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, Table, or_, select
+from sqlalchemy import Engine, or_, select
 
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log import Record
 from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, ensure_topic, open_admin, options, translated
+from cdp.log_notes import rewrite_rows
 from cdp.model import Millis, Position
-from cdp.records import metadata, reading, writing
+from cdp.records import reading, writing
 
 READ_S = 10.0
 """For the next record of a read; longer, and the brokers count as away."""
 SLICE_S = 1.0
 IDLE_READERS = 4
 NOWHERE = -1
-
-rewrite_rows = Table(
-    "log_rewrites",
-    metadata,
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("offset", BigInteger, primary_key=True, autoincrement=False),
-    Column("payload", LargeBinary, nullable=False),
-)
 
 
 class KafkaLogReader:
