@@ -60,6 +60,8 @@ class Processor:
         claimed = set(begun.claimed) if begun else set()
         while True:
             try:
+                # After its hits were read, or the key of a new source would be nobody's.
+                tools.sources.refresh()
                 tools.seen.turn(tools.records, at=self._clock())
                 batch = Batch(
                     list(ranges),

@@ -98,7 +98,6 @@ class Worker:
 
     def _turn(self, consumer: LogConsumer, timeout_s: float) -> bool:
         """Process one batch, or begin with partitions that came; whether there was anything to do."""
-        self._tools.sources.refresh()
         self._count_pending(consumer)
         found = consumer.poll(records=MAX_HITS, size=MAX_BYTES, timeout_s=timeout_s)
         if found:
