@@ -28,13 +28,13 @@ from cdp.redactions import Redactions
 from cdp.scrub import fill_markers, markers_in
 from cdp.tombstones import Tombstones, covered, tombstones_of
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.erase import Erased, erasure_of
 from identity.gate import Gate
 from identity.observation import pid, set_id
 from identity.person import Person
 from identity.resolve import State
 from identity.reviews import review_rows
+from identity.verbs import Identity
 from leads import erase as leads_erase
 from leads.capture import LeadDesk
 from profiles.interests import Topics
@@ -66,7 +66,7 @@ class Tools:
 
     records: Engine
     log: LogReader
-    identity: IdentityEngine
+    identity: Identity
     whose: Whose
     events: EventStore
     profiles: ProfileReader

@@ -33,8 +33,8 @@ from cdp.scrub import scrub_text
 from collectors.columns import ImportMap, RowKind, check_map
 from collectors.file_row import Record, RefusedRow, RowReader
 from collectors.sources import LiveSources
-from identity.engine import IdentityEngine
 from identity.gate import Gate
+from identity.verbs import Identity
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class Tools:
     open_writer: Callable[[], LogWriter]
     open_payload: Callable[[bytes], Hit | None]
     processed: Callable[[Mapping[int, int], float], bool]
-    identity: IdentityEngine
+    identity: Identity
     sources: LiveSources
     reporter: Reporter
     versions: Versions

@@ -27,9 +27,9 @@ from cdp.records import reading
 from cdp.seen import Place, SeenIds, key_of
 from collectors.file import File
 from collectors.file_row import Reason, Record, RefusedRow, reason_of
-from identity.engine import IdentityEngine
 from identity.observation import pid
 from identity.resolve import State
+from identity.verbs import Identity
 from leads import store as leads_store
 from leads.contact import IDENTIFYING
 from leads.lead import LeadId, lead_id_of
@@ -78,7 +78,7 @@ class Reporter:
     """Asks what became of rows. Not thread-safe, as `personal` is not."""
 
     records: Engine
-    identity: IdentityEngine
+    identity: Identity
     personal: Personal
 
     def lines(

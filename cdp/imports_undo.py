@@ -26,11 +26,11 @@ from cdp.scrub import markers_in
 from cdp.sealed_file import SealedWriter, open_sealed
 from cdp.seen import SeenIds, key_of
 from cdp.vault import Cipher, Vault
-from identity.engine import IdentityEngine
 from identity.erase import Erased
 from identity.gate import Gate
 from identity.observation import ObservationId, pid, row_observation_id
 from identity.person import Person
+from identity.verbs import Identity
 from leads import erase as leads_erase
 from leads import undo as leads_undo
 from leads.capture import LeadDesk
@@ -57,7 +57,7 @@ class Undoing:
 
     records: Engine
     log: LogReader
-    identity: IdentityEngine
+    identity: Identity
     events: EventStore
     profiles: ProfileReader
     vault: Vault

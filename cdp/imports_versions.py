@@ -19,9 +19,9 @@ from cdp.model import Identifier, Millis, SetId
 from cdp.records import chunks, insert_ignoring, metadata, reading, writing
 from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.erase import ERASED
 from identity.observation import Observation, ObservationId, observation_id, row_observation_id, set_id
+from identity.verbs import Identity
 
 SUPERSEDED = "superseded by row "
 """How the note begins of evidence that rests."""
@@ -65,7 +65,7 @@ class Versions:
     """Whoever settles is in the system's gate."""
 
     records: Engine
-    identity: IdentityEngine
+    identity: Identity
     vault: Vault
     tombstones: Tombstones
 

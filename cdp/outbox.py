@@ -21,7 +21,7 @@ from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
 from cdp.records import insert_ignoring, metadata, reading, writing
 from identity.changes import Change, ChangeKind
-from identity.engine import IdentityEngine
+from identity.verbs import Identity
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class PersonChanged(msgspec.Struct, frozen=True, kw_only=True):
 class Outbox:
     """Thread-safe. Rows come in the order of the graph's versions, each at least once to whoever reads by `n`."""
 
-    def __init__(self, records: Engine, identity: IdentityEngine, live: LiveFeed) -> None:
+    def __init__(self, records: Engine, identity: Identity, live: LiveFeed) -> None:
         self._records, self._identity, self._live = records, identity, live
         self._lock = Lock()
         self._told: int | None = None

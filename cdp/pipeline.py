@@ -33,11 +33,11 @@ from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
 from collectors.dialect import Translator
 from collectors.sources import LiveSources
-from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.kinds import Policy
 from identity.observation import Observation, assertion, observation_id, row_observation_id, strength_of
 from identity.ownership import DAY_MS
+from identity.verbs import Identity
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader
 from profiles.store import EventStore, StoredEvent
@@ -56,7 +56,7 @@ class Tools:
     policy: Policy
     personal: Personal
     vault: Vault
-    identity: IdentityEngine
+    identity: Identity
     events: EventStore
     profiles: ProfileReader
     leads: LeadDesk

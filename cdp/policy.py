@@ -13,11 +13,11 @@ from cdp.errors import ConfigurationError
 from cdp.model import PERSONAL_KINDS, Identifier
 from cdp.scrub import fill_markers, markers_in
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.graph import Graph
 from identity.kinds import BUILT_IN, PLACEHOLDER, PLACEHOLDER_FORM, Policy
 from identity.policy_file import load_policy
 from identity.resolve import State
+from identity.verbs import Identity
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ def policy_in_force(path: Path | None) -> Policy:
         raise ConfigurationError("XUNJI_POLICY", came=came, allowed=error.allowed) from None
 
 
-def put_in_force(identity: IdentityEngine, vault: Vault) -> None:
+def put_in_force(identity: Identity, vault: Vault) -> None:
     """Where the stored conclusions follow another policy than the engine's, derive them again from the evidence.
 
     Durable on return; call it before anything is taken in.

@@ -8,28 +8,26 @@ persons as the result. Where another writer was quicker the store refuses the co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import RLock
 
 from cdp.model import Identifier, Millis, PersonId, SetId
 from identity.changes import Changes
 from identity.desk import Memory
-from identity.erase import Erased, erasure_of, forgetting
+from identity.erase import Erased, forgetting
 from identity.graph import Graph
 from identity.kinds import Policy
-from identity.observation import Observation, ObservationId, pid, set_id
+from identity.known import Known
+from identity.observation import Observation, ObservationId, pid
 from identity.rebuild import Differences, Progress, rebuild
-from identity.recent import Recent
 from identity.resolve import State
 from identity.settle import Incoming, SetMembers, Settled, settle
-from identity.who import WhoIsWho, change_of
-
-KNOWN_KEPT = 400_000
-"""Observations and sets that are remembered to be stored; each costs about 100 bytes."""
+from identity.verbs import Identity
+from identity.who import change_of
 
 
-class IdentityEngine(WhoIsWho):
-    """`now` gives our own time for the history. Answers all that `WhoIsWho` does."""
+class IdentityEngine(Identity):
+    """`now` gives our own time for the history."""
 
     def __init__(
         self, graph: Graph, policy: Policy, *, now: Callable[[], Millis] = lambda: time.time_ns() // 1_000_000
@@ -39,40 +37,20 @@ class IdentityEngine(WhoIsWho):
         self._lock = RLock()
         self._sure = True
         self._memory = Memory()
-        self._stored: Recent[ObservationId, bool] = Recent(KNOWN_KEPT)
-        self._registered: Recent[SetId, bool] = Recent(KNOWN_KEPT)
+        self._known = Known(graph)
 
     def absorb(
         self, sets: SetMembers, observations: Sequence[Observation], *, blocked: Mapping[Identifier, str] | None = None
     ) -> Changes:
-        """Take in the sets and observations of a batch in one transaction, or in none where nothing is new.
-
-        Durable on return. `blocked` are those of their identifiers that must never link, with the reason; for values
-        that became tokens this is where it is learnt. Idempotent: what was taken in before changes nothing, so a
-        repeat of a whole batch returns no changes.
-        """
         with self._lock:
             self._look_again()
-            new_observations = self._new_observations(observations)
-            new_sets, renewed = self._new_sets(sets, new_observations)
+            new_observations = self._known.new_observations(observations)
+            new_sets, renewed = self._known.new_sets(sets, new_observations)
             if not new_observations and not new_sets:
                 return Changes(self._head.seq)
             return self._take(Incoming(new_sets, new_observations, blocked or {}), renewed)
 
-    def observe(self, observations: Sequence[Observation]) -> Changes:
-        """`absorb` for evidence alone."""
-        return self.absorb({}, observations)
-
-    def register_sets(self, sets: SetMembers) -> Changes:
-        """`absorb` for sets alone: each identifier becomes a known value, also where it never links."""
-        return self.absorb(sets, ())
-
     def retract(self, observations: Mapping[ObservationId, str]) -> Changes:
-        """Take observations back, each with a note of who did so and why; unknown ones are passed over.
-
-        Everything is then as if they had never come, names included, and a copy of them that comes again changes
-        nothing. Idempotent.
-        """
         with self._lock:
             self._look_again()
             found = self._graph.observations(list(observations))
@@ -80,7 +58,6 @@ class IdentityEngine(WhoIsWho):
             return self._take(Incoming(retracted=live)) if live else Changes(self._head.seq)
 
     def block(self, values: Mapping[Identifier, str]) -> Changes:
-        """From now on these values never link, for the reason given. Idempotent."""
         with self._lock:
             self._look_again()
             standing = {each.identifier: each.state for each in self._graph.values([pid(value) for value in values])}
@@ -95,11 +72,6 @@ class IdentityEngine(WhoIsWho):
         blocked: Mapping[Identifier, str] | None = None,
         progress: Progress = lambda _: None,
     ) -> Differences:
-        """Derive all conclusions again from the evidence, under another policy where one is given; what differed.
-
-        With `check` nothing is written. `blocked` are the values that are unusable beside those that the policy blocks
-        as they stand, None for those blocked now. Nothing is taken in meanwhile; reading goes on.
-        """
         with self._lock:
             policy = policy or self._policy
             commit, differences = rebuild(self._graph, policy, at=self._now(), blocked=blocked, progress=progress)
@@ -112,21 +84,10 @@ class IdentityEngine(WhoIsWho):
             return differences
 
     def erase(self, person: PersonId, note: str) -> Erased | None:
-        """Take back all evidence that speaks of a person, and forget its identifiers; None for an unknown id.
-
-        What is left is what would follow from the remaining evidence alone. A copy of that evidence changes nothing.
-        Not undone by anything. Calling it again with an id that was erased is None.
-        """
         with self._lock:
-            whole = self.whole(person)
-            if whole is None:
-                return None
-            erasing = erasure_of(self._graph, whole)
-            self.forget(erasing, note)
-            return erasing
+            return super().erase(person, note)
 
     def forget(self, erasing: Erased, note: str) -> None:
-        """Do what `erase` does, where it was found beforehand what that takes; also what a crash left half done."""
         with self._lock:
             alone = self._graph.values([pid(each) for each in erasing.identifiers])
             late = [each.id for each in self._graph.mentioning([each.number for each in alone])]
@@ -135,8 +96,6 @@ class IdentityEngine(WhoIsWho):
             seq = self._graph.head().seq + 1
             self._graph.commit(forgetting(self._graph, erasing, seq, self._now(), note))
             self._look_again()
-            # Sets whose members were forgotten are not what they were when they were registered.
-            self._registered.clear()
 
     def _take(self, incoming: Incoming, renewed: Collection[SetId] = ()) -> Changes:
         at = self._now()
@@ -149,38 +108,10 @@ class IdentityEngine(WhoIsWho):
         self._remember(settled)
         return self._changes(settled)
 
-    def _new_observations(self, observations: Sequence[Observation]) -> list[Observation]:
-        unknown = {each.id: each for each in observations if each.id not in self._stored}
-        for known in self._graph.known(list(unknown)):
-            self._stored.put(known, True)
-            del unknown[known]
-        return list(unknown.values())
-
-    def _new_sets(
-        self, sets: SetMembers, observations: Iterable[Observation]
-    ) -> tuple[dict[SetId, tuple[Identifier, ...]], list[SetId]]:
-        """The sets that the store does not know as they are, and which of them it knew before a member was erased."""
-        unknown = {each: members for each, members in sets.items() if each not in self._registered}
-        for each in observations:
-            its_set = set_id(each.identifiers)
-            if its_set not in self._registered:
-                unknown.setdefault(its_set, each.identifiers)
-        renewed = []
-        for known, members in self._graph.members(list(unknown)).items():
-            if {each.identifier for each in members} == set(unknown[known]):
-                self._registered.put(known, True)
-                del unknown[known]
-            else:
-                renewed.append(known)
-        return unknown, renewed
-
     def _remember(self, settled: Settled) -> None:
         commit = settled.commit
         self._memory.keep(settled.values, commit)
-        for observation in commit.observations:
-            self._stored.put(observation.id, True)
-        for each in commit.new_sets:
-            self._registered.put(each.id, True)
+        self._known.remember((each.id for each in commit.observations), (each.id for each in commit.new_sets))
         with self._persons_lock:
             self._head = self._head._replace(seq=commit.seq, births=self._head.births + len(commit.born))
             self._persons.drop(settled.sets)
@@ -191,6 +122,8 @@ class IdentityEngine(WhoIsWho):
             return
         head = self._graph.head()
         self._memory = Memory()
+        if head.forgot != self._head.forgot:
+            self._known.forget_sets()
         with self._persons_lock:
             self._head = head
             self._persons.clear()

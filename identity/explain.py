@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cdp.model import Identifier, PersonId
-from identity.engine import IdentityEngine
 from identity.graph import Graph, PairKey, Value
 from identity.observation import Link, Node, Observation, Proof, pid
 from identity.resolve import DIFFERENT, State
+from identity.verbs import Identity
 
 EVIDENCE_SHOWN = 20
 """Newest observations told for each step."""
@@ -51,7 +51,7 @@ class Explanation:
     obstacles: list[Obstacle] = field(default_factory=list)
 
 
-def explain(engine: IdentityEngine, a: Identifier, b: Identifier) -> Explanation:
+def explain(engine: Identity, a: Identifier, b: Identifier) -> Explanation:
     """Explains the present; where one of them changed hands, its epoch that the other's person has, else its last."""
     graph = engine.graph
     ones, others = _living(graph, a), _living(graph, b)
@@ -107,7 +107,7 @@ def _step(graph: Graph, link: Link) -> Step:
 
 
 def _obstacles(
-    engine: IdentityEngine, a: Identifier, b: Identifier, ones: Sequence[Value], others: Sequence[Value]
+    engine: Identity, a: Identifier, b: Identifier, ones: Sequence[Value], others: Sequence[Value]
 ) -> list[Obstacle]:
     nodes = Node(a), Node(b)
     unknown = [each for each, values in ((a, ones), (b, others)) if not values]

@@ -14,9 +14,9 @@ import msgspec
 from cdp.errors import NotFound, Refused
 from cdp.model import Identifier, Millis
 from identity.changes import Changes
-from identity.engine import IdentityEngine
 from identity.observation import STEWARD, STEWARDS, Observation, ObservationId, observation_id
 from identity.resolve import contradiction
+from identity.verbs import Identity
 
 
 class Verdict(StrEnum):
@@ -47,7 +47,7 @@ class Decision(msgspec.Struct, frozen=True):
 class Steward:
     """Decisions and retractions, each with a note. Blocks on the graph; safe from any thread."""
 
-    def __init__(self, engine: IdentityEngine) -> None:
+    def __init__(self, engine: Identity) -> None:
         self._engine = engine
 
     def decide(self, verdict: Verdict, a: Identifier, b: Identifier, note: Note) -> tuple[Decision, Changes]:

@@ -59,18 +59,22 @@ class WhoIsWho:
         """The sequence number of the last commit; 0 for an empty graph."""
         return self._head.seq
 
+    def follow(self) -> None:
+        """Take notice of what was committed by other processes. Who writes alone knows it already."""
+
     # Whose events are
 
     def person_of_set(self, each: SetId, at: Millis | None = None) -> PersonId | None:
         """Whose the events of this set are that occurred at that time (by default now): see `attribution`, sessions
         aside. None where nobody's, or where it was never registered."""
         if at is None:
-            return self._persons.get(each) or self.persons_of_sets([each]).get(each)
+            return self.persons_of_sets([each]).get(each)
         found = self.persons_over_time([each]).get(each, [])
         return next((person for (start, _), person in reversed(found) if start is None or start <= at), None)
 
     def persons_of_sets(self, sets: Collection[SetId]) -> dict[SetId, PersonId | None]:
         """`person_of_set` of now for many with one look into the store; unregistered sets are left out."""
+        self.follow()
         found: dict[SetId, PersonId | None] = {each: person for each in sets if (person := self._persons.get(each))}
         missing = [each for each in sets if each not in found]
         if not missing:

@@ -18,10 +18,10 @@ from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, PersonId, Set
 from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
 from identity.person import Person
+from identity.verbs import Identity
 from leads import store
 from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
@@ -61,7 +61,7 @@ class LeadDesk(LeadReader):
     def __init__(
         self,
         records: Engine,
-        identity: IdentityEngine,
+        identity: Identity,
         events: EventStore,
         vault: Vault,
         topics: Topics,

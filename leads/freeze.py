@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from cdp.model import NO_WINDOWS, Identifier, Millis, PersonId, SetId, Windows
-from identity.engine import IdentityEngine
 from identity.observation import Link
+from identity.verbs import Identity
 from leads.lead import FrozenTrail, Waited
 from leads.origin import with_origin
 from leads.together import Trails
@@ -26,7 +26,7 @@ PROOFS = {9: "steward", 5: "proved", 4: "login", 3: "crm", 2: "form", 1: "co_occ
 
 
 def freeze(
-    identity: IdentityEngine,
+    identity: Identity,
     events: Trails,
     topics: Topics,
     *,
@@ -95,7 +95,7 @@ def reasons(links: Collection[Link], own: Sequence[Identifier]) -> list[dict[str
     return sorted(told, key=lambda reason: -reason["strength"])
 
 
-def _with_likeness(identity: IdentityEngine, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_likeness(identity: Identity, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The reasons, those of them named that rest on nothing but records being alike."""
     weak = [reason["observation"] for reason in told if reason["strength"] == LIKENESS_STRENGTH]
     alike = {each.id for each, _ in identity.graph.observations(weak) if each.source.startswith(f"{LIKENESS}:")}

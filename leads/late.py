@@ -16,8 +16,8 @@ from typing import Any
 
 from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window, Windows
 from identity.attribution import SESSION_MS
-from identity.engine import IdentityEngine
 from identity.person import Person
+from identity.verbs import Identity
 from leads.lead import ADDITIONS_MS, ARRIVED_LATE, IDENTIFIED_LATER, Addition, LeadId
 from leads.store import OpenLead
 from profiles.store import Cursor, EventStore, StoredEvent
@@ -61,7 +61,7 @@ class OpenTrails:
     at least one of the two, and `show` leaves out of the additions what the trail has.
     """
 
-    def __init__(self, identity: IdentityEngine, events: EventStore, whose: Whose) -> None:
+    def __init__(self, identity: Identity, events: EventStore, whose: Whose) -> None:
         self._identity = identity
         self._events = events
         self._whose = whose

@@ -12,8 +12,8 @@ from cdp.errors import NotFound
 from cdp.model import Identifier, Millis, PersonId
 from cdp.records import reading
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.normalise import normalise
+from identity.verbs import Identity
 from leads import show, store
 from leads.clear import ClearValues
 from leads.lead import CONTACT_FIELDS, lead_id_of
@@ -30,7 +30,7 @@ class LeadReader:
     def __init__(
         self,
         records: Engine,
-        identity: IdentityEngine,
+        identity: Identity,
         vault: Vault,
         whose: Whose,
         *,

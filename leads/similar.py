@@ -26,12 +26,12 @@ from cdp.model import Identifier, Millis, SetId
 from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
-from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.graph import SetMember
 from identity.observation import Observation, ObservationId, observation_id, strongest
 from identity.resolve import State
 from identity.reviews import Band, Candidate, Reason, Reviews, review_id
+from identity.verbs import Identity
 from leads import similar_keys
 from leads.freeze import LIKENESS, LIKENESS_STRENGTH
 from leads.lead import LeadId
@@ -76,7 +76,7 @@ class SimilarLeads:
     def __init__(
         self,
         records: Engine,
-        identity: IdentityEngine,
+        identity: Identity,
         vault: Vault,
         *,
         gate: Gate | None = None,

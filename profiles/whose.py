@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window
 from identity.attribution import SESSION_MS, Sighting, goes_round, sessions, speaker
-from identity.engine import IdentityEngine
 from identity.graph import SetMember
 from identity.observation import Observation, pid
 from identity.ownership import DAY_MS
 from identity.person import Person
 from identity.resolve import State, contradiction
+from identity.verbs import Identity
 from profiles.store import EventStore
 
 FEW_ANCHORS = 50
@@ -44,11 +44,11 @@ class Turn(NamedTuple):
 class Whose:
     """Thread-safe. Raises StoreUnavailable where one of the two stores cannot be reached."""
 
-    def __init__(self, identity: IdentityEngine, events: EventStore) -> None:
+    def __init__(self, identity: Identity, events: EventStore) -> None:
         self._identity, self._events = identity, events
 
     def person(self, person: PersonId) -> Person | None:
-        """`IdentityEngine.whole`, with its sessions on shared devices; of a device, without those of others.
+        """`Identity.whole`, with its sessions on shared devices; of a device, without those of others.
 
         A window of a session is told where something happened in it that has no other owner.
         """
@@ -61,7 +61,7 @@ class Whose:
         return self.with_sessions(found) if found else None
 
     def with_sessions(self, who: Person) -> Person:
-        """`person`, for what `IdentityEngine.whole` gave."""
+        """`person`, for what `Identity.whole` gave."""
         if not who.shared:
             return who
         sets, windows = dict(who.sets), dict(who.windows)
