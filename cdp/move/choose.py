@@ -144,6 +144,11 @@ def open_contents(store: Store, option: str, url: str) -> Contents[Any]:
         engine = open_sql(option, url)
         migrate(engine, store)
         return SqlContents(engine, store, tables_of(store))
+    if store is Store.GRAPH:
+        # Its driver takes half a second to load.
+        from cdp.move.graph_neo4j import Neo4jContents
+
+        return Neo4jContents(url)
     if store is Store.EVENTS:
         # The engine takes a second to load.
         from cdp.move.events import EventContents
