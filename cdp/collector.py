@@ -8,8 +8,11 @@ from pathlib import Path
 import structlog
 
 from cdp.log import LogWriter
+from cdp.moments import now_ms
 from cdp.settings import Settings
-from cdp.stores import log_folder, open_free_partition, open_records
+from cdp.spool import spool_names
+from cdp.spool_note import SpoolNote
+from cdp.stores import open_log_writer, open_records, spool_folder
 from cdp.supervisor import stop_on_signal
 from cdp.vault import Cipher
 from collectors.accept import Accept
@@ -35,7 +38,7 @@ async def _collect(settings: Settings) -> None:
     stop_on_signal(stop)
     records = open_records(settings)
     sources = LiveSources(SourceBook(records, settings.secret_bytes))
-    writer = open_free_partition(log_folder(settings))
+    writer = open_log_writer(settings, spooling=True)
     accept = Accept(
         dialects={**DIALECTS, Form.name: Form(region=settings.region)},
         pages=PAGES,
@@ -45,29 +48,43 @@ async def _collect(settings: Settings) -> None:
         proxies=Proxies(settings.proxies),
     )
     folder = settings.data / "run"
+    note = SpoolNote(records, settings.place, writer.name, clock=now_ms)
     refreshing = asyncio.create_task(_keep_fresh(sources, folder, writer))
+    telling = asyncio.create_task(_tell_of_spool(note, spool_folder(settings), writer))
     try:
         await serve_collector(
             host=settings.host,
             port=settings.collector_port,
             accept=accept,
             stop=stop,
-            listening=lambda port: log.info("collector_listening", port=port, partition=writer.partition),
+            listening=lambda port: log.info("collector_listening", port=port, collector=writer.name),
         )
     finally:
         refreshing.cancel()
+        telling.cancel()
         await writer.close()
 
 
 async def _keep_fresh(sources: LiveSources, folder: Path, writer: LogWriter) -> None:
     loop = asyncio.get_running_loop()
-    announce(folder, writer.partition, sources.version)
+    announce(folder, writer.name, sources.version)
     while True:
         await asyncio.sleep(REFRESH_S)
         writer.try_again()
         try:
             if await loop.run_in_executor(None, sources.refresh):
-                announce(folder, writer.partition, sources.version)
+                announce(folder, writer.name, sources.version)
         except Exception as error:
             # The keys of a moment ago are better than none; the next round tries again.
             log.warning("sources_not_refreshed", reason=str(error))
+
+
+async def _tell_of_spool(note: SpoolNote, folder: Path, writer: LogWriter) -> None:
+    """A store that is away is told later: hits are safe here all the same."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await loop.run_in_executor(None, note.tell, writer.spooled().hits, spool_names(folder))
+        except Exception as error:
+            log.warning("spool_not_noted", reason=str(error))
+        await asyncio.sleep(REFRESH_S)

@@ -19,6 +19,15 @@ class Record(NamedTuple):
     payload: bytes
 
 
+class Spooled(NamedTuple):
+    hits: int
+    size: int
+    """Bytes of them."""
+
+
+NOTHING_SPOOLED = Spooled(0, 0)
+
+
 class LogWriter(Protocol):
     """The appending end, held by one collector process.
 
@@ -46,6 +55,9 @@ class LogWriter(Protocol):
 
         Without it a log whose disk has room again would stay unhealthy for as long as nobody sends to it.
         """
+
+    def spooled(self) -> Spooled:
+        """What lies safe on this machine, and has no place yet."""
 
     async def close(self) -> None:
         """Finish what was appended, then let go of everything. May be called twice."""

@@ -26,7 +26,7 @@ import msgspec
 from cdp import sqlite_wal
 from cdp.doorbell import Doorbell
 from cdp.errors import ConfigurationError, LogFull, StoreUnavailable
-from cdp.log import Record
+from cdp.log import NOTHING_SPOOLED, Record, Spooled
 from cdp.model import Millis, Position
 
 GROUP_RECORDS = 64
@@ -124,6 +124,9 @@ class SqliteLogWriter:
                 self._db.rollback()
         else:
             self._healthy = True
+
+    def spooled(self) -> Spooled:
+        return NOTHING_SPOOLED
 
     async def close(self) -> None:
         if self._closed:

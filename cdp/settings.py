@@ -13,6 +13,7 @@ import ipaddress
 import os
 import re
 import secrets
+import socket
 import tomllib
 from datetime import timedelta
 from functools import cached_property
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     secret: str = ""
     vault_keys: Names = ()
     log_retention: Duration = timedelta(days=14)
+    spool_limit: Annotated[int, Field(ge=0)] = 1024 * 1024 * 1024
     events_retention: Duration | None = None
     capture_events: Names = ("lead_submitted", "test_drive_requested")
     topics: Path | None = None
@@ -165,6 +167,11 @@ class Settings(BaseSettings):
     def admin(self) -> str:
         """The admin key; made and kept in {data}/admin.key when there is none."""
         return self.admin_key or _kept(self.data / "admin.key", lambda: secrets.token_urlsafe(32))
+
+    @cached_property
+    def place(self) -> str:
+        """A name for the data folder that no other has, whatever its machine is called later."""
+        return _kept(self.data / "place", lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
 
     @cached_property
     def proxies(self) -> tuple[Network, ...]:

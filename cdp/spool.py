@@ -32,7 +32,7 @@ READ = "SELECT number, received_at, key, payload FROM hits WHERE number > ? ORDE
 ALL = 2**63 - 1
 
 
-class Spooled(NamedTuple):
+class Kept(NamedTuple):
     number: int
     received_at: Millis
     key: bytes
@@ -51,7 +51,7 @@ class Spool:
         self._path = folder / f"spool-{name}.db"
         self._lock: int | None = _hold(folder / f"spool-{name}.lock")
         self._limit = limit
-        self._group: list[tuple[Spooled, asyncio.Future[Any] | None]] = []
+        self._group: list[tuple[Kept, asyncio.Future[Any] | None]] = []
         self._group_bytes = 0
         self._last = 0
         self.healthy = True
@@ -69,7 +69,7 @@ class Spool:
             return self._last
         if not self._group:
             asyncio.get_running_loop().call_soon(self.commit)
-        self._group.append((Spooled(self._last, received_at, key, payload), durable))
+        self._group.append((Kept(self._last, received_at, key, payload), durable))
         self._group_bytes += len(payload)
         return self._last
 
@@ -100,14 +100,14 @@ class Spool:
                 durable.set_result(None)
         return True
 
-    def read(self, after: int, size: int) -> Sequence[Spooled]:
+    def read(self, after: int, size: int) -> Sequence[Kept]:
         """Synced hits behind that number, in order: about `size` bytes, at least one where there is any."""
-        found: list[Spooled] = []
+        found: list[Kept] = []
         if not self.waiting:
             return found
         rows = self._db.execute(READ, (after,))
         for row in rows:
-            found.append(Spooled(*row))
+            found.append(Kept(*row))
             size -= len(found[-1].payload)
             if size <= 0:
                 break
@@ -187,6 +187,10 @@ def open_left_spool(folder: Path) -> Spool | None:
                 return spool
             spool.close()
     return None
+
+
+def spool_names(folder: Path) -> list[str]:
+    return [path.stem.removeprefix("spool-") for path in folder.glob("spool-*.db")]
 
 
 def _hold(path: Path) -> int:

@@ -13,6 +13,7 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
+from zlib import crc32
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -96,7 +97,7 @@ class Accept:
         self._limits = limits or RateLimits()
         self._ready = ready
         self._clock = clock
-        self.counts = Counts(log.partition)
+        self.counts = Counts(log.name, log.spooled)
         self._metrics = CollectorRegistry()
         self._metrics.register(self.counts)
         ProcessCollector(registry=self._metrics)
@@ -127,7 +128,7 @@ class Accept:
             if complaint is not None and complaint.instead is not None:
                 request.body = complaint.instead
             sealed = self._seal(_encode(_hit(request, envelope, source, dialect, received_at)))
-            kept = asyncio.ensure_future(self._log.append(sealed, received_at))
+            kept = asyncio.ensure_future(self._log.append(sealed, received_at, key=_visitor(request, sender)))
         except Exception as error:
             # Also to a page of a wrong origin: one that may not read 403 takes it for a broken network, and sends
             # the same again for ever.
@@ -183,11 +184,14 @@ class Accept:
         complaint: Unreadable | None,
         lines: bytes,
         reply: Reply,
-        kept: Future[Position],
+        kept: Future[Position | None],
     ) -> None:
-        """The log has synced, or could not: the moment at which the sender may be told."""
+        """The log has synced, or could not: the moment at which the sender may be told. A hit that waits in a spool has
+        no name yet."""
         try:
-            lines = b"X-Xunji-Hit: %b\r\n%b" % (kept.result().hit_id.encode(), lines)
+            position = kept.result()
+            if position is not None:
+                lines = b"X-Xunji-Hit: %b\r\n%b" % (position.hit_id.encode(), lines)
             if complaint is None:
                 self.counts.kept[source, dialect.name, "readable"] += 1
                 answer = dialect.accepted(request, envelope)
@@ -272,6 +276,18 @@ def _hit(request: Request, envelope: Envelope, source: str, dialect: Dialect, re
         client_ip=request.client_ip,
         body=request.body,
     )
+
+
+def _visitor(request: Request, source: Source | None) -> bytes:
+    """Hits of one visitor's device have the same, so that they keep their order in the log.
+
+    It lies unsealed there: enough to share visitors out by, and too little to know one again. What a server sends is of
+    everybody, and would all be one's.
+    """
+    if source is not None and source.trust is Trust.SERVER:
+        return b""
+    device = f"{request.client_ip} {request.headers.get('user-agent', '')}".encode()
+    return (crc32(device) & 0xFFFF).to_bytes(2, "big")
 
 
 def _state(good: bool) -> Answer:

@@ -150,9 +150,9 @@ class LiveSources:
         return self._by_id.get(source_id)
 
 
-def announce(folder: Path, partition: int, version: int) -> None:
-    """Say that the collector of this partition, this very process, serves this version of the sources."""
-    leave_note(folder / f"collector-{partition}.json", version=version)
+def announce(folder: Path, collector: str, version: int) -> None:
+    """Say that the collector of this name, this very process, serves this version of the sources."""
+    leave_note(folder / f"collector-{collector}.json", version=version)
 
 
 def everyone_serves(folder: Path, version: int) -> bool:

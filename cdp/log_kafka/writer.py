@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
+from cdp.log import NOTHING_SPOOLED, Spooled
 from cdp.log_kafka.topic import HITS, LARGEST_BYTES, ensure_topic, open_admin, options, translated
 from cdp.model import Millis, Position
 from cdp.spool import Spool, open_free_spool, open_left_spool
@@ -110,8 +111,8 @@ class KafkaLogWriter:
     def healthy(self) -> bool:
         return not self._spooling or self._spool is None or (self._spool.healthy and not self._refused)
 
-    def spooled(self) -> tuple[int, int]:
-        return (self._spool.waiting, self._spool.size) if self._spool else (0, 0)
+    def spooled(self) -> Spooled:
+        return Spooled(self._spool.waiting, self._spool.size) if self._spool else NOTHING_SPOOLED
 
     def try_again(self) -> None:
         if self._closed:

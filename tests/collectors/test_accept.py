@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from cdp.errors import LogFull
+from cdp.log import NOTHING_SPOOLED, Spooled
 from cdp.model import Hit, Position, Source, SourceKind
 from cdp.vault import Cipher
 from collectors.accept import Accept
@@ -37,27 +38,33 @@ EVENT = {"type": "track", "event": "test_drive_requested", "anonymousId": "a1", 
 class MemoryLog:
     """A log writer that is durable when the test says so; `full` makes its disk full."""
 
-    partition = 3
+    name = "3"
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
+        self.keys: list[bytes] = []
         self.full = False
+        self.spooling = False
         self.slow: list[asyncio.Future[None]] | None = None
 
-    async def append(self, payload: bytes, received_at: int) -> Position:
+    async def append(self, payload: bytes, received_at: int, *, key: bytes = b"") -> Position | None:
         if self.slow is not None:
             self.slow.append(asyncio.get_running_loop().create_future())
             await self.slow[-1]
         if self.full:
             raise LogFull("no space left on device")
         self.records.append(payload)
-        return Position(self.partition, len(self.records) - 1)
+        self.keys.append(key)
+        return None if self.spooling else Position(3, len(self.records) - 1)
 
     def healthy(self) -> bool:
         return not self.full
 
     def try_again(self) -> None:
         pass
+
+    def spooled(self) -> Spooled:
+        return Spooled(len(self.records), 700) if self.spooling else NOTHING_SPOOLED
 
     async def close(self) -> None:
         pass
@@ -435,7 +442,7 @@ def test_metrics_count_hits_by_source_and_refusals_by_reason_and_name_no_key() -
     for request in (make_request(), make_request(body=b"{"), make_request(key="nobodys-key")):
         desk.ask(request)
     text = desk.ask(make_request("/metrics", b"", method="GET"))[0].body.decode()
-    labels = ['partition="3"', 'source="web"', 'dialect="segment"']
+    labels = ['collector="3"', 'source="web"', 'dialect="segment"']
     lines = [line for line in text.splitlines() if all(label in line for label in labels)]
     assert sorted(line.rpartition(" ")[2] for line in lines if "_total" in line) == ["1.0", "1.0"]
     assert 'code="unknown_source"' in text

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from cdp.log import NOTHING_SPOOLED, Spooled
 from cdp.model import Hit, Millis, Position
 from cdp.vault import Cipher
 from collectors.accept import Accept
@@ -22,12 +23,12 @@ MANY_BYTES = 4096
 
 
 class ListLog:
-    partition = 0
+    name = "0"
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
 
-    async def append(self, payload: bytes, received_at: Millis) -> Position:
+    async def append(self, payload: bytes, received_at: Millis, *, key: bytes = b"") -> Position:
         self.payloads.append(payload)
         return Position(0, len(self.payloads) - 1)
 
@@ -36,6 +37,9 @@ class ListLog:
 
     def try_again(self) -> None:
         pass
+
+    def spooled(self) -> Spooled:
+        return NOTHING_SPOOLED
 
     async def close(self) -> None:
         pass
