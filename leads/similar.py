@@ -6,12 +6,14 @@ joined by evidence of the lowest strength, so that whatever is known better goes
 for a steward. Compared is what was captured, and never what similarity had joined before, so no join enables another.
 
 It is done aside, after the lead is durable: a capture only names it. Leads without keys were not compared yet, and are
-taken up when the work begins; so each is compared at least once, and again changes nothing.
+taken up when the work begins; so each is compared at least once, and again changes nothing. What other processes
+capture is found by its announcement (`leads.open_leads`).
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +54,9 @@ WAITING_MAX = 1_000
 PAUSE_S = 60.0
 """After a fault of ours, until it is tried again."""
 
+ANNOUNCED_S = 60.0
+"""A lead is written this soon after its capture was announced, or never."""
+
 WAITING = Gauge("xunji_similar_waiting", "Leads that were not yet compared with earlier ones")
 
 Regrouped = Callable[[Collection[SetId]], None]
@@ -70,7 +75,8 @@ class SimilarLeads:
     """Compares leads, one at a time. `captured` and `forget` are safe from any thread.
 
     `regrouped` is told of sets that are now another person's. Whoever compares passes `gate` together with others, so
-    that nobody is erased meanwhile.
+    that nobody is erased meanwhile. `look_s` is how often leads of other processes are looked for, None where there are
+    none.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class SimilarLeads:
         gate: Gate | None = None,
         regrouped: Regrouped = lambda sets: None,
         clock: Callable[[], Millis] = now_ms,
+        look_s: float | None = None,
     ) -> None:
         self._records, self._identity, self._vault = records, identity, vault
         self._reviews = Reviews(records, clock=clock)
@@ -90,6 +97,9 @@ class SimilarLeads:
         self._waiting: deque[LeadId] = deque()
         self._behind = True
         self._stopped = False
+        self._look_s = look_s
+        self._after, self._next, self._marked = 0, 0, time.monotonic()
+        self._failed: set[LeadId] = set()
 
     # The queue
 
@@ -142,11 +152,13 @@ class SimilarLeads:
                 if self._behind:
                     self.catch_up()
                 with self._changed:
-                    self._changed.wait_for(lambda: self._waiting or self._behind or self._stopped)
+                    self._changed.wait_for(lambda: self._waiting or self._behind or self._stopped, self._look_s)
                     lead = self._waiting.popleft() if self._waiting else None
                 if lead is not None and not self._stopped:
                     self._take(lead)
                     WAITING.set(len(self._waiting))
+                elif self._look_s is not None:
+                    self._look()
             except Exception as error:
                 # What was to be done is found in the store again. No trace, which may quote what was compared.
                 again = error.retry_after_s if isinstance(error, Retryable) else PAUSE_S
@@ -155,6 +167,18 @@ class SimilarLeads:
                     self._behind = True
                     self._changed.wait_for(lambda: self._stopped, again)
 
+    def _look(self) -> None:
+        """Compare what other processes captured lately."""
+        with reading(self._records) as connection:
+            found = similar_keys.announced(connection, self._after)
+            last = similar_keys.last_announced(connection)
+        for lead in found:
+            if not self._stopped and lead not in self._failed:
+                self._take(lead)
+        # By numbers, for the clocks of other machines may be wrong.
+        if time.monotonic() - self._marked > ANNOUNCED_S:
+            self._after, self._next, self._marked = self._next, last, time.monotonic()
+
     def _take(self, lead: LeadId) -> None:
         try:
             self.compare(lead)
@@ -162,6 +186,7 @@ class SimilarLeads:
             raise
         except Exception as error:
             # It stays without keys, and is tried again at the next start.
+            self._failed.add(lead)
             log.error("similar_failed", lead=lead, error=type(error).__name__)
 
     # One lead

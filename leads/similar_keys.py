@@ -12,7 +12,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Engine, Float, String, Table, bindparam, delete, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+)
 
 from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis, SetId
@@ -20,6 +33,7 @@ from cdp.records import chunks, insert_ignoring, metadata, reading
 from identity.matching.normalise import pinyin, surname_zh
 from identity.observation import ObservationId
 from leads.lead import LeadId
+from leads.open_leads import open_rows
 from leads.store import Card, lead_rows
 
 CAP = 50
@@ -175,6 +189,19 @@ def missing(connection: Connection, after: str = "") -> list[LeadId]:
     seen = select(key_rows.c.lead).where(key_rows.c.lead == lead_rows.c.id).exists()
     query = select(lead_rows.c.id).where(lead_rows.c.id > after, ~seen).order_by(lead_rows.c.id).limit(PAGE)
     return list(connection.execute(query).scalars())
+
+
+def announced(connection: Connection, after: int) -> list[LeadId]:
+    """Leads that have no key yet, of the captures behind that number."""
+    seen = select(key_rows.c.lead).where(key_rows.c.lead == lead_rows.c.id).exists()
+    query = select(lead_rows.c.id).join(open_rows, open_rows.c.lead == lead_rows.c.id)
+    query = query.where(open_rows.c.n > after, ~seen).order_by(open_rows.c.n).limit(PAGE)
+    return list(dict.fromkeys(connection.execute(query).scalars()))
+
+
+def last_announced(connection: Connection) -> int:
+    """The number of the last capture that began."""
+    return connection.execute(select(func.max(open_rows.c.n))).scalar() or 0
 
 
 def has_keys(connection: Connection, lead: LeadId) -> bool:

@@ -22,6 +22,7 @@ from identity.reviews import Review, Reviews, ReviewState, review_rows
 from identity.steward import Note, Steward, Verdict
 from leads import similar
 from leads.lead import LeadId
+from leads.open_leads import open_rows
 from leads.similar import SimilarLeads
 from leads.similar_keys import CAP, key_rows, keys_of, pair_rows, plain_name
 from leads.similar_score import model, scored, version
@@ -452,6 +453,30 @@ def test_captures_are_compared_aside_also_more_than_are_remembered(
         world.capture(LI_AGAIN)
         assert joined.wait(60)
     assert one_person(world, phone(world, PHONE), phone(world, SLIPPED))
+
+
+def test_leads_that_another_process_captures_are_compared_once_they_are_written(world: World) -> None:
+    alike = SimilarLeads(world.records, world.identity, world.vault, look_s=0.01)
+    joined, compared, tried = Event(), alike.compare, list[LeadId]()
+
+    def compare(lead: LeadId) -> None:
+        tried.append(lead)
+        if lead == bad["id"]:
+            raise KeyError
+        compared(lead)
+
+    alike.compare = compare  # type: ignore[method-assign]
+    alike._regrouped = lambda sets: joined.set()
+    bad, _ = world.capture(body("bad", "王伟", OTHER))
+    with alike.working():
+        # The last one's process died before it was written.
+        leads = [bad["id"], *(world.capture(each)[0]["id"] for each in (LI, LI_AGAIN)), "ld_never"]
+        rows = [{"lead": lead, "subject": 1, "frozen_at": NOON} for lead in leads]
+        with writing(world.records) as connection:
+            connection.execute(open_rows.insert(), rows)
+        assert joined.wait(60)
+    assert one_person(world, phone(world, PHONE), phone(world, SLIPPED))
+    assert tried.count(LeadId(bad["id"])) == 1, "what fails is not tried again and again"
 
 
 def test_work_goes_on_after_the_store_was_away(
