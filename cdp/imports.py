@@ -42,7 +42,8 @@ ROWS_AT_ONCE = 500
 """In one hit: about 0.15 s of the worker's time, for which what else comes waits."""
 LEADS_AT_ONCE = 100
 """The trail of each lead is frozen, most of them together, which takes about 3 ms each."""
-IDLE_S = 60.0
+IDLE_S = 1.0
+"""Between two looks for what another process asked for; this one calls."""
 WAIT_S = 0.5
 """How soon a wish to cancel is heard while the worker is busy."""
 AGAIN_S = 30.0
@@ -93,6 +94,7 @@ class Importer:
 
     def upload(self, source: str) -> Upload:
         """Begin to take a file of this source. Raises NotFound and Refused."""
+        self._tools.sources.refresh()
         found = self._tools.sources.by_id(source)
         if found is None:
             raise NotFound("source", source)
@@ -231,7 +233,7 @@ class Importer:
             return
         except Exception as error:
             log.error("import_failed", import_id=job.id, error=type(error).__name__)
-            job.state, job.problem = State.FAILED, f"{type(error).__name__} after row {job.looked} of {job.total}"
+            job.state, job.problem = State.FAILED, _problem(error, job)
         job.done_at = self._tools.clock()
         self._tools.book.save(job)
         self._tools.files.forget_rows(job.id)
@@ -323,3 +325,9 @@ class Importer:
         undoing.forget(job)
         self.report_path(job.id).unlink(missing_ok=True)
         log.info("import_undone", import_id=job.id, **msgspec.structs.asdict(job.removed))
+
+
+def _problem(error: Exception, job: Job) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "Its rows are not in the folder of imports, which all processes must share. Upload the file again."
+    return f"{type(error).__name__} after row {job.looked} of {job.total}"

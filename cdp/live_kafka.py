@@ -94,7 +94,8 @@ class KafkaFeed(LiveFeed):
     def _make(self) -> Future[None]:
         # On as many brokers as theirs is to say. Making it again does nothing.
         topic = NewTopic(self._topic, num_partitions=1, replication_factor=-1, config=TOPIC)
-        return self._admin.create_topics([topic], request_timeout=ASK_S)[self._topic]
+        making: Future[None] = self._admin.create_topics([topic], request_timeout=ASK_S)[self._topic]
+        return making
 
     def _topic_is_there(self) -> bool:
         """Never waits: without it a broker may make a topic of its own, which it keeps for long."""

@@ -8,7 +8,7 @@ already keeps its row, because its id names it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import msgspec
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 1_000
 """Changes copied in one transaction."""
+LOOK_S = 0.2
+"""Between two looks at a graph that other processes move."""
 FEED = "graph"
 
 outbox_rows = Table(
@@ -60,22 +62,40 @@ class PersonChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outbox:
-    """Thread-safe. Rows come in the order of the graph's versions, each at least once to whoever reads by `n`."""
+    """Thread-safe. Rows come in the order of the graph's versions, each at least once to whoever reads by `n`.
 
-    def __init__(self, records: Engine, identity: Identity, live: LiveFeed) -> None:
+    One process fills it: with `shared` the one that has `run` under way, and `tell` leaves it to that.
+    """
+
+    def __init__(self, records: Engine, identity: Identity, live: LiveFeed, *, shared: bool = False) -> None:
         self._records, self._identity, self._live = records, identity, live
+        self._shared = shared
         self._lock = Lock()
         self._told: int | None = None
+        self._stopping = Event()
 
     def tell(self) -> None:
         """Copy what the graph has new and tell the listeners. Where the graph did not move it is one comparison;
         where a store is away, the next call does it."""
-        if self._told == self._identity.version:
+        if self._shared or self._told == self._identity.version:
             return
         try:
             self.fill()
         except Retryable as error:
             log.warning("outbox_waits", reason=str(error))
+
+    def run(self) -> None:
+        """Follow the graph, whoever moves it, until `stop`; a store that is away is waited for."""
+        while not self._stopping.wait(LOOK_S):
+            try:
+                self.fill()
+            except Retryable as error:
+                log.warning("outbox_waits", reason=str(error))
+                self._stopping.wait(error.retry_after_s)
+
+    def stop(self) -> None:
+        """From any thread."""
+        self._stopping.set()
 
     def fill(self) -> int:
         """As `tell`, but raises StoreUnavailable; how many rows were new."""
@@ -83,8 +103,8 @@ class Outbox:
         with self._lock:
             if self._told is None:
                 self._told = self._stored_cursor()
-            version = self._identity.version
-            while changes := self._identity.changes_since(self._told, AT_ONCE):
+            version = self._identity.graph.head().seq
+            while self._told < version and (changes := self._identity.changes_since(self._told, AT_ONCE)):
                 fresh = self._copy(changes)
                 self._told = changes[-1].seq
                 self._live.tell("person", fresh)

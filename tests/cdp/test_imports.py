@@ -169,6 +169,16 @@ def test_what_is_cancelled_while_it_begins_stays_cancelled(desk: Desk, monkeypat
     assert book.find(import_id).state is State.CANCELLED
 
 
+def test_rows_that_lie_on_another_machine_fail_their_import_and_no_other(desk: Desk) -> None:
+    lost, other = (desk.begin(f"external_id,phone\nL-{n},1391234567{n}\n".encode()) for n in range(2))
+    (desk.system.importer.report_path(lost).parent / f"{lost}.rows").unlink()
+    desk.system.importer.drain()
+    job = desk.system.importer.book.find(lost)
+    assert (job.state, job.counts.taken) == (State.FAILED, 0)
+    assert "share" in job.problem
+    assert desk.found(other)[0].state is State.DONE
+
+
 def test_an_undo_that_fails_is_told_and_stands_in_nobodys_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     job, _ = desk.take(as_csv([["手机"], ["13812340023"]]))
     undoing = type(desk.system.importer._tools.undoing)

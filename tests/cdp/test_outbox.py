@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_listeners_hear_what_is_new_and_only_that(records: Engine, identity: Ide
         assert message is not None
         assert (message.kind, msgspec.json.decode(msgspec.json.encode(message.body))) == ("person", rows(records)[-1])
         assert listener.next(0) is None
+
+
+def test_one_process_follows_a_graph_that_others_move(records: Engine, identity: IdentityEngine) -> None:
+    live = LiveFeed()
+    following = Outbox(records, IdentityEngine(identity.graph, SMALL), live, shared=True)
+    thread = threading.Thread(target=following.run)
+    with live.listening() as listener:
+        thread.start()
+        merge(identity)
+        Outbox(records, identity, LiveFeed(), shared=True).tell()
+        assert listener.next(30) is not None
+        following.stop()
+        thread.join()
+        assert listener.next(0) is None
+    assert len(rows(records)) == 1
 
 
 def test_where_the_graph_did_not_move_no_store_is_asked(
