@@ -53,7 +53,7 @@ lock: setup
 	$(PY) -m pip install --quiet uv
 	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  --python-version 3.11 --universal --extra dev --output-file requirements.lock pyproject.toml requirements-build.in
-	# What the image holds: the same versions, and of the extras the driver of PostgreSQL alone.
+# What the image holds: the same versions, and of the extras the driver of PostgreSQL alone.
 	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  --python-version 3.11 --universal --extra postgresql --constraint requirements.lock \
 	  --output-file deploy/requirements.lock pyproject.toml requirements-build.in
