@@ -49,7 +49,7 @@ def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent
 
 def emptied(store: ClickHouseEvents) -> ClickHouseEvents:
     for table in ("events", "traits"):
-        store._background.command(f"TRUNCATE TABLE {table}")
+        store._background.command(f"TRUNCATE TABLE {store._places[table].name}")
     return store
 
 

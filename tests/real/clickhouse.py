@@ -4,7 +4,7 @@
 
 SQL, types, formats, settings, error codes and texts are the engine's own, and so are durability and crashes. The HTTP
 around it is ours: it has no sessions, users, roles or native protocol, sends an answer only when it is complete, and
-shows nothing of replicas.
+shows nothing of replicas. Of a cluster it is all servers: what is told to them all is told to it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ WRONG_PASSWORD = "Code: 516. DB::Exception: default: Authentication failed: pass
 INSERT = re.compile(rb"(\s*INSERT\s+INTO\s.+?)\sFORMAT\s+(\w+)[ \t]*(?:\n|$)", re.IGNORECASE | re.DOTALL)
 FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.IGNORECASE)
 NAME = re.compile(r"\w+")
+TO_ALL = re.compile(rb" ON CLUSTER '[^']+'")
 
 
 class Engine:
@@ -73,6 +74,7 @@ class Engine:
         if not all(map(NAME.fullmatch, settings)):
             raise RuntimeError("Code: 115. DB::Exception: Unknown setting")
         values = {name[len("param_") :]: value for name, value in asked.items() if name.startswith("param_")}
+        sql = TO_ALL.sub(b"", sql, count=1)
         insert = INSERT.match(sql)
         with self._handle(asked.get("database", ""), settings) as handle:
             if insert:

@@ -232,13 +232,15 @@ def test_a_server_that_hangs_is_given_up_and_what_it_then_does_late_counts_once(
         server.send_signal(signal.SIGSTOP)
         return set()
 
-    with monkeypatch.context() as patched:
-        patched.setattr(store, "_stored", hangs_before_the_inserts)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "_stored", hangs_before_the_inserts)
+            with pytest.raises(StoreUnavailable, match="timed out"):
+                store.write(make_batch(0), token="hung")
         with pytest.raises(StoreUnavailable, match="timed out"):
-            store.write(make_batch(0), token="hung")
-    with pytest.raises(StoreUnavailable, match="timed out"):
-        store.trail([SET], limit=1)
-    server.send_signal(signal.SIGCONT)
+            store.trail([SET], limit=1)
+    finally:
+        server.send_signal(signal.SIGCONT)
     store.write(make_batch(0), token="hung")
     assert stored(store) == (BATCH, BATCH)
     store.close()
