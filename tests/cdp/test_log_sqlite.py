@@ -9,17 +9,20 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import cdp.log_sqlite
+from cdp.doorbell import PIPE_BYTES, Doorbell
 from cdp.errors import ConfigurationError, LogFull, StoreUnavailable
 from cdp.log import LogReader, LogWriter
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
+from cdp.log_sqlite_consumer import SqliteLogConsumer
 from cdp.model import Position
+from tests.contracts.log_consumer_contract import ConsumerContract
 from tests.contracts.log_contract import LONG_S, LogContract, append_all, fill, payloads, run
 
 
@@ -28,6 +31,7 @@ class SqliteLog:
         self.folder = folder
         self._readers: list[SqliteLogReader] = []
         self._writers: list[SqliteLogWriter] = []
+        self._consumers: list[SqliteLogConsumer] = []
 
     def writer(self, partition: int = 0) -> LogWriter:
         self._writers.append(SqliteLogWriter(self.folder, partition))
@@ -37,7 +41,21 @@ class SqliteLog:
         self._readers.append(SqliteLogReader(self.folder))
         return self._readers[-1]
 
+    def consumer(self) -> SqliteLogConsumer:
+        self._consumers.append(SqliteLogConsumer(self.folder, self.reader()))
+        return self._consumers[-1]
+
+    def fill(self, partition: int, payloads: Sequence[bytes]) -> None:
+        async def work() -> None:
+            writer = SqliteLogWriter(self.folder, partition)
+            await append_all(writer, payloads)
+            await writer.close()
+
+        run(work())
+
     def close(self) -> None:
+        for consumer in self._consumers:
+            consumer.close()
         for reader in self._readers:
             reader.close()
         for writer in self._writers:
@@ -53,6 +71,28 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 class TestSqliteLog(LogContract):
     """The whole contract."""
+
+
+class TestSqliteConsumer(ConsumerContract):
+    @pytest.fixture
+    def log(self, log: SqliteLog) -> SqliteLog:
+        for partition in (0, 1):
+            log.fill(partition, [])
+        return log
+
+
+def test_an_empty_log_has_no_partitions(log: SqliteLog) -> None:
+    reader = log.reader()
+    assert (reader.ends(), reader.starts(), reader.trim(5_000)) == ({}, {}, 0)
+
+
+def test_a_running_reader_sees_a_new_partition_and_keeps_them_apart(log: SqliteLog) -> None:
+    reader = log.reader()
+    log.fill(0, payloads(2))
+    assert reader.ends() == {0: 2}
+    log.fill(1, payloads(3))
+    assert reader.ends() == {0: 2, 1: 3}
+    assert len(reader.read(1, 0, 10)) == 3
 
 
 def test_a_second_writer_of_a_partition_is_refused_in_one_sentence(log: SqliteLog) -> None:
@@ -238,16 +278,17 @@ RING_AND_LOOK = """
 import sys
 from pathlib import Path
 from cdp.log_sqlite import SqliteLogReader
+from cdp.log_sqlite_consumer import SqliteLogConsumer
 
-reader = SqliteLogReader(Path(sys.argv[1]))
+consumer = SqliteLogConsumer(Path(sys.argv[1]), SqliteLogReader(Path(sys.argv[1])))
 seen, goal = 0, int(sys.argv[2])
 print("ready", flush=True)
 while seen < goal:
-    records = reader.read(0, seen, 1_000)
-    seen += len(records)
+    found = consumer.poll(records=1_000, size=1_000_000, timeout_s=3_600)
+    for partition in consumer.waiting():
+        consumer.begin(partition, 0)
+    seen += sum(map(len, found.values()))
     print(seen, flush=True)
-    if not records:
-        reader.wait(3_600)
 """
 
 
@@ -278,12 +319,14 @@ def test_no_wake_up_is_lost_between_processes(log: SqliteLog) -> None:
 
 
 def test_a_pipe_that_nobody_empties_stops_no_append_and_still_wakes(log: SqliteLog) -> None:
-    reader = log.reader()
-    for _ in range(cdp.log_sqlite.PIPE_BYTES + 10):
-        reader.wake()
     fill(log, [1_000])
-    reader.wait(LONG_S * 10)
-    assert reader.ends() == {0: 1}
+    bell = Doorbell(log.folder)
+    for _ in range(PIPE_BYTES + 10):
+        bell.ring()
+    fill(log, [1_000])
+    bell.wait(LONG_S * 10)
+    bell.close()
+    assert log.reader().ends() == {0: 2}
 
 
 def test_the_write_ahead_log_stays_bounded_under_load(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,8 +399,7 @@ def test_a_purge_leaves_nothing_of_a_redacted_record_beside_a_writer_that_goes_o
 
     async def append_on(writer: LogWriter) -> None:
         for number in range(200, 300):
-            position = await writer.append(b"secret-%d " % number, 1_000)
-            assert position == Position(0, number)
+            assert await writer.append(b"secret-%d " % number, 1_000) == Position(0, number)
 
     run(work())
     assert [record.offset for record in reader.read(0, 0, 1_000)] == list(range(300))
