@@ -43,6 +43,7 @@ from api.people import People
 from api.services import Services
 from api.showing import Showing
 from cdp.errors import StoreUnavailable
+from cdp.records import is_shared
 from cdp.wiring import System
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ def create_app(system: System, *, demo: bool = False) -> FastAPI:
     """The app for one running system, which it neither starts nor closes; with the demo shop if asked for."""
     keybook = KeyBook(system.records)
     keys = LiveKeys(keybook, system.settings.admin)
-    kept = OnceBook(system.records, system.settings.secret_bytes)
+    kept = OnceBook(system.records, system.settings.secret_bytes, claims=is_shared(system.records))
     system.forget_answers.append(kept.forget)
     auditor = Auditor(system.records)
     showing = Showing(system.vault, auditor)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem_of
 from api.gate import CALLER, UPLOADS
-from api.kept import MAX_KEY, Kept, OnceBook
+from api.kept import BUSY, MAX_KEY, Kept, OnceBook
 from cdp.errors import Conflict, Refused, StoreUnavailable
 
 
@@ -41,13 +41,12 @@ class Once:
             return
         name = (scope[CALLER].name, key)
         if name in self._under_way:
-            conflict = Conflict("A request with this Idempotency-Key is being answered now. Send it again in a second.")
-            await problem_of(conflict)(scope, receive, send)
+            await problem_of(Conflict(BUSY))(scope, receive, send)
             return
         self._under_way.add(name)
         try:
             await self._once(name, scope, receive, send)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, Conflict) as error:
             await problem_of(error)(scope, receive, send)
         finally:
             self._under_way.discard(name)
@@ -55,12 +54,18 @@ class Once:
     async def _once(self, name: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole_body(Request(scope, receive))
         asked = blake2b(f"{scope['path']}\0".encode() + body, digest_size=16).digest()
-        kept = await run_sync(self._book.find, *name)
+        kept = await run_sync(self._book.begin, *name, asked)
         if kept is None:
             answer = _Recorded()
-            await self._app(scope, _replayed(body, receive), answer)
+            try:
+                await self._app(scope, _replayed(body, receive), answer)
+            except Exception:
+                await run_sync(self._book.drop, *name)
+                raise
             if answer.status in (201, 202):
                 await run_sync(self._book.keep, *name, Kept(asked, answer.status, answer.body))
+            else:
+                await run_sync(self._book.drop, *name)
             for message in answer.messages:
                 await send(message)
         elif kept.asked != asked:

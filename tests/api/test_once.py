@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import pytest
 
-from api.kept import KEPT_MS, Kept, OnceBook
+from api.kept import CLAIMED_MS, KEPT_MS, Kept, OnceBook
+from cdp.errors import Conflict
 from cdp.records import metadata, open_engine
 from tests.api.conftest import problem
 
@@ -55,4 +57,30 @@ def test_an_answer_is_kept_sealed_and_for_a_day(tmp_path: Path) -> None:
     assert book.find("anna", "1") is None
     book.keep("anna", "1", Kept(b"other", 202, b"{}"))
     assert book.find("anna", "1") == Kept(b"other", 202, b"{}")
+    engine.dispose()
+
+
+def test_while_one_process_answers_another_does_not(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'records.db'}")
+    metadata.create_all(engine)
+    now = 1_790_000_000_000
+    one, two = (OnceBook(engine, bytes(32), clock=lambda: now, claims=True) for _ in range(2))
+    assert one.begin("anna", "1", b"asked") is None
+    with pytest.raises(Conflict):
+        two.begin("anna", "1", b"asked")
+    assert two.begin("ben", "1", b"asked") is None
+    assert two.find("anna", "1") is None
+    two.forget(["lead"])
+
+    kept = Kept(b"asked", 201, b"{}")
+    one.keep("anna", "1", kept)
+    assert two.begin("anna", "1", b"asked") == kept
+
+    assert one.begin("anna", "2", b"asked") is None
+    one.drop("anna", "2")
+    assert two.begin("anna", "2", b"asked") is None, "nothing was made"
+    now += CLAIMED_MS
+    assert one.begin("anna", "2", b"asked") is None, "its process died"
+    now += KEPT_MS
+    assert two.begin("anna", "1", b"asked") is None, "it is forgotten"
     engine.dispose()
