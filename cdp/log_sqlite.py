@@ -66,7 +66,7 @@ KEEP_COUNT = f"UPDATE trimmed SET ended = ({END})"
 OLD = "SELECT first, count FROM rows WHERE received_at < ? ORDER BY received_at LIMIT ?"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[tuple[Millis, bytes]]).decode
+decode = msgspec.msgpack.Decoder(list[tuple[Millis, bytes]]).decode
 
 _FILE_NAME = re.compile(r"partition-(\d+)\.db")
 
@@ -82,10 +82,10 @@ class SqliteLogWriter:
         self.partition = partition
         self.name = str(partition)
         self._path = folder / f"partition-{partition}.db"
-        self._lock = _hold(folder, partition)
+        self._lock = hold_partition(folder, partition)
         self._bell = Doorbell(folder)
-        _create(self._path)
-        self._db = _connect(self._path, WRITER_BUSY_S)
+        make_partition(self._path)
+        self._db = connect(self._path, WRITER_BUSY_S)
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         self._next: int = self._db.execute(END).fetchone()[0]
@@ -180,7 +180,7 @@ class SqliteLogWriter:
                 # A commit that reported a failed sync may be there all the same.
                 self._next = db.execute(END).fetchone()[0]
             first = self._next
-            db.executemany(INSERT, _rows(first, group))
+            db.executemany(INSERT, rows_of(first, group))
             db.execute("COMMIT")
         except Exception:
             with suppress(sqlite3.Error):
@@ -196,7 +196,7 @@ class SqliteLogWriter:
         The second time copies only what came during the first, so that little is left for `_restart_wal`.
         A failure is let be: the next commit meets a full disk itself and says so.
         """
-        with suppress(sqlite3.Error), closing(_connect(self._path, WRITER_BUSY_S)) as db:
+        with suppress(sqlite3.Error), closing(connect(self._path, WRITER_BUSY_S)) as db:
             for _ in range(2):
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -232,11 +232,11 @@ class SqliteLogReader:
         if not self._path(partition).exists():
             return []
         records: list[Record] = []
-        with _translated(), self._connection(partition) as db, closing(db.execute(READ, (start,))) as rows:
+        with translated(), self._connection(partition) as db, closing(db.execute(READ, (start,))) as rows:
             while len(records) < limit and (row := rows.fetchone()):
                 first, packed = row
                 skipped = max(0, start - first)
-                wanted = _decode(packed)[skipped : skipped + limit - len(records)]
+                wanted = decode(packed)[skipped : skipped + limit - len(records)]
                 records += [Record(offset, payload) for offset, (_, payload) in enumerate(wanted, first + skipped)]
         return records
 
@@ -247,7 +247,7 @@ class SqliteLogReader:
         if not rows:
             return self._end(partition)
         first, packed = rows[0]
-        found: int = first + next(index for index, (received_at, _) in enumerate(_decode(packed)) if received_at >= at)
+        found: int = first + next(index for index, (received_at, _) in enumerate(decode(packed)) if received_at >= at)
         return found
 
     def trim(self, before: Millis) -> int:
@@ -258,11 +258,11 @@ class SqliteLogReader:
         path = self._path(position.partition)
         if not path.exists():
             return
-        with _translated(), closing(_connect(path, READER_BUSY_S)) as db:
+        with translated(), closing(connect(path, READER_BUSY_S)) as db:
             db.execute("PRAGMA secure_delete=ON")
             db.execute("BEGIN IMMEDIATE")
             for first, packed in db.execute(f"{READ} LIMIT 1", (position.offset,)).fetchall():
-                records = _decode(packed)
+                records = decode(packed)
                 index = position.offset - first
                 if 0 <= index < len(records):
                     records[index] = (records[index][0], payload)
@@ -271,7 +271,7 @@ class SqliteLogReader:
 
     def purge(self) -> None:
         for partition in self._partitions():
-            with _translated():
+            with translated():
                 sqlite_wal.cut(self._path(partition), "log")
 
     def close(self) -> None:
@@ -292,7 +292,7 @@ class SqliteLogReader:
         return end
 
     def _ask(self, partition: int, sql: str, *values: int) -> list[tuple[Any, ...]]:
-        with _translated(), self._connection(partition) as db:
+        with translated(), self._connection(partition) as db:
             return db.execute(sql, values).fetchall()
 
     @contextmanager
@@ -302,7 +302,7 @@ class SqliteLogReader:
         try:
             db = idle.pop()
         except IndexError:
-            db = _connect(self._path(partition), READER_BUSY_S)
+            db = connect(self._path(partition), READER_BUSY_S)
         try:
             yield db
         finally:
@@ -312,7 +312,7 @@ class SqliteLogReader:
 
     def _trim(self, path: Path, before: Millis) -> int:
         trimmed: int = 0
-        with _translated(), closing(_connect(path, READER_BUSY_S)) as db:
+        with translated(), closing(connect(path, READER_BUSY_S)) as db:
             # A trim that a power cut undoes is done again; waiting for the disk would hold up the writer.
             db.execute("PRAGMA synchronous=NORMAL")
             while True:
@@ -327,7 +327,7 @@ class SqliteLogReader:
                 time.sleep(TRIM_PAUSE_S)
 
 
-def _rows(first: int, group: Sequence[tuple[Any, Millis, bytes]]) -> Iterator[tuple[int, int, Millis, bytes]]:
+def rows_of(first: int, group: Sequence[tuple[Any, Millis, bytes]]) -> Iterator[tuple[int, int, Millis, bytes]]:
     """The rows of a group: mostly one, more where its records are large."""
     records: list[tuple[Millis, bytes]] = []
     size = 0
@@ -341,7 +341,7 @@ def _rows(first: int, group: Sequence[tuple[Any, Millis, bytes]]) -> Iterator[tu
     yield first, len(records), max(at for at, _ in records), _encode(records)
 
 
-def _hold(folder: Path, partition: int) -> int:
+def hold_partition(folder: Path, partition: int) -> int:
     """The lock that makes one process the writer; the system lets go of it when that process dies."""
     lock = os.open(folder / f"partition-{partition}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -356,7 +356,7 @@ def _hold(folder: Path, partition: int) -> int:
     return lock
 
 
-def _create(path: Path) -> None:
+def make_partition(path: Path) -> None:
     """Build the file under another name, so that a reader meets a whole partition or none."""
     if path.exists():
         return
@@ -373,7 +373,7 @@ def _create(path: Path) -> None:
         os.close(folder)
 
 
-def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
+def connect(path: Path, busy_s: float) -> sqlite3.Connection:
     """Whoever holds a connection uses it alone, but not always in the thread that opened it."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     db = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
@@ -382,7 +382,7 @@ def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

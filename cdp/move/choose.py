@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from cdp.errors import ConfigurationError, Refused
 from cdp.migrations import migrate, version_table
 from cdp.move.contents import Contents
+from cdp.move.log_sqlite import SqliteLogContents
 from cdp.move.sql import SqlContents
 from cdp.move.stores import Store
 from cdp.records import open_engine, reading
@@ -140,6 +141,8 @@ def open_sql(option: str, url: str) -> Engine:
 
 def open_contents(store: Store, option: str, url: str) -> Contents[Any]:
     """What the store holds, its schema brought up to date. Raises ConfigurationError, StoreUnavailable, Refused."""
+    if store is Store.LOG and is_embedded(url):
+        return SqliteLogContents(path_of(url))
     if store in SQL and not url.startswith(("neo4j", "bolt")):
         engine = open_sql(option, url)
         migrate(engine, store)
