@@ -1,9 +1,10 @@
 """Accepted and durable: hits a second of the real collector beside the floor, both measured in the same minutes.
 
-    python -m bench.intake [--runs 3] [--requests 40000]
+    python -m bench.intake [--runs 3] [--requests 40000] [--kafka]
 
 Each run starts fresh processes, warms them up, and lets `bench.load` send through 32 connections from a process of
-its own. Floor and collector take turns, so that what else the machine does falls on both.
+its own. Floor and collector take turns, so that what else the machine does falls on both. With `--kafka` the collector
+on a Kafka log is measured in the same turns, with a real broker, started here, that shares the machine's cores.
 """
 
 from __future__ import annotations
@@ -19,26 +20,33 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
 
 from bench.load import Load
-from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import Source, SourceKind
+from cdp.settings import Settings
+from cdp.stores import open_log_writer
 from cdp.vault import Cipher
 from collectors.accept import Accept
 from collectors.registry import DIALECTS
 from collectors.server import run as run_collector
 from collectors.server import serve_collector
 
+if TYPE_CHECKING:
+    from tests.real.servers import Kafka
+
 KEY = "bench-key"
 CONNECTIONS = 32
 WARM_UP_REQUESTS = 2000
 START_S = 20.0
+CPU_TARGET = 1.5
+"""Of the collector an event on Kafka, against the embedded log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,13 @@ class Case:
     batch: int
     target: float
     """What the ratio to the floor shall reach."""
+    kafka_target: float = 0
 
 
 CASES = (
-    Case("single events of 700 bytes, 1 process", 1, 1, 1.7),
+    Case("single events of 700 bytes, 1 process", 1, 1, 1.7, 0.8),
     Case("single events of 700 bytes, 2 processes", 2, 1, 1.4),
-    Case("batches of 20, 1 process", 1, 20, 0.9),
+    Case("batches of 20, 1 process", 1, 20, 0.9, 0.5),
 )
 
 
@@ -61,6 +70,7 @@ CASES = (
 class Run:
     load: Load
     cpu_s: float
+    broker_cpu_s: float = 0
 
     @property
     def per_second(self) -> float:
@@ -69,6 +79,14 @@ class Run:
     @property
     def per_cpu_second(self) -> float:
         return self.load.events / self.cpu_s
+
+    @property
+    def cpu_us(self) -> float:
+        return self.cpu_s / self.load.events * 1e6
+
+    @property
+    def broker_cpu_us(self) -> float:
+        return self.broker_cpu_s / self.load.events * 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +134,24 @@ def run(*, runs: int = 3, requests: int = 40_000) -> list[Row]:
     """Measure all cases; a run of batches sends a tenth as many requests."""
     rows = []
     for case in CASES:
-        count = requests if case.batch == 1 else requests // 10
-        pairs = [(_measure("floor", case, count), _measure("ours", case, count)) for _ in range(runs)]
-        rows.append(Row(case, [floor for floor, _ in pairs], [ours for _, ours in pairs]))
+        measured = [[_measure(which, case, requests) for which in ("floor", "ours")] for _ in range(runs)]
+        rows.append(Row(case, *zip(*measured, strict=True)))
     return rows
+
+
+def run_on_kafka(*, runs: int = 3, requests: int = 40_000) -> Iterator[tuple[Row, Sequence[Run]]]:
+    """Rows of the collector on a Kafka log, each with the runs of the embedded log between them."""
+    from tests.real.servers import Kafka
+
+    with tempfile.TemporaryDirectory() as folder, Kafka(Path(folder)) as broker:
+        for case in CASES:
+            if case.kafka_target:
+                measured = [
+                    [_measure(which, case, requests, broker) for which in ("floor", "ours", "kafka")]
+                    for _ in range(runs)
+                ]
+                floor, ours, kafka = zip(*measured, strict=True)
+                yield Row(replace(case, target=case.kafka_target), floor, kafka), ours
 
 
 def _spread(values: Sequence[float], *, digits: int = 0) -> str:
@@ -127,18 +159,28 @@ def _spread(values: Sequence[float], *, digits: int = 0) -> str:
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
 
 
-def _measure(which: str, case: Case, requests: int) -> Run:
-    with tempfile.TemporaryDirectory() as folder, servers_of(which, case.processes, Path(folder)) as (port, servers):
+def _measure(which: str, case: Case, requests: int, broker: Kafka | None = None) -> Run:
+    count = requests if case.batch == 1 else requests // 10
+    log_url = f"{broker.url}-{time.time_ns()}" if broker and which == "kafka" else ""
+    brokers = [psutil.Process(broker.process.pid)] if broker and broker.process else []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers_of(which, case.processes, Path(folder), log_url=log_url) as (port, servers),
+    ):
         send_load(port, WARM_UP_REQUESTS, case.batch, [], first=10**9)
-        load, cpu_s = send_load(port, requests, case.batch, servers, first=0)
+        before = _cpu_s(brokers)
+        load, cpu_s = send_load(port, count, case.batch, servers, first=0)
+        broker_cpu_s = _cpu_s(brokers) - before
     if load.bad:
         raise RuntimeError(f"{load.bad} of {load.requests} requests were not answered 200 or 204")
-    return Run(load, cpu_s)
+    return Run(load, cpu_s, broker_cpu_s)
 
 
 @contextmanager
-def servers_of(which: str, count: int, folder: Path) -> Iterator[tuple[int, list[psutil.Process]]]:
-    """The port and the processes of a running `floor`, or of the collector (`ours`)."""
+def servers_of(
+    which: str, count: int, folder: Path, *, log_url: str = ""
+) -> Iterator[tuple[int, list[psutil.Process]]]:
+    """The port and the processes of a running `floor`, or else of the collector, on an embedded log without a URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stack:
@@ -147,7 +189,7 @@ def servers_of(which: str, count: int, folder: Path) -> Iterator[tuple[int, list
             if which == "floor":
                 command = ["bench.floor", "--port", str(port), "--file", str(folder / f"floor-{number}"), "--key", KEY]
             else:
-                command = ["bench.intake", "--collect", str(port), "--folder", str(folder), "--number", str(number)]
+                command = ["bench.intake", "--collect", str(port), "--folder", str(folder), "--log", log_url]
             server = subprocess.Popen([sys.executable, "-m", *command])
             stack.callback(server.wait)
             stack.callback(server.send_signal, signal.SIGTERM)
@@ -196,11 +238,12 @@ class _OneSource:
 _SOURCE = Source(id="bench", kind=SourceKind.SITE, keys=(KEY,))
 
 
-async def _collect(port: int, folder: Path, number: int) -> None:
+async def _collect(port: int, folder: Path, log_url: str) -> None:
     """The collector process as `cdp serve` runs it, but for the records store, of which it needs one source."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    log = SqliteLogWriter(folder, number)
+    settings = Settings(data_dir=folder, **{"log_url": log_url} if log_url else {})
+    log = open_log_writer(settings, spooling=True)
     accept = Accept(dialects=DIALECTS, sources=_OneSource(), log=log, cipher=Cipher(os.urandom(32), "log"))
     await serve_collector(host="127.0.0.1", port=port, accept=accept, stop=stop)
     await log.close()
@@ -210,16 +253,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--requests", type=int, default=40_000)
+    parser.add_argument("--kafka", action="store_true", help="the collector on a Kafka log, beside the embedded one")
     parser.add_argument("--collect", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--log", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.collect is not None:
-        run_collector(_collect(args.collect, args.folder, args.number))
+        run_collector(_collect(args.collect, args.folder, args.log))
         return
     print(" | ".join(HEADINGS))
-    for row in run(runs=args.runs, requests=args.requests):
-        print(" | ".join(row.cells()), flush=True)
+    if not args.kafka:
+        for row in run(runs=args.runs, requests=args.requests):
+            print(" | ".join(row.cells()), flush=True)
+        return
+    for row, embedded in run_on_kafka(runs=args.runs, requests=args.requests):
+        print(" | ".join(row.cells()))
+        print(" | ".join(Row(row.case, row.floor, embedded).cells()), "| embedded log, same turns")
+        ratio = median(run.cpu_us for run in row.ours) / median(run.cpu_us for run in embedded)
+        print(
+            f"CPU of the collector an event: {_spread([run.cpu_us for run in row.ours], digits=1)} us, embedded log "
+            f"{_spread([run.cpu_us for run in embedded], digits=1)} us: {ratio:.2f} x (reach {CPU_TARGET} x); "
+            f"of the broker {_spread([run.broker_cpu_us for run in row.ours], digits=1)} us",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

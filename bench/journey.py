@@ -19,11 +19,24 @@ import httpx
 import uvloop
 
 from bench.events import PEOPLE
-from bench.product import ADMIN_KEY, WRITE_KEY, Hits, Product, create_source, fill_log, fresh_folder, stock_events
+from bench.product import (
+    ADMIN_KEY,
+    WRITE_KEY,
+    Hits,
+    Product,
+    anybody,
+    create_source,
+    fill_log,
+    fresh_folder,
+    settings_of,
+    stock_events,
+)
 from cdp.moments import now_ms, parse_rfc3339
 
 STEADY_PER_S = 1_000
 STEADY_S = 30
+ANSWERS_S = 30
+"""For the last answers to come in."""
 PROFILES_PER_S = 500
 PROFILES_S = 15
 LEADS = 1_000
@@ -49,7 +62,7 @@ def measure_cost(data: Path, stored: int, rounds: int = 3) -> float:
     """CPU microseconds per event with `stored` events there: the median of several backlogs."""
     spent = []
     for _ in range(rounds):
-        fill_log(data, SMALL_BACKLOG)
+        fill_log(settings_of(data), anybody(SMALL_BACKLOG))
         with Product(data) as product:
             spent.append(drain(product)[1])
     print(f"cost per event at {stored:,} stored: {median(spent):.0f} us CPU  (each: {[round(each) for each in spent]})")
@@ -57,13 +70,13 @@ def measure_cost(data: Path, stored: int, rounds: int = 3) -> float:
 
 
 class Steady(threading.Thread):
-    """1,000 events a second over HTTP into the collector, single events, until told to stop."""
+    """Single events over HTTP into a collector, so many a second, until told to stop; `accepted` had a good answer."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, collector_port: int, per_s: int = STEADY_PER_S) -> None:
         super().__init__(daemon=True)
-        self._port = product.collector_port
+        self._port, self._per_s = collector_port, per_s
         self.stopping = threading.Event()
-        self.sent = 0
+        self.sent = self.accepted = self._answered = 0
 
     def run(self) -> None:
         uvloop.run(self._send())
@@ -75,7 +88,7 @@ class Steady(threading.Thread):
         key = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
         began = time.perf_counter()
         while not self.stopping.is_set():
-            due = int((time.perf_counter() - began) * STEADY_PER_S)
+            due = int((time.perf_counter() - began) * self._per_s)
             while self.sent < due:
                 body = hits.body(random.randrange(PEOPLE), random.random() < 0.05)
                 head = f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\n"
@@ -83,12 +96,18 @@ class Steady(threading.Thread):
                 self.sent += 1
             await writer.drain()
             await asyncio.sleep(0.002)
+        until = time.monotonic() + ANSWERS_S
+        while self._answered < self.sent and time.monotonic() < until:
+            await asyncio.sleep(0.01)
         writer.close()
         reading.cancel()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while await reader.read(65_536):
-            pass
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            self._answered += 1
+            self.accepted += head.startswith(b"HTTP/1.1 200")
 
 
 def ages(product: Product, seconds: float) -> list[float]:
@@ -188,23 +207,23 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=500_000)
     asked = parser.parse_args()
     with fresh_folder("few") as data:
-        create_source(data)
-        stock_events(data, SMALL_STOCK)
+        create_source(settings_of(data))
+        stock_events(settings_of(data), SMALL_STOCK)
         few = measure_cost(data, SMALL_STOCK)
     with fresh_folder("many") as data:
-        create_source(data)
+        create_source(settings_of(data))
         began = time.perf_counter()
-        stock_events(data, asked.stored)
+        stock_events(settings_of(data), asked.stored)
         print(f"{asked.stored:,} events stocked in {time.perf_counter() - began:.0f} s")
         many = measure_cost(data, asked.stored)
         print(f"cost per event, many against few: {many / few:.2f} x")
-        fill_log(data, asked.backlog)
+        fill_log(settings_of(data), anybody(asked.backlog))
         with Product(data) as product:
             rate, cpu = drain(product)
             print(f"backlog of {asked.backlog:,}: {rate:,.0f} events/s, {cpu:.0f} us CPU of the app an event")
             print(f"memory of all processes after it: {product.memory_mib():,.0f} MiB")
             read_profiles(product)
-            steady = Steady(product)
+            steady = Steady(product.collector_port)
             steady.start()
             time.sleep(3)
             print(f"age in the trail at {STEADY_PER_S}/s: {percentiles(ages(product, STEADY_S))}")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,16 @@ import msgspec
 import psutil
 
 from bench.events import BATCH, PEOPLE, Traffic, sets_of
-from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import Hit, Identifier, SourceKind
 from cdp.moments import now_ms
+from cdp.policy import policy_in_force
 from cdp.records import writing
 from cdp.seen import Place, SeenIds
 from cdp.settings import Settings
-from cdp.stores import log_folder
+from cdp.stores import open_events, open_graph, open_log_writer, open_records
 from cdp.vault import Cipher
-from cdp.wiring import open_system
+from collectors.sources import SourceBook
+from identity.engine import IdentityEngine
 
 ADMIN_KEY = "bench-admin-key-0123456789"
 WRITE_KEY = "bench-key"
@@ -98,24 +99,24 @@ class Product:
         return sum(part["pending"] for part in self.account()["partitions"])
 
 
-def create_source(data: Path) -> None:
-    """Make the bench's source in a data folder that nobody has open."""
-    system = open_system(_settings(data))
-    if system.sources.by_key(WRITE_KEY) is None:
-        system.book.create("bench", SourceKind.SITE, key=WRITE_KEY)
-    system.close()
+def create_source(settings: Settings) -> None:
+    """Make the bench's source."""
+    records = open_records(settings)
+    SourceBook(records, settings.secret_bytes).create("bench", SourceKind.SITE, key=WRITE_KEY)
+    records.dispose()
 
 
-def stock_events(data: Path, count: int) -> None:
+def stock_events(settings: Settings, count: int) -> None:
     """Store `count` events of 50,000 known people as the pipeline would have, with their ids remembered.
 
     Written through the stores' own ports, past the pipeline, which would take eight times as long.
     """
-    system = open_system(_settings(data))
     traffic = Traffic(count)
+    graph, events, records = open_graph(settings), open_events(settings), open_records(settings)
+    identity = IdentityEngine(graph, policy_in_force(None))
     for start in range(0, PEOPLE, BATCH):
         people = range(start, min(start + BATCH, PEOPLE))
-        system.identity.register_sets(
+        identity.register_sets(
             {
                 each: (Identifier("wx_openid", f"wxa1b2/o{p:020d}"), Identifier("device_id", f"device-{each}"))
                 for p in people
@@ -123,28 +124,36 @@ def stock_events(data: Path, count: int) -> None:
             }
         )
     for start in range(0, count, BATCH):
-        system.events.write(traffic.batch(min(BATCH, count - start)), token=f"stock-{start}")
+        events.write(traffic.batch(min(BATCH, count - start)), token=f"stock-{start}")
     seen = SeenIds()
-    seen.turn(system.records, at=now_ms())
+    seen.turn(records, at=now_ms())
     for start in range(0, count, SEEN_CHUNK):
-        with writing(system.records) as connection:
+        with writing(records) as connection:
             keys = sorted(random.getrandbits(63) for _ in range(min(SEEN_CHUNK, count - start)))
             seen.claim(connection, {key: Place(0, 0, 0) for key in keys})
-    system.close()
+    for store in (graph, events):
+        store.close()
+    records.dispose()
 
 
-def fill_log(data: Path, count: int, *, evidence: float = NEW_EVIDENCE) -> None:
-    """Append `count` hits of one event each, of 50,000 people, to the log of a product that does not run."""
-    settings = _settings(data)
+def anybody(count: int) -> Sequence[int]:
+    return random.choices(range(PEOPLE), k=count)
+
+
+def fill_log(settings: Settings, people: Sequence[int], *, evidence: float = NEW_EVIDENCE) -> None:
+    """Append a hit of one event for each of `people` to the log of a product whose collectors do not run."""
     cipher = Cipher(settings.secret_bytes, "log")
-    writer = SqliteLogWriter(log_folder(settings), 0)
     make = Hits()
 
     async def append() -> None:
-        for start in range(0, count, 2_000):
+        writer = open_log_writer(settings)
+        for start in range(0, len(people), 2_000):
             now = now_ms()
-            sealed = [cipher.seal(make.hit(now, evidence)) for _ in range(min(2_000, count - start))]
-            await asyncio.gather(*(writer.append(each, now) for each in sealed))
+            some = people[start : start + 2_000]
+            sealed = [cipher.seal(make.hit(now, person, random.random() < evidence)) for person in some]
+            await asyncio.gather(
+                *(writer.append(each, now, key=b"%d" % person) for each, person in zip(sealed, some, strict=True))
+            )
         await writer.close()
 
     asyncio.run(append())
@@ -157,8 +166,8 @@ class Hits:
         self._made = 0
         self._run = random.getrandbits(32)
 
-    def hit(self, now: int, evidence: float) -> bytes:
-        body = self.body(random.randrange(PEOPLE), random.random() < evidence)
+    def hit(self, now: int, person: int, evidence: bool) -> bytes:
+        body = self.body(person, evidence)
         hit = Hit(
             received_at=now,
             source="bench",
@@ -203,7 +212,7 @@ def fresh_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(data: Path) -> Settings:
+def settings_of(data: Path) -> Settings:
     return Settings(data_dir=data, admin_key=ADMIN_KEY)
 
 
