@@ -14,6 +14,8 @@ from api.documented import ok
 from api.gate import PREFIX, ReadsAccounting
 from api.services import Services, Use
 from cdp.accounting import statement
+from cdp.kafka_url import is_kafka
+from cdp.log_notes import spooled
 from cdp.model import Millis
 
 router = APIRouter(prefix=f"{PREFIX}/accounting", tags=["accounting"])
@@ -33,4 +35,7 @@ async def account(
 def _statement(use: Services, start: Millis | None, end: Millis | None, source: str | None) -> dict[str, Any]:
     # The ends first: what is accepted meanwhile must not look as if it had been processed before it came.
     ends = use.system.log.ends()
-    return statement(use.system.records, ends, start=start, end=end, source=source)
+    told = statement(use.system.records, ends, start=start, end=end, source=source)
+    if is_kafka(use.system.settings.log_url):
+        told["spooled"] = spooled(use.system.records)
+    return told

@@ -28,10 +28,11 @@ Probe = Callable[[], None]
 
 
 class Health:
-    """Tries every store, one round at a time."""
+    """Tries every store, one round at a time. `probes` may change; `status` is what a process says that is ready."""
 
-    def __init__(self, probes: Mapping[str, Probe]) -> None:
+    def __init__(self, probes: Mapping[str, Probe], status: Callable[[], str] = lambda: "ready") -> None:
         self._probes = probes
+        self.status = status
         self._turn = asyncio.Lock()
         self._last: tuple[float, dict[str, tuple[int, str]]] = (float("-inf"), {})
 
@@ -40,8 +41,9 @@ class Health:
         async with self._turn:
             at, found = self._last
             if time.monotonic() - at > REMEMBERED_S:
-                results = await asyncio.gather(*map(_try, self._probes.values()))
-                found = dict(zip(self._probes, results, strict=True))
+                probes = dict(self._probes)
+                results = await asyncio.gather(*map(_try, probes.values()))
+                found = dict(zip(probes, results, strict=True))
                 self._last = (time.monotonic(), found)
             return found
 
@@ -97,7 +99,7 @@ def router_of(health: Health) -> APIRouter:
             detail = f"Not ready: {', '.join(reasons)}. It is tried again with the next request."
             return problem(503, "Not ready", detail, failed, headers={"Retry-After": "1"})
         states = {name: StoreState(ready=True, ms=ms) for name, (ms, _) in stores.items()}
-        return answer(Readiness(status="ready", stores=states))
+        return answer(Readiness(status=health.status(), stores=states))
 
     @router.get("/metrics", summary="指标 · Prometheus metrics", include_in_schema=False)
     async def metrics() -> Response:

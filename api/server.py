@@ -30,11 +30,13 @@ async def serve_api(
     port: int,
     stop: asyncio.Event,
     listening: Callable[[int], None] = lambda _port: None,
+    *,
+    closing: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until `stop` is set; return when what was under way is answered, or after `GRACE_S` seconds.
 
-    `listening` is called with the port (of use where 0 was asked for) once connections are taken. Raises OSError
-    where the address cannot be had.
+    `listening` is called with the port (of use where 0 was asked for) once connections are taken, `closing` when the
+    end begins. Raises OSError where the address cannot be had.
     """
     config = uvicorn.Config(
         app,
@@ -60,7 +62,7 @@ async def serve_api(
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # Answers without an end must end first, or the server would wait for them until its patience is over.
-            app.state.services.closing.set()
+            closing()
             server.should_exit = True
             stopping.cancel()
             await serving

@@ -108,10 +108,13 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     events: EventCounts
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`spooled`, where the log is on brokers: hits that were answered and wait on collectors for them to be back."""
+
     partitions: list[Partition]
     rows: list[AccountRow]
     balanced: bool
+    spooled: int | None = None
 
 
 class Identifier(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ def doing_jobs(system: System) -> Iterator[None]:
         _running("eraser", system.eraser.run, system.eraser.stop),
         _running("importer", system.importer.run, system.importer.stop),
         _running("replays", system.replaying.run, system.replaying.stop),
+        _running("outbox", system.outbox.run, system.outbox.stop),
         _running("upkeep", lambda: _keep_up(system, done), done.set),
         system.similar.working(),
     ):

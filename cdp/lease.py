@@ -131,6 +131,11 @@ class Lease:
             row = db.execute(wanted).one_or_none()
         return Holder(*row) if row else None
 
+    def address(self) -> str | None:
+        """Where its holder can be reached, None for nobody."""
+        holder = self.current()
+        return holder.address if holder else None
+
     def _change(self, **values: Any) -> bool:
         """Change the row where it is this holder's still. Waits for no other's transaction: a renewal must not."""
         mine = (lease_rows.c.name == self.name) & (lease_rows.c.token == self._token)

@@ -3,9 +3,9 @@ much lies in the spools of collectors."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, String, Table, func, select
 
-from cdp.records import metadata
+from cdp.records import metadata, reading
 
 rewrite_rows = Table(
     "log_rewrites",
@@ -21,3 +21,9 @@ spool_rows = Table(
     Column("waiting", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+
+def spooled(records: Engine) -> int:
+    """How many hits were answered and lie in the spools of collectors, as these said a moment ago."""
+    with reading(records) as connection:
+        return int(connection.execute(select(func.coalesce(func.sum(spool_rows.c.waiting), 0))).scalar_one())

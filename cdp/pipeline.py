@@ -262,6 +262,7 @@ def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list
 def commit(tools: Tools, batch: Batch) -> None:
     """Everything that must become true together, in one transaction."""
     clear = {token: value for item in batch.stored for token, value in item.clear.items()}
+    tools.gate.check()
     with writing(tools.records, together=True) as connection:
         tools.notes.finish(connection, batch.ranges, replay=batch.replay)
         tools.vault.remember(connection, clear, at=batch.now)

@@ -54,6 +54,11 @@ def open_engine(url: str) -> Engine:
     return _open_sqlite(place) if place.get_backend_name() == "sqlite" else _open_postgresql(place)
 
 
+def is_shared(engine: Engine) -> bool:
+    """Whether processes of several machines may work on this store."""
+    return engine.dialect.name == "postgresql"
+
+
 def _open_sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)

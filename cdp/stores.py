@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from cdp.errors import ConfigurationError
 from cdp.kafka_url import FORM, is_kafka, parse_kafka_url
+from cdp.live import LiveFeed
 from cdp.log import LogConsumer, LogReader, LogWriter
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.log_sqlite_consumer import SqliteLogConsumer
@@ -54,6 +55,19 @@ def check(settings: Settings) -> None:
     policy_in_force(settings.policy)
 
 
+def check_servers(settings: Settings) -> None:
+    """Raises ConfigurationError where a store is embedded, so that roles cannot run apart."""
+    for setting, url, kinds, allowed in (
+        ("XUNJI_LOG_URL", settings.log_url, {"kafka"}, FORM),
+        ("XUNJI_GRAPH_URL", settings.graph_url, {"neo4j", "postgresql"}, "neo4j://… or postgresql+psycopg://…"),
+        ("XUNJI_EVENTS_URL", settings.events_url, {"clickhouse", "clickhouses"}, "clickhouse://…"),
+        ("XUNJI_RECORDS_URL", settings.records_url, {"postgresql"}, "postgresql+psycopg://…"),
+    ):
+        if kind_of(url) not in kinds:
+            came = f"a store of kind {kind_of(url)!r}, which is one process's"
+            raise ConfigurationError(setting, came=came, allowed=f"a server where roles run apart: {allowed}")
+
+
 def open_records(settings: Settings) -> Engine:
     """The records store with its schema up to date."""
     engine = _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url))
@@ -78,13 +92,31 @@ def open_log_consumer(settings: Settings, reader: LogReader) -> LogConsumer:
     return SqliteLogConsumer(log_folder(settings), reader)
 
 
-def open_log_writer(settings: Settings) -> LogWriter:
-    """To append to the log, for the caller alone until it closes it."""
+def open_log_writer(settings: Settings, *, spooling: bool = False) -> LogWriter:
+    """To append to the log, for the caller alone until it closes it; made in the event loop that it is used in.
+
+    Where it is `spooling`, hits are safe on this machine while brokers are away, and have no place until they are back.
+    """
     if is_kafka(settings.log_url):
         from cdp.log_kafka import KafkaLogWriter
 
-        return KafkaLogWriter(settings.log_url, settings.data / "spool", limit_bytes=settings.spool_limit)
+        folder = spool_folder(settings) if spooling else None
+        return KafkaLogWriter(settings.log_url, folder, limit_bytes=settings.spool_limit)
     return open_free_partition(log_folder(settings))
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where hits wait for brokers that are away."""
+    return settings.data / "spool"
+
+
+def open_live(settings: Settings, *, shared: bool) -> LiveFeed:
+    """The live feed; between processes it goes the way of the log."""
+    if shared and is_kafka(settings.log_url):
+        from cdp.live_kafka import KafkaFeed
+
+        return KafkaFeed(settings.log_url)
+    return LiveFeed()
 
 
 def log_folder(settings: Settings) -> Path:
@@ -129,9 +161,10 @@ def open_events(settings: Settings) -> EventStore:
 
 def _events_url(settings: Settings) -> str:
     url = settings.resolved(settings.events_url)
-    if not url.startswith(("chdb://", "clickhouse://")):
-        came = f"an address of kind {url.partition(':')[0]!r}"
-        raise ConfigurationError("XUNJI_EVENTS_URL", came=came, allowed="chdb:///folder or clickhouse://host:port/db")
+    if not url.startswith("chdb://"):
+        from profiles.events_clickhouse_client import check_url
+
+        check_url(url)
     return url
 
 

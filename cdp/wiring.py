@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from cdp import erasure
 from cdp.aftermath import Aftermath
 from cdp.begun import Notes
 from cdp.eraser import Eraser
-from cdp.erasure import Keeping
+from cdp.erasure import Keeping, refuse_half_done
 from cdp.erasure_hits import Look
 from cdp.erasure_jobs import ErasureBook
 from cdp.imports import Importer
@@ -24,6 +24,7 @@ from cdp.imports_report import Reporter
 from cdp.imports_undo import Undoing
 from cdp.imports_versions import Versions
 from cdp.kept_hits import KeptHits
+from cdp.lease import Lease, fence
 from cdp.live import LiveFeed
 from cdp.log import LogReader
 from cdp.moments import now_ms
@@ -31,16 +32,19 @@ from cdp.outbox import Outbox
 from cdp.personal import REMEMBERED_SETS, Personal
 from cdp.pipeline import Tools
 from cdp.policy import policy_in_force, put_in_force
-from cdp.progress import Processed, Progress
-from cdp.records import purge_sqlite
+from cdp.progress import Processed, Progress, StoredProgress
+from cdp.records import is_shared, purge_sqlite
 from cdp.redactions import Redactions
 from cdp.replays import ReplayBook, Replays
+from cdp.roles import APP, Role
 from cdp.seen import SeenIds
 from cdp.settings import Settings
+from cdp.shared_gate import SharedGate, open_gate
 from cdp.stores import (
     kind_of,
     open_events,
     open_graph,
+    open_live,
     open_log_consumer,
     open_log_reader,
     open_log_writer,
@@ -51,16 +55,22 @@ from cdp.vault import Vault
 from cdp.worker import Replayer, Worker
 from collectors.registry import ENQUIRIES, TRANSLATORS
 from collectors.sources import LiveSources, SourceBook
+from identity.calls import key_of
 from identity.engine import IdentityEngine
 from identity.gate import Gate
 from identity.graph import Graph
 from identity.kinds import Policy
+from identity.leader import Leader
+from identity.remote import RemoteIdentity
+from identity.verbs import Identity
 from leads.capture import LeadDesk
 from leads.similar import SimilarLeads
 from profiles.interests import load_topics
-from profiles.profile import ProfileReader
+from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
+
+NOT_LEASED: Mapping[Role, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class System:
     vault: Vault
     book: SourceBook
     sources: LiveSources
-    identity: IdentityEngine
+    identity: Identity
     profiles: ProfileReader
     leads: LeadDesk
     similar: SimilarLeads
@@ -103,42 +113,54 @@ class System:
 
     def close(self) -> None:
         """Let go of all stores; call it after the worker has ended."""
+        self.live.close()
+        self.gate.close()
         self.events.close()
         self.graph.close()
         self.log.close()
         self.records.dispose()
 
 
-def open_system(settings: Settings) -> System:
-    """Open every store, bring its schema up to date, and put the parts together.
+def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mapping[Role, int] = NOT_LEASED) -> System:
+    """Open every store, bring its schema up to date, and put the parts together for a process of these roles.
 
-    Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot be reached.
+    Where the records are a server's, other processes may share all of it; `tokens` are the fencing tokens of roles that
+    are this process's alone. Raises ConfigurationError for a URL of no
+    adapter, StoreUnavailable where a store cannot be reached.
     """
     policy = policy_in_force(settings.policy)
-    gate = Gate()
     secret = settings.secret_bytes
     records = open_records(settings)
+    shared = is_shared(records)
+    if Role.SCHEDULER in tokens:
+        fence(records, Role.SCHEDULER.value, tokens[Role.SCHEDULER])
+    gate = open_gate(records)
     reader = open_log_reader(settings, records)
     hits = KeptHits(reader, secret)
     graph = open_graph(settings)
+    if Role.IDENTITY in tokens:
+        graph.fence(tokens[Role.IDENTITY])
     events = open_events(settings)
     vault = Vault(records, secret, settings.vault_key_bytes)
     book = SourceBook(records, secret)
     sources = LiveSources(book)
-    identity = IdentityEngine(graph, policy)
-    put_in_force(identity, vault)
-    profiles = ProfileReader(events)
+    identity = _identity(settings, records, graph, vault, policy, roles)
+    profiles = ProfileReader(events, 0 if shared else CACHED_PROFILES)
     topics = load_topics(settings.topics)
     tombstones = Tombstones(records, vault)
+    erasures = ErasureBook(records, secret, clock=now_ms)
+    if isinstance(gate, SharedGate):
+        gate.entering += [tombstones.refresh, partial(refuse_half_done, erasures)]
     redactions = Redactions(records, reader, secret)
     leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate)
-    live = LiveFeed()
-    outbox = Outbox(records, identity, live)
+    live = open_live(settings, shared=shared)
+    outbox = Outbox(records, identity, live, shared=shared)
     outbox.tell()
     aftermath = Aftermath(records, profiles, leads, outbox)
     similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped)
     leads.follow(similar)
-    progress = Progress()
+    done = Progress()
+    progress: Processed = StoredProgress(records) if shared else done
     tools = Tools(
         dialects=TRANSLATORS,
         sources=sources,
@@ -158,7 +180,7 @@ def open_system(settings: Settings) -> System:
         gate=gate,
     )
     consumer = partial(open_log_consumer, settings, reader)
-    worker = Worker(tools, reader, consumer, hits, progress=progress, clock=now_ms)
+    worker = Worker(tools, reader, consumer, hits, progress=done, clock=now_ms)
     replays = ReplayBook(records, clock=now_ms)
     again = replace(tools, personal=_personal(settings, vault, policy, tombstones), notes=Notes())
     replayer = Replayer(again, reader, hits, processed=progress.wait_for, clock=now_ms)
@@ -176,13 +198,14 @@ def open_system(settings: Settings) -> System:
         open_payload=hits.open_payload,
         tombstones=tombstones,
         redactions=redactions,
-        book=ErasureBook(records, secret, clock=now_ms),
+        book=erasures,
         gate=gate,
         clock=now_ms,
         keeping=_keeping(settings, reader, events),
     )
     eraser = Eraser(erasing)
-    eraser.resume()
+    if Role.SCHEDULER in roles:
+        eraser.resume()
     folder = settings.data / "imports"
     versions = Versions(records, identity, vault, tombstones)
     undoing = Undoing(
@@ -250,6 +273,18 @@ def open_system(settings: Settings) -> System:
         replaying=Replays(replays, records, reader, replayer),
         forget_answers=erasing.answers,
     )
+
+
+def _identity(
+    settings: Settings, records: Engine, graph: Graph, vault: Vault, policy: Policy, roles: Collection[Role]
+) -> Identity:
+    """The engine where this process has the role, else the one that the holder of the lease has."""
+    if Role.IDENTITY not in roles:
+        lease = Lease(records, Role.IDENTITY.value)
+        return RemoteIdentity(graph, policy, Leader(lease.address, key_of(settings.secret_bytes)))
+    engine = IdentityEngine(graph, policy)
+    put_in_force(engine, vault)
+    return engine
 
 
 def _personal(

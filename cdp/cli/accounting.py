@@ -40,7 +40,9 @@ def _tables(account: dict[str, Any], zone: tzinfo) -> RenderableType:
 
     balanced = account["balanced"]
     verdict = "[green]It adds up. 账平。[/]" if balanced else "[bold red]It does not add up. 账不平。[/]"
-    return Group(_partitions(account["partitions"]), "", _rows(account["rows"], zone), "", verdict)
+    waiting = account.get("spooled")
+    spooled = [f"In collectors' spools, on the way to the log 采集端暂存、待转发: {waiting:,}", ""] if waiting else []
+    return Group(_partitions(account["partitions"]), "", *spooled, _rows(account["rows"], zone), "", verdict)
 
 
 def _partitions(partitions: list[dict[str, int]]) -> RenderableType:

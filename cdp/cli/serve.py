@@ -63,22 +63,31 @@ def serve(
         raise typer.Exit(_run_all(settings, demo=demo, json=json))
 
 
-def _run_roles(settings: Settings, roles: Collection[Role], *, demo: bool) -> None:
+def _run_roles(settings: Settings, roles: frozenset[Role], *, demo: bool) -> None:
     # Each kind of process loads only what it runs.
     if roles == {Role.COLLECTOR}:
         from cdp.collector import run_collector
 
         run_collector(settings)
-    elif roles == APP:
+        return
+    if roles != APP:
+        from cdp.stores import check_servers
+
+        check_servers(settings)
+    if roles == {Role.IDENTITY}:
+        from cdp.identity_role import run_identity
+
+        run_identity(settings)
+    elif roles in (APP, {Role.SCHEDULER}) or roles <= {Role.WORKER, Role.API}:
         from cdp.app import run_app
 
-        run_app(settings, demo=demo)
+        run_app(settings, roles, demo=demo)
     else:
         raise ConfigurationError(
             "--role",
             came=", ".join(sorted(roles)),
-            allowed="collector alone, or worker, identity, api and scheduler together, "
-            "which share the stores that are embedded in their process",
+            allowed="collector, identity or scheduler alone, worker and api alone or together, "
+            "or worker, identity, api and scheduler together",
         )
 
 

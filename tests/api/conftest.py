@@ -59,7 +59,8 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await serve_api(self._app, "127.0.0.1", 0, self._stop, self._listening)
+        closing = self._app.state.services.closing.set
+        await serve_api(self._app, "127.0.0.1", 0, self._stop, self._listening, closing=closing)
 
     def _listening(self, port: int) -> None:
         self.port = port
