@@ -139,6 +139,15 @@ def stop_on_signal(stop: asyncio.Event) -> None:
     end_with_supervisor(stop_soon)
 
 
+def stop_event() -> threading.Event:
+    """In a child without an event loop: an event that SIGTERM, SIGINT and the end of the supervisor set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    end_with_supervisor(stop.set)
+    return stop
+
+
 def end_with_supervisor(stop: Callable[[], None]) -> None:
     """In a child: call `stop` when the supervisor is gone, and leave Ctrl-C, which the terminal sends to the whole
     group, to the supervisor. Does nothing in a process that has no supervisor."""
