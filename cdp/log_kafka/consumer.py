@@ -102,7 +102,8 @@ class KafkaLogConsumer:
             wait_s = 0.0
             while True:
                 self._pull(consumer, wait_s)
-                found = self._shares(consumer, records, size)
+                self._balance(consumer)
+                found = self._shares(records, size)
                 left_s = deadline - time.monotonic()
                 if found or self._changed or left_s <= 0 or self._woken.is_set():
                     self._woken.clear()
@@ -160,37 +161,32 @@ class KafkaLogConsumer:
                 self._hold(message)
             else:
                 self._complain(consumer, message, error)
-        self._pause(consumer)
 
     def _hold(self, message: Message) -> None:
         held = self._begun.get(message.partition())
         offset = message.offset()
         # One that went and came back may still bring what was fetched before.
         if held is not None and offset >= held.next:
-            payload = message.value() or b""
-            held.records.append(Record(offset, payload))
-            held.size += len(payload)
             held.next = offset + 1
+            # One without a value only fills a place.
+            if (payload := message.value()) is not None:
+                held.records.append(Record(offset, payload))
+                held.size += len(payload)
 
-    def _pause(self, consumer: Consumer) -> None:
+    def _balance(self, consumer: Consumer) -> None:
+        """Fetch no more of a partition with much in hand, until half of it is gone."""
         full = [each for each, held in self._begun.items() if not held.paused and held.is_full()]
+        roomy = [each for each, held in self._begun.items() if held.paused and held.has_room()]
         if full:
             consumer.pause([self._place(each) for each in full])
-            for each in full:
-                self._begun[each].paused = True
-
-    def _shares(self, consumer: Consumer, records: int, size: int) -> dict[int, Sequence[Record]]:
-        holding = [each for each, held in self._begun.items() if held.records]
-        if not holding:
-            return {}
-        count, share = max(1, records // len(holding)), size // len(holding)
-        found = {each: self._begun[each].take(count, share) for each in holding}
-        roomy = [each for each, held in self._begun.items() if held.paused and held.has_room()]
         if roomy:
             consumer.resume([self._place(each) for each in roomy])
-            for each in roomy:
-                self._begun[each].paused = False
-        return found
+        for each in (*full, *roomy):
+            self._begun[each].paused = not self._begun[each].paused
+
+    def _shares(self, records: int, size: int) -> dict[int, Sequence[Record]]:
+        holding = [each for each, held in self._begun.items() if held.records]
+        return {each: self._begun[each].take(max(1, records // len(holding)), size // len(holding)) for each in holding}
 
     def _complain(self, consumer: Consumer, message: Message, error: KafkaError) -> None:
         if error.code() != KafkaError._AUTO_OFFSET_RESET:

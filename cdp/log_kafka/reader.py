@@ -53,10 +53,12 @@ class KafkaLogReader:
         if partition not in self._partitions():
             return []
         first, end = self._span(partition)
-        start, end = max(start, first), min(end, max(start, first) + limit)
-        if start >= end:
-            return []
-        return self._overlaid(partition, self._fetch(partition, start, end))
+        start = max(start, first)
+        found: list[Record] = []
+        while start < end and not found:
+            found = self._fetch(partition, start, min(end, start + limit))
+            start += limit
+        return self._overlaid(partition, found)
 
     def seek(self, partition: int, at: Millis) -> int:
         return self._seek([partition], at)[partition] if partition in self._partitions() else 0
@@ -135,8 +137,9 @@ class KafkaLogReader:
                     if (error := message.error()) is not None:
                         raise KafkaException(error)
                     start = message.offset() + 1
-                    if start <= end:
-                        found.append(Record(start - 1, message.value() or b""))
+                    # One without a value fills the place of one that was trimmed before the log was moved here.
+                    if start <= end and (payload := message.value()) is not None:
+                        found.append(Record(start - 1, payload))
         return found
 
     def _overlaid(self, partition: int, records: Sequence[Record]) -> Sequence[Record]:

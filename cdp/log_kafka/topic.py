@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ LARGEST_BYTES = 32 * 1024 * 1024
 """Of a record: a sealed hit with a body of 20 MB, and room."""
 ASK_S = 5.0
 """For an answer of the brokers to a question; longer, and they count as away."""
-MAKE_S = 30.0
+MAKE_S, LOOK_S = 30.0, 0.02
 FULL_MS = 2
 """For which a client that has fetched enough fetches no more; librdkafka's own second stands still for too long."""
 FOREVER = str(2**63 - 1)
@@ -64,7 +65,7 @@ def ensure_topic(admin: AdminClient, url: KafkaUrl) -> int:
         count = _partitions(admin, name)
         if count is None:
             _make(admin, url, name)
-            return url.partitions
+            return _made(admin, name)
         _check(admin, name)
         return count
 
@@ -91,6 +92,16 @@ def _make(admin: AdminClient, url: KafkaUrl, name: str) -> None:
         # Another process was first.
         if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
+
+
+def _made(admin: AdminClient, name: str) -> int:
+    """The partitions of a new topic, of which a broker may not have heard yet."""
+    deadline = time.monotonic() + MAKE_S
+    while (count := _partitions(admin, name)) is None:
+        if time.monotonic() > deadline:
+            raise StoreUnavailable("log", f"the topic {name} was made and is not there after {MAKE_S} s")
+        time.sleep(LOOK_S)
+    return count
 
 
 def _check(admin: AdminClient, name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from neo4j import GraphDatabase
 
-from tests.real.servers import ClickHouse, Neo4j, Postgres
+from tests.real.servers import ClickHouse, Kafka, Neo4j, Postgres
 from tests.servers.databases import Databases
 
 
@@ -35,6 +35,12 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def databases(postgres: Postgres) -> Databases:
     return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    with reachable_folder() as folder, Kafka(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
