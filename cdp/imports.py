@@ -263,7 +263,7 @@ class Importer:
         hit = hit_of(job, records, capture_events=self._tools.capture_events, at=at)
         position = written(job, hit, self._tools.log, self._tools.open_payload)
         if position is None:
-            job.writing = (writer.partition, self._tools.log.ends().get(writer.partition, 0))
+            job.writing = self._tools.log.ends()
             self._tools.book.save(job)
             position = writer.append(hit)
         job.note_came(*position)

@@ -77,8 +77,9 @@ class Job(msgspec.Struct, kw_only=True):
     `names` and `header` say where its columns are, `total` how many rows are below. `told` is the map once it is
     confirmed; `births` the graph's last birth before its first row, by which what was there before is told. `looked`
     rows have an outcome, and their lines are the first `report_bytes` of the report. `came` are the hits it wrote, in
-    each partition from one offset to another; `writing` the partition and offset from which on the next may lie, where
-    that is not known yet. `digest` is of the file's bytes with the source, kind and sheet that were asked for.
+    each partition from one offset to another; `writing` the offset of each partition, or of one, from which on the next
+    may lie, where that is not known yet. `digest` is of the file's bytes with the source, kind and sheet that were
+    asked for.
     """
 
     id: str
@@ -103,7 +104,7 @@ class Job(msgspec.Struct, kw_only=True):
     looked: int = 0
     chunk: int = 0
     report_bytes: int = 0
-    writing: tuple[int, int] | None = None
+    writing: dict[int, int] | tuple[int, int] | None = None
     came: list[tuple[int, int, int]] = []
     counts: Counts = msgspec.field(default_factory=Counts)
     problem: str = ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 
-from cdp.errors import Retryable
+from cdp.errors import Retryable, StoreUnavailable
 from cdp.imports_jobs import Job
 from cdp.log import LogReader, LogWriter
+from cdp.log import Record as LogRecord
 from cdp.model import Hit, Millis, Position
 from cdp.vault import Cipher
 from collectors.enquiry import LEAD_SUBMITTED
@@ -21,7 +22,7 @@ READ_AT_ONCE = 100
 
 
 class LotWriter:
-    """A partition of the log that is ours for one import, with the event loop that its writer needs."""
+    """A writer of the log for one import, with the event loop that it needs."""
 
     def __init__(self, open_writer: Callable[[], LogWriter], secret: bytes) -> None:
         self._open = open_writer
@@ -29,8 +30,7 @@ class LotWriter:
 
     def __enter__(self) -> LotWriter:
         self._runner = asyncio.Runner()
-        self._writer = self._open()
-        self.partition = self._writer.partition
+        self._writer = self._runner.run(self._opened())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -39,12 +39,18 @@ class LotWriter:
         self._runner.close()
 
     def append(self, hit: Hit) -> Position:
-        """Durable on return. Raises LogFull."""
+        """Durable on return. Raises Retryable; the hit may be kept all the same."""
         payload = self._cipher.seal(msgspec.msgpack.encode(hit))
         return self._runner.run(self._appended(payload, hit.received_at))
 
+    async def _opened(self) -> LogWriter:
+        return self._open()
+
     async def _appended(self, payload: bytes, received_at: Millis) -> Position:
-        return await self._writer.append(payload, received_at)
+        position = await self._writer.append(payload, received_at)
+        if position is None:
+            raise StoreUnavailable("log", "a lot of an import lies in a spool, where nobody finds it")
+        return position
 
 
 def hit_of(job: Job, records: Sequence[Record], *, capture_events: Sequence[str], at: Millis) -> Hit:
@@ -73,15 +79,20 @@ def written(job: Job, hit: Hit, log: LogReader, open_payload: Callable[[bytes], 
     """Where this lot lies in the log, if a life that ended before that was noted wrote it."""
     if job.writing is None:
         return None
-    partition, start = job.writing
-    end = log.ends().get(partition, 0)
-    while start < end and (records := log.read(partition, start, min(READ_AT_ONCE, end - start))):
-        for record in records:
+    starts = job.writing if isinstance(job.writing, dict) else dict([job.writing])
+    ends = log.ends()
+    for partition, start in starts.items():
+        for record in _between(log, partition, start, ends.get(partition, 0)):
             found = open_payload(record.payload)
             if found is not None and (found.dialect, found.target) == (hit.dialect, hit.target):
                 return Position(partition, record.offset)
-        start = records[-1].offset + 1
     return None
+
+
+def _between(log: LogReader, partition: int, start: int, end: int) -> Iterator[LogRecord]:
+    while start < end and (records := log.read(partition, start, min(READ_AT_ONCE, end - start))):
+        yield from records
+        start = records[-1].offset + 1
 
 
 def _target(job: Job) -> str:
