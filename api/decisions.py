@@ -232,7 +232,7 @@ def _list(use: Services, caller: ApiKey, wanted: Wanted, limit: int, after: Curs
 
 def _answer(use: Services, caller: ApiKey, review_id: str, body: ReviewAnswer) -> shapes.Review:
     book, state = _reviews(use), ReviewState(body.verdict.value)
-    with use.system.gate.together(), use.deciding:
+    with use.system.gate.together(), use.system.gate.turn("decide"):
         found = book.one(review_id)
         if found.state is ReviewState.OPEN:
             note = _note(use, caller, body.reason)

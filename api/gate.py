@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import fault, problem_of, problem_of_framework
 from api.keys import ApiKey, LiveKeys
 from api.permissions import Permission
-from cdp.errors import Forbidden, Refused, Unauthorized
+from cdp.errors import Forbidden, Refused, StoreUnavailable, Unauthorized
 from cdp.imports_files import MAX_FILE_BYTES
 
 PREFIX = "/api/v1"
@@ -45,7 +45,7 @@ class Gate:
             return
         with _timed(scope, send) as sent:
             if _needs_key(scope["path"]):
-                caller = self._caller(scope)
+                caller = await self._caller(scope)
                 if caller is None:
                     await problem_of(Unauthorized())(scope, receive, sent)
                     return
@@ -57,12 +57,23 @@ class Gate:
                 if sent.status is None:
                     await answer(scope, receive, sent)
 
-    def _caller(self, scope: Scope) -> ApiKey | None:
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                scheme, _, secret = value.decode("latin-1").partition(" ")
-                return self._keys.holder(secret.strip()) if scheme.lower() == "bearer" else None
-        return None
+    async def _caller(self, scope: Scope) -> ApiKey | None:
+        secret = _secret_in(scope)
+        if not secret:
+            return None
+        if known := self._keys.holder(secret):
+            return known
+        with suppress(StoreUnavailable):
+            await self._keys.look_again()
+        return self._keys.holder(secret)
+
+
+def _secret_in(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, secret = value.decode("latin-1").partition(" ")
+            return secret.strip() if scheme.lower() == "bearer" else ""
+    return ""
 
 
 def _needs_key(path: str) -> bool:

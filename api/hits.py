@@ -102,6 +102,7 @@ def _events(
     was refused is known."""
     if hit.dialect == REDACTED:
         return [_refused(refusal) for place, refusal in sorted(refusals.items()) if place.item != WHOLE_HIT]
+    use.system.sources.refresh()
     try:
         records = TRANSLATORS[hit.dialect].translate(hit, position.hit_id, use.system.sources.by_key)
     except (Rejected, KeyError):

@@ -6,12 +6,15 @@ rows name them.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from anyio.to_thread import run_sync
 from sqlalchemy import BigInteger, Column, Engine, LargeBinary, Row, String, Table, select, update
 
 from api.permissions import GRANTS, Permission, Role
@@ -25,6 +28,8 @@ ADMIN = "admin"
 KEY_BYTES = 32
 HASH_BYTES = 32
 MAX_NAME = 100
+LOOK_S = 0.1
+"""Between two looks for keys that are unknown here."""
 PREFIX = "xk_"
 """Begins each key we make, so that a leaked one is recognised by scanners."""
 
@@ -106,11 +111,24 @@ class LiveKeys:
         self._book = book
         self._admin = _hash(admin)
         self._valid: dict[bytes, ApiKey] = {}
+        self._looking = asyncio.Lock()
         self.refresh()
 
     def refresh(self) -> None:
         """Read the table. May block; raises StoreUnavailable, and then what was known still counts."""
+        self._read_at = time.monotonic()
         self._valid = self._book.valid()
+
+    async def look_again(self) -> None:
+        """For a secret that is unknown here, and may be of a key that another process made since the last look.
+
+        Whoever guesses waits, and all who do share one look. Raises as `refresh`.
+        """
+        asked = time.monotonic()
+        async with self._looking:
+            if self._read_at < asked:
+                await asyncio.sleep(self._read_at + LOOK_S - asked)
+                await run_sync(self.refresh)
 
     def holder(self, secret: str) -> ApiKey | None:
         """The valid key with this secret."""

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from api import gate, shapes
 from api.answer import answer, moment
 from api.documented import ok
-from api.services import Use
+from api.services import Services, Use
 from cdp.errors import NotFound
+from cdp.model import Millis
 from cdp.replays import Replay
 
 router = APIRouter(prefix=f"{gate.PREFIX}/log/replays", tags=["log"])
@@ -28,15 +29,19 @@ class NewReplay(pydantic.BaseModel, extra="forbid"):
 
 @router.post("", status_code=202, summary="重放 · Translate kept hits again", responses=ok(shapes.Replay, 202))
 async def create(body: NewReplay, use: Use, caller: gate.Replays) -> Response:
-    start = moment("from", body.start)
-    if body.source is not None and use.system.sources.by_id(body.source) is None:
-        raise NotFound("source", body.source)
-    return answer(_shown(await run_sync(use.system.replays.request, start or 0, body.source)), 202)
+    return answer(_shown(await run_sync(_request, use, moment("from", body.start), body.source)), 202)
 
 
 @router.get("/{replay}", summary="重放进度 · How far a replay is", responses=ok(shapes.Replay))
 async def one(replay: str, use: Use, caller: gate.Replays) -> Response:
     return answer(_shown(await run_sync(use.system.replays.find, replay)))
+
+
+def _request(use: Services, start: Millis | None, source: str | None) -> Replay:
+    use.system.sources.refresh()
+    if source is not None and use.system.sources.by_id(source) is None:
+        raise NotFound("source", source)
+    return use.system.replays.request(start or 0, source)
 
 
 def _shown(replay: Replay) -> shapes.Replay:

@@ -20,8 +20,8 @@ from cdp.wiring import System
 class Services:
     """Made once in `create_app`; `closing` is set when the server begins to end, for answers without an end.
 
-    `deciding` is held while a likely match is decided, `whole_graph` by what goes through all evidence, one at a
-    time, and `progress` are told how far that is.
+    `whole_graph` is held by what goes through all evidence, one at a time, for it takes much memory, and `progress` are
+    told how far that is.
     """
 
     system: System
@@ -31,7 +31,6 @@ class Services:
     showing: Showing
     people: People
     closing: Event = field(default_factory=Event)
-    deciding: Lock = field(default_factory=Lock)
     whole_graph: Lock = field(default_factory=Lock)
     progress: list[Callable[[int], None]] = field(default_factory=list)
 

@@ -244,6 +244,7 @@ def destroy_texts(tools: Tools, job: Job, plan: Plan) -> Written:
 
 def find_hits(tools: Tools, job: Job, plan: Plan) -> None:
     """All kept hits that brought events of the person, also those that came twice or were refused."""
+    tools.look.sources.refresh()
     for partition, start in tools.log.starts().items():
         end = plan.ends.get(partition, 0)
         looked = max(start, plan.looked.get(partition, 0))

@@ -24,8 +24,7 @@ log = structlog.get_logger()
 TOGETHER = 5
 """Threads of one process that are inside at the same time; each takes a session of the database."""
 
-_LOCK = "pg_advisory_lock{how}(hashtext('xunji gate'))"
-_UNLOCK = "pg_advisory_unlock{how}(hashtext('xunji gate'))"
+_GATE = "gate"
 _SHARED = "_shared"
 
 
@@ -53,20 +52,25 @@ class SharedGate(Gate):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        with super().together(), self._places, self._locked(_SHARED):
+        with super().together(), self._places, self._with_a_place(_SHARED):
             for look in self.entering:
                 look()
             yield
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with super().alone(), self._locked(""):
+        with super().alone(), self._with_a_place():
+            yield
+
+    @contextmanager
+    def turn(self, what: str) -> Iterator[None]:
+        with super().turn(what), self._locked(what):
             yield
 
     def check(self) -> None:
         try:
             if session := getattr(self._mine, "session", None):
-                _do(session, "1")
+                _do(session, "SELECT 1")
         except SQLAlchemyError as error:
             raise GateLost from error
 
@@ -74,20 +78,27 @@ class SharedGate(Gate):
         self._sessions.dispose()
 
     @contextmanager
-    def _locked(self, how: str) -> Iterator[None]:
-        session = self._entered(how)
-        self._mine.session = session
-        try:
-            yield
-        finally:
-            del self._mine.session
-            _leave(session, how)
+    def _with_a_place(self, how: str = "") -> Iterator[None]:
+        with self._locked(_GATE, how) as session:
+            self._mine.session = session
+            try:
+                yield
+            finally:
+                del self._mine.session
 
-    def _entered(self, how: str) -> Connection:
+    @contextmanager
+    def _locked(self, what: str, how: str = "") -> Iterator[Connection]:
+        session = self._session_with(_lock("lock", what, how))
+        try:
+            yield session
+        finally:
+            _leave(session, _lock("unlock", what, how))
+
+    def _session_with(self, lock: str) -> Connection:
         session = None
         try:
             session = self._sessions.connect()
-            _do(session, _LOCK.format(how=how))
+            _do(session, lock)
         except BaseException as error:
             if session is not None:
                 _end(session)
@@ -97,13 +108,17 @@ class SharedGate(Gate):
         return session
 
 
-def _do(session: Connection, call: str) -> object:
-    return session.exec_driver_sql(f"SELECT {call}").scalar()
+def _lock(verb: str, what: str, how: str) -> str:
+    return f"SELECT pg_advisory_{verb}{how}(hashtext('xunji {what}'))"
 
 
-def _leave(session: Connection, how: str) -> None:
+def _do(session: Connection, statement: str) -> object:
+    return session.exec_driver_sql(statement).scalar()
+
+
+def _leave(session: Connection, unlock: str) -> None:
     try:
-        held = _do(session, _UNLOCK.format(how=how))
+        held = _do(session, unlock)
     except SQLAlchemyError as error:
         held = False
         log.warning("gate_session_lost", error=type(error).__name__)

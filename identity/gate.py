@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Lock
 
 
 class Gate:
@@ -18,6 +18,7 @@ class Gate:
         self._inside = 0
         self._waiting = 0
         self._alone = False
+        self._turns: dict[str, Lock] = {}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -47,6 +48,12 @@ class Gate:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+    @contextmanager
+    def turn(self, what: str) -> Iterator[None]:
+        """Only one at a time does this, of those inside and of those who are not."""
+        with self._turns.setdefault(what, Lock()):
+            yield
 
     def check(self) -> None:
         """For who is inside, before it commits: raises GateLost where it is not inside any more."""

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from api.errors import problem_of
 from api.gate import PREFIX, May
+from api.keys import KeyBook
 from api.permissions import GRANTS, Permission, Role
 from cdp import errors
 from cdp.errors import ConfigurationError, Rejected, Retryable, Superseded, XunjiError
@@ -251,3 +252,11 @@ def test_a_store_that_is_away_is_503_with_retry_after(
     answer = admin.get("/api/v1/events")
     assert "events store" in problem(answer, 503)["detail"]
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_key_that_another_process_made_opens_at_once(system: System, admin: httpx.Client) -> None:
+    for n in range(3):
+        _, secret = KeyBook(system.records).create(f"made elsewhere {n}", Role.ADMIN)
+        answer = admin.get("/api/v1/sources", headers={"Authorization": f"Bearer {secret}"})
+        assert answer.status_code == 200
+    problem(admin.get("/api/v1/sources", headers={"Authorization": "Bearer xk_guessed"}), 401)

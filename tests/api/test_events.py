@@ -233,6 +233,8 @@ def test_a_replay_looks_at_kept_hits_and_changes_nothing(
     client_of: ClientOf, data: httpx.Client, system: System, intake: Intake, source: Source
 ) -> None:
     intake.take(source.id, make_event(), make_event())
+    # What other tests asked for.
+    system.replaying.drain()
     before = data.get("/api/v1/accounting").json()
     asked = data.post("/api/v1/log/replays", json={"source": source.id})
     assert asked.status_code == 202

@@ -45,3 +45,22 @@ def test_whoever_is_alone_meets_nobody_and_is_not_kept_out() -> None:
     for reader in readers:
         reader.join(5)
     assert met == [0] * 50
+
+
+def test_what_is_done_in_turn_is_done_by_one_at_a_time_also_together_with_others() -> None:
+    gate, inside, met = Gate(), [], []
+
+    def decide() -> None:
+        for _ in range(20):
+            with gate.together(), gate.turn("decide"), gate.turn("other"):
+                inside.append(1)
+                time.sleep(0.001)
+                met.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=decide) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert met == [1] * 80

@@ -209,6 +209,26 @@ def test_the_gate_is_closed_while_the_database_is_away(postgres: Postgres, url: 
         gate.check()
 
 
+def test_what_is_done_in_turn_is_done_by_one_process_at_a_time(url: str) -> None:
+    here, there = (open_gate(open_engine(url)) for _ in range(2))
+    done: list[str] = []
+
+    def follow() -> None:
+        with there.together(), there.turn("decide"):
+            done.append("there")
+
+    thread = threading.Thread(target=follow)
+    with here.together(), here.turn("decide"), here.turn("other"):
+        thread.start()
+        until_waiting(url, 1)
+        done.append("here")
+        here.check()
+    thread.join(WAIT_S)
+    assert done == ["here", "there"]
+    for gate in (here, there):
+        gate.close()
+
+
 def test_work_that_fails_inside_leaves_the_gate(gate: Gate) -> None:
     with pytest.raises(KeyError), gate.together():
         raise KeyError
