@@ -61,13 +61,16 @@ def run_app(settings: Settings, roles: Collection[Role] = APP, *, demo: bool = F
         # What is loaded by now stays; it need not be gone through again and again either.
         gc.freeze()
         gc.set_threshold(GARBAGE_AFTER)
+        kept = OnceBook(system.records, settings.secret_bytes)
+        if Role.API not in roles:
+            system.forget_answers.append(kept.forget)
         if Role.IDENTITY in tokens:
             stack.enter_context(desk.open(system.identity))
         if Role.WORKER in roles:
             stack.enter_context(working(system))
         if Role.SCHEDULER in roles:
             stack.enter_context(doing_jobs(system))
-        state.ready("ready", **probes_of(system, OnceBook(system.records, settings.secret_bytes)))
+        state.ready("ready", **probes_of(system, kept))
         if Role.API in roles:
             uvloop.run(_serve(system, demo=demo))
         else:

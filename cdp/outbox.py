@@ -85,8 +85,8 @@ class Outbox:
             log.warning("outbox_waits", reason=str(error))
 
     def run(self) -> None:
-        """Follow the graph, whoever moves it, until `stop`; a store that is away is waited for."""
-        while not self._stopping.wait(LOOK_S):
+        """Where it is shared, follow the graph until `stop`; a store that is away is waited for."""
+        while self._shared and not self._stopping.wait(LOOK_S):
             try:
                 self.fill()
             except Retryable as error:

@@ -51,7 +51,7 @@ from cdp.stores import (
     open_records,
 )
 from cdp.tombstones import Tombstones
-from cdp.vault import Vault
+from cdp.vault import KNOWN_TOKENS, Vault
 from cdp.worker import Replayer, Worker
 from collectors.registry import ENQUIRIES, TRANSLATORS
 from collectors.sources import LiveSources, SourceBook
@@ -70,6 +70,7 @@ from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
 
+SIMILAR_LOOK_S = 1.0
 NOT_LEASED: Mapping[Role, int] = {}
 
 
@@ -141,7 +142,7 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
     if Role.IDENTITY in tokens:
         graph.fence(tokens[Role.IDENTITY])
     events = open_events(settings)
-    vault = Vault(records, secret, settings.vault_key_bytes)
+    vault = Vault(records, secret, settings.vault_key_bytes, remembered=0 if shared else KNOWN_TOKENS)
     book = SourceBook(records, secret)
     sources = LiveSources(book)
     identity = _identity(settings, records, graph, vault, policy, roles)
@@ -157,8 +158,10 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
     outbox = Outbox(records, identity, live, shared=shared)
     outbox.tell()
     aftermath = Aftermath(records, profiles, leads, outbox)
-    similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped)
-    leads.follow(similar)
+    look_s = SIMILAR_LOOK_S if shared else None
+    similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped, look_s=look_s)
+    if Role.SCHEDULER in roles:
+        leads.follow(similar)
     done = Progress()
     progress: Processed = StoredProgress(records) if shared else done
     tools = Tools(
