@@ -1,0 +1,185 @@
+"""From Kafka to the trail on real servers: events a second, and what each process and server spends on an event.
+
+    python -m bench.real_trail [--events 100000] [--runs 3] [--workers 1 2] [--profile]
+
+Each run fills the topic while no worker runs, with one hit of each of 50,000 people and then the events of the
+measurement, of which 5 % bring new evidence. The first ones warm the processes up and are not counted: a worker that
+was just started looks up each visitor once. With `--profile` one more run says where the worker's time goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import httpx
+
+from bench.events import PEOPLE
+from bench.product import NEW_EVIDENCE, create_source, fill_log
+from bench.real_stack import Stack, servers, stack
+
+REACH_PER_S = 4_000
+LONGEST_S = 600.0
+POLL_S = 0.1
+COUNTED = {
+    "commits of PostgreSQL": "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",
+    "WAL of PostgreSQL, bytes": "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')",
+    "records in PostgreSQL, bytes": "SELECT pg_database_size(current_database())",
+    "seen ids of them, bytes": "SELECT pg_total_relation_size('seen_even') + pg_total_relation_size('seen_odd')",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How far the workers are, and what everything has used until then."""
+
+    at: float
+    events: int
+    cpu_s: Mapping[str, float]
+    counted: Mapping[str, float]
+    disk: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What lies between two moments."""
+
+    began: Moment
+    ended: Moment
+    hit_bytes: float
+    """Of a hit in the log on disk."""
+
+    @property
+    def events(self) -> int:
+        return self.ended.events - self.began.events
+
+    @property
+    def per_s(self) -> float:
+        return self.events / (self.ended.at - self.began.at)
+
+    def cpu_us(self, name: str) -> float:
+        """Of all processes whose names begin so, an event."""
+        spent = sum(cpu - self.began.cpu_s.get(each, 0) for each, cpu in self.ended.cpu_s.items() if _is(each, name))
+        return spent / self.events * 1e6
+
+    def counted(self, name: str) -> float:
+        return (self.ended.counted[name] - self.began.counted[name]) / self.events
+
+    def disk(self, name: str) -> float:
+        return (self.ended.disk[name] - self.began.disk[name]) / self.events
+
+
+def _is(process: str, name: str) -> bool:
+    return process == name or process.rpartition("-")[0] == name
+
+
+def drain(on: Stack, people: int, events: int, workers: int) -> Drained:
+    """Fill the topic, start the workers, and wait until all is processed; the workers are stopped again."""
+    end = on.processed() + people + events
+    empty = on.disk_bytes()["kafka"]
+    fill_log(on.settings, range(people), evidence=0)
+    fill_log(on.settings, random.choices(range(people), k=events))
+    hit_bytes = (on.disk_bytes()["kafka"] - empty) / (people + events)
+    for number in range(1, workers + 1):
+        on.topology.start("worker", number)
+    began = _await(on, end - events)
+    ended = _await(on, end)
+    for number in range(1, workers + 1):
+        on.topology.stop("worker", number)
+    return Drained(began, ended, hit_bytes)
+
+
+def _await(on: Stack, position: int) -> Moment:
+    deadline = time.monotonic() + LONGEST_S
+    while (events := on.processed()) < position:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{position - events:,} hits are left after {LONGEST_S} s: {on.topology.output()}")
+        time.sleep(POLL_S)
+    return Moment(time.perf_counter(), events, on.cpu_s(), _counted(on), on.disk_bytes())
+
+
+def _counted(on: Stack) -> dict[str, float]:
+    counted: dict[str, float] = {name: on.query(sql) for name, sql in COUNTED.items()}
+    counted["batches"] = _metric(on, "worker", "xunji_batch_seconds_count")
+    counted["calls of identity"] = _metric(on, "identity", "xunji_identity_calls_total")
+    counted["seconds in identity"] = _metric(on, "identity", "xunji_identity_seconds_sum")
+    return counted
+
+
+def _metric(on: Stack, role: str, name: str) -> float:
+    found = 0.0
+    for process in on.topology.of(role):
+        if process.alive():
+            text = httpx.get(f"{process.url}/metrics", trust_env=False).text
+            found += sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
+    return found
+
+
+def report(runs: Sequence[Drained], workers: int) -> None:
+    rates = [run.per_s for run in runs]
+    print(
+        f"\n{workers} worker(s): {median(rates):,.0f} events/s ({min(rates):,.0f}-{max(rates):,.0f}), "
+        f"reach {REACH_PER_S:,}; {runs[0].events:,} events a run, {NEW_EVIDENCE:.0%} of them new evidence"
+    )
+    ended = runs[0].ended
+    for what, names, read in (
+        ("CPU, us", ("worker", "identity", *(name for name in ended.cpu_s if "-" not in name)), Drained.cpu_us),
+        ("counted", tuple(ended.counted), Drained.counted),
+        ("on disk, bytes", tuple(name for name in ended.disk if name != "kafka"), Drained.disk),
+    ):
+        print(
+            f"  an event, {what}: "
+            + ", ".join(f"{name} {median(read(run, name) for run in runs):.4g}" for name in names)
+        )
+    print(f"  a hit in the log: {median(run.hit_bytes for run in runs):.0f} bytes", flush=True)
+
+
+def check(on: Stack) -> None:
+    """Every hit has its outcome, and each event was stored once."""
+    on.topology.start("api")
+    account = on.topology.settled()
+    stored = sum(row["events"]["stored"] for row in account["rows"])
+    on.topology.stop("api")
+    print(f"accounting: balanced {account['balanced']}, {on.processed():,} hits processed, {stored:,} events stored")
+
+
+def profile(on: Stack, people: int, events: int) -> None:
+    worker = on.topology.process("worker")
+    out = on.topology.folder / "profile.json"
+    usual = worker.command
+    worker.command = [sys.executable, "-m", "bench.real_profile", str(out), *usual[usual.index("serve") :]]
+    drain(on, people, events, 1)
+    worker.command = usual
+    print("\nwhere the wall time of one worker goes, warm-up included:")
+    for step, told in json.loads(out.read_text()).items():
+        places = ", ".join(f"{place} {share:.1%}" for place, share in told["places"].items())
+        print(f"  {step:<16} {told['share']:6.1%}  {places}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--profile", action="store_true")
+    asked = parser.parse_args()
+    with servers() as running, stack(running) as on:
+        on.topology.start("identity")
+        create_source(on.settings)
+        for workers in asked.workers:
+            report([drain(on, asked.people, asked.events, workers) for _ in range(asked.runs)], workers)
+        if asked.profile:
+            profile(on, asked.people, asked.events)
+        check(on)
+
+
+if __name__ == "__main__":
+    main()
