@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver.client import Client as Client
 from clickhouse_connect.driver.exceptions import Error, ProgrammingError
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from cdp.errors import ConfigurationError, StoreUnavailable
 
@@ -214,7 +215,7 @@ def _holder(folder: Path) -> str | None:
 def _open_server(
     url: str, parts: SplitResult, settings: Mapping[str, Any], silent_s: int, database: str | None = None
 ) -> Client:
-    return clickhouse_connect.get_client(
+    opened = clickhouse_connect.get_client(
         dsn=url,
         interface=SCHEMES[parts.scheme],
         database=database,
@@ -225,6 +226,10 @@ def _open_server(
         autogenerate_session_id=False,
         dedicated_pool=True,
     )
+    client = cast(HttpClient, opened)
+    # The client itself sends again what may be sent twice; the layer beneath would log each try with all values.
+    client.http_retries = 0
+    return client
 
 
 def _make_ready(url: str) -> None:

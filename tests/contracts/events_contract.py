@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -380,3 +381,28 @@ class EventStoreContract:
         assert store.that_came(came, limit=3) == []
         assert {row.event for row in store.traits(everything)} == {f"{n:032x}" for n in (0, 5, 6, 7)}
         assert store.count() == 5
+
+    def test_many_threads_read_while_one_writes(self, store: EventStore) -> None:
+        wrong: list[object] = []
+
+        def read() -> None:
+            for _ in range(10):
+                events = store.trail([SetId(7)], limit=500)
+                if len(events) % 20 or len(store.traits([SetId(7)])):
+                    wrong.append(len(events))
+
+        readers = [threading.Thread(target=read) for _ in range(6)]
+        for thread in readers:
+            thread.start()
+        for batch in range(10):
+            store.write([make_stored(batch * 20 + n) for n in range(20)], token=f"beside-{batch}")
+        for thread in readers:
+            thread.join()
+        assert wrong == []
+        assert len(store.trail([SetId(7)], limit=500)) == 200
+
+    def test_hundreds_of_small_batches_are_never_refused(self, store: EventStore) -> None:
+        for batch in range(150):
+            store.write([make_stored(batch)], token=f"small-{batch}")
+        store.write([make_stored(0)], token="small-0")
+        assert store.count() == 150

@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from cdp.errors import StoreUnavailable
+from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.model import SetId
 from profiles.events_clickhouse import ClickHouseEvents
+from profiles.events_clickhouse_client import check_version
 from tests.contracts.events_contract import START, EventStoreContract, emptied, make_stored
+from tests.real.product import free_port
 
 
 class TestEmbedded(EventStoreContract):
@@ -31,31 +33,6 @@ class TestEmbedded(EventStoreContract):
     @pytest.fixture
     def store(self, opened: ClickHouseEvents) -> ClickHouseEvents:
         return emptied(opened)
-
-    def test_many_threads_read_while_one_writes(self, store: ClickHouseEvents) -> None:
-        wrong: list[object] = []
-
-        def read() -> None:
-            for _ in range(10):
-                events = store.trail([SetId(7)], limit=500)
-                if len(events) % 20 or len(store.traits([SetId(7)])):
-                    wrong.append(len(events))
-
-        readers = [threading.Thread(target=read) for _ in range(6)]
-        for thread in readers:
-            thread.start()
-        for batch in range(10):
-            store.write([make_stored(batch * 20 + n) for n in range(20)], token=f"beside-{batch}")
-        for thread in readers:
-            thread.join()
-        assert wrong == []
-        assert len(store.trail([SetId(7)], limit=500)) == 200
-
-    def test_hundreds_of_small_batches_are_never_refused(self, store: ClickHouseEvents) -> None:
-        for batch in range(150):
-            store.write([make_stored(batch)], token=f"small-{batch}")
-        store.write([make_stored(0)], token="small-0")
-        assert store.count() == 150
 
 
 WRITER = """
@@ -166,3 +143,33 @@ def test_a_folder_that_another_process_has_open_is_named_with_that_process(tmp_p
             ClickHouseEvents(f"chdb://{tmp_path}")
         holder.stdin.close()
     assert f"process {holder.pid} has {tmp_path} open" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://root:s3cret@127.0.0.1/events",
+        "clickhouse:///events",
+        "clickhouse://default:s3cret/1@127.0.0.1:8123/events",
+        "clickhouse://default:s3cret#@127.0.0.1:8123/events",
+        "chdb://events",
+    ],
+)
+def test_what_cannot_be_an_address_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="XUNJI_EVENTS_URL is an address that ClickHouse's client") as raised:
+        ClickHouseEvents(url)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "allowed"), [("24.2.9.1", False), ("9.8", False), ("24.3.1.2672", True), ("25.1", True)]
+)
+def test_a_server_that_is_too_old_is_refused(version: str, allowed: bool) -> None:
+    with nullcontext() if allowed else pytest.raises(ConfigurationError, match=f"ClickHouse {version}; allowed is"):
+        check_version(version)
+
+
+def test_where_nobody_answers_the_store_cannot_be_reached() -> None:
+    with pytest.raises(StoreUnavailable, match="Connection refused") as raised:
+        ClickHouseEvents(f"clickhouse://default:s3cret@127.0.0.1:{free_port()}/events")
+    assert "s3cret" not in str(raised.value)
