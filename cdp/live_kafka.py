@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from cdp.kafka_url import parse_kafka_url
 from cdp.live import LiveFeed, Message
-from cdp.log_kafka.topic import ASK_S, code_of, open_admin, options
+from cdp.log_kafka.topic import ASK_S, code_of, open_admin, options, translated
 from cdp.records import chunks
 
 log = structlog.get_logger()
@@ -54,7 +54,8 @@ class KafkaFeed(LiveFeed):
         self._admin = open_admin(self._url)
         self._making = self._make()
         self._is_there = False
-        self._producer = Producer(options(self._url, **PRODUCING))
+        with translated():
+            self._producer = Producer(options(self._url) | PRODUCING)
         self._stopping = threading.Event()
 
     def wanted(self) -> bool:
@@ -121,7 +122,7 @@ class KafkaFeed(LiveFeed):
         """From the topic's present end."""
         # It commits nothing and shares with nobody; the client wants a name of a group all the same.
         wanted = {"group.id": self._topic, "enable.auto.commit": False, "auto.offset.reset": "latest"}
-        with closing(Consumer(options(self._url, **wanted))) as consumer:
+        with closing(Consumer(options(self._url) | wanted)) as consumer:
             ends = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), ASK_S)
             if ends is None:
                 return
