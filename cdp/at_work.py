@@ -27,7 +27,7 @@ def working(system: System) -> Iterator[None]:
 
 @contextmanager
 def doing_jobs(system: System) -> Iterator[None]:
-    """Erase, import, replay, compare leads and tidy up meanwhile. An import waits for a worker, which must end later."""
+    """Erase, import, replay, compare leads, tidy up meanwhile. An import waits for a worker, which must end later."""
     done = threading.Event()
     with (
         _running("eraser", system.eraser.run, system.eraser.stop),
