@@ -10,9 +10,7 @@ from sqlalchemy import Engine
 
 from cdp.errors import Retryable
 from cdp.model import SetId
-from cdp.moments import now_ms
 from cdp.outbox import Outbox
-from cdp.records import writing
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader
 
@@ -37,11 +35,7 @@ class Aftermath:
         """
         self.profiles.touch(sets)
         try:
-            found = self.leads.additions_for([], sets, at=now_ms())
-            if found.additions:
-                with writing(self.records) as connection:
-                    self.leads.write(connection, [], found)
-            self.leads.written([], found)
+            self.leads.catch_up(sets)
         except Retryable as error:
             log.warning("leads_wait", reason=str(error))
         self.outbox.tell()

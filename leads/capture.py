@@ -26,12 +26,13 @@ from leads import store
 from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
 from leads.freeze import freeze
-from leads.late import Found, OpenTrails
+from leads.late import Found
 from leads.lead import ADDITIONS_MS, INTEREST_FIELDS, Draft, Enquiry, Lead, LeadId, Waited, lead_id_of, lead_of_event
 from leads.read import LeadReader
 from leads.request import LeadRequest, enquiry_of
 from leads.similar import SimilarLeads
 from leads.together import ReadTogether, Trails
+from leads.watching import Watching, open_trails
 from profiles.interests import Topics
 from profiles.store import EventStore, StoredEvent
 from profiles.whose import Whose
@@ -46,16 +47,19 @@ class Watched(NamedTuple):
     """A lead that is watched, and what its trail is read from."""
 
     draft: Draft
+    version: int
     person: PersonId | None
     sets: tuple[SetId, ...]
     windows: Windows
+    devices: frozenset[Identifier]
     linked: bool
 
 
 class LeadDesk(LeadReader):
     """Captures leads, and reads them as `LeadReader` does. Thread-safe.
 
-    Knows the leads of the last 24 hours from its start on, so that every event can be looked at for them.
+    Knows the leads of the last 24 hours from its start on, so that every event can be looked at for them; those of
+    other processes as `watching` says.
     """
 
     def __init__(
@@ -69,18 +73,17 @@ class LeadDesk(LeadReader):
         region: str = "CN",
         clock: Callable[[], Millis] = now_ms,
         gate: Gate | None = None,
+        watching: Watching = Watching.ALONE,
     ) -> None:
         super().__init__(records, identity, vault, Whose(identity, events), region=region, clock=clock)
         # Captures are in it together; whoever erases a person is in it alone.
         self._gate = gate or Gate()
         self._events = events
         self._topics = topics
-        self._open = OpenTrails(identity, events, self._whose)
+        self._open = open_trails(watching, records, identity, events, self._whose)
         self._followers: list[SimilarLeads] = []
         with reading(records) as connection:
-            recent = store.frozen_since(connection, clock() - ADDITIONS_MS)
-        for lead in recent:
-            self._open.watch(lead, settled=False)
+            self._open.begin(connection, clock() - ADDITIONS_MS)
 
     def follow(self, follower: SimilarLeads) -> None:
         """Tell `follower` of every lead that is durable, and of those that were erased."""
@@ -102,7 +105,8 @@ class LeadDesk(LeadReader):
         draft, unusable = self._draft(enquiry)
         at = self._clock()
         changed = self._absorb(draft, unusable, at)
-        lead = self._frozen(self._watched(draft, at), waited, at, self._events)
+        [watched] = self._watched([draft], at)
+        lead = self._frozen(watched, waited, at, self._events)
         found = self._open.find([], changed, at=at)
         with writing(self._records) as connection:
             created = self.write(connection, [lead], found) == [draft.id]
@@ -145,7 +149,7 @@ class LeadDesk(LeadReader):
             return []
         with reading(self._records) as connection:
             present = store.present(connection, [draft.id for draft in drafts])
-        watched = [self._watched(draft, at) for draft in drafts if draft.id not in present]
+        watched = self._watched([draft for draft in drafts if draft.id not in present], at)
         events: Trails = self._events
         if len(watched) > 1:
             events = ReadTogether(self._events, {each for one in watched for each in one.sets})
@@ -165,7 +169,7 @@ class LeadDesk(LeadReader):
             self._vault.remember(connection, lead.draft.clear, at=lead.trail.frozen_at)
             if store.insert(connection, lead):
                 new.append(lead.draft.id)
-        store.add(connection, found.additions)
+        store.add(connection, self._open.allowed(connection, found.additions))
         return new
 
     def written(self, leads: Collection[Lead], found: Found) -> None:
@@ -175,6 +179,15 @@ class LeadDesk(LeadReader):
         self._open.settle(found)
         for follower in self._followers:
             follower.captured(lead.draft.id for lead in leads)
+
+    def catch_up(self, changed: Collection[SetId] = ()) -> None:
+        """Add to the leads of the last 24 hours what nobody brings: where these sets are now another person's, and
+        what other processes and a restart left to be looked at. Raises Retryable."""
+        found = self.additions_for([], changed, at=self._clock())
+        if found.additions:
+            with writing(self._records) as connection:
+                self.write(connection, [], found)
+        self.written([], found)
 
     def forget(self, leads: Iterable[str]) -> None:
         """Say that of these leads only shells are left."""
@@ -217,15 +230,22 @@ class LeadDesk(LeadReader):
         said = [Observation(observation_id(f"lead\0{draft.id}"), met, form, at, draft.source)] if len(met) > 1 else []
         return self._identity.absorb({draft.subject: draft.own}, said, blocked=unusable).sets
 
-    def _watched(self, draft: Draft, at: Millis) -> Watched:
-        """Begin to watch a lead whose trail is read next, and what it is read from."""
-        person = self._whose.person_at(draft.subject, at) if draft.subject else None
+    def _watched(self, drafts: Sequence[Draft], at: Millis) -> list[Watched]:
+        """Begin to watch leads whose trails are read next, and what each is read from."""
         # Watched first and read then, so that nothing that comes in between is missed (`OpenTrails`).
+        self._open.announce([store.OpenLead(draft.id, draft.subject, at, ()) for draft in drafts])
+        return [self._read_from(draft, at) for draft in drafts]
+
+    def _read_from(self, draft: Draft, at: Millis) -> Watched:
+        version = self._identity.version
+        person = self._whose.person_at(draft.subject, at) if draft.subject else None
         who = self._whose.person(person) if person else None
         self._open.watch(store.OpenLead(draft.id, draft.subject, at, *_sets_of(draft.subject, who)))
         who = self._whose.person(person) if person else None
         self._open.know(draft.id, who)
-        return Watched(draft, person, *_sets_of(draft.subject, who), linked=who is not None and len(who.values) > 1)
+        devices = self._whose.devices(who) if who else frozenset()
+        linked = who is not None and len(who.values) > 1
+        return Watched(draft, version, person, *_sets_of(draft.subject, who), devices, linked)
 
     def _frozen(self, watched: Watched, waited: Waited, at: Millis, events: Trails) -> Lead:
         trail = freeze(
@@ -237,7 +257,9 @@ class LeadDesk(LeadReader):
             sets=watched.sets,
             waited=waited,
             at=at,
+            version=watched.version,
             windows=watched.windows,
+            devices=watched.devices,
             linked=watched.linked,
         )
         return Lead(watched.draft, trail)
@@ -245,9 +267,9 @@ class LeadDesk(LeadReader):
     def _watch_again(self, lead_id: LeadId) -> None:
         """Watch a lead as another call stored it first."""
         with reading(self._records) as connection:
-            found = store.find(connection, lead_id)
-        if found is not None and found.behaviour is not None:
-            self._open.watch(store.OpenLead.of(found.row, found.behaviour), settled=False)
+            found = store.open_lead(connection, lead_id)
+        if found is not None:
+            self._open.watch(found, settled=False)
 
 
 def _sets_of(subject: SetId, who: Person | None) -> tuple[tuple[SetId, ...], Windows]:

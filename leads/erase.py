@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from cdp.model import Identifier, Millis, SetId, Window
 from cdp.records import chunks
-from leads import show
+from leads import open_leads, show
 from leads.lead import LeadId
 from leads.origin import with_origin
 from leads.store import (
@@ -81,7 +81,7 @@ def tokens_of_leads(connection: Connection, leads: Collection[str]) -> set[str]:
 
 
 def empty(connection: Connection, leads: Sequence[str]) -> None:
-    """Leave nothing of these leads but their shells. Idempotent."""
+    """Leave nothing of these leads but their shells. Idempotent; while nobody captures."""
     values = {
         "external_id": None,
         "subject": 0,
@@ -98,6 +98,7 @@ def empty(connection: Connection, leads: Sequence[str]) -> None:
         connection.execute(lead_rows.update().where(lead_rows.c.id.in_(chunk)).values(values))
         connection.execute(contact_rows.delete().where(contact_rows.c.lead.in_(chunk)))
         connection.execute(addition_rows.delete().where(addition_rows.c.lead.in_(chunk)))
+    open_leads.close(connection, leads)
 
 
 def left_as_contact(connection: Connection, tokens: Collection[str]) -> set[str]:
@@ -169,7 +170,8 @@ def _without(
     events = behaviour.events
     left = [event for event in events if not gone(event)]
     why = [each for each in card.why if not ({_named(each["identifier"]), _named(each["with"])} & set(forgotten))]
-    if len(left) == len(events) and len(why) == len(card.why):
+    devices = tuple(each for each in behaviour.devices if each not in forgotten)
+    if (len(left), len(why), len(devices)) == (len(events), len(card.why), len(behaviour.devices)):
         return None
     total = row.total - (len(events) - len(left))
     scores, told = card.interests, card.summary
@@ -182,7 +184,7 @@ def _without(
     return {
         "total": total,
         "card": msgspec.json.encode(changed).decode(),
-        "trail": packed(msgspec.structs.replace(behaviour, events=left)),
+        "trail": packed(msgspec.structs.replace(behaviour, events=left, devices=devices)),
     }
 
 

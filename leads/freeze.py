@@ -35,10 +35,13 @@ def freeze(
     sets: Sequence[SetId],
     waited: Waited,
     at: Millis,
+    version: int,
     windows: Windows = NO_WINDOWS,
+    devices: frozenset[Identifier] = frozenset(),
     linked: bool = True,
 ) -> FrozenTrail:
-    """The trail of `sets` in `windows`, with what it says of the person; `own` is what the lead brought of identifiers.
+    """The trail of `sets` in `windows`, with what it says of the person; `own` is what the lead brought of identifiers,
+    `version` the graph's before it was asked whose they are.
 
     Asks the event store twice and the graph once, unless the person is not `linked`: a single node, which needs no
     reasons.
@@ -50,7 +53,7 @@ def freeze(
     told = summary(newest, scores, topics, at, total=total)
     return FrozenTrail(
         frozen_at=at,
-        graph_version=identity.version,
+        graph_version=version,
         waited=waited,
         person=person,
         sets=tuple(sets),
@@ -60,6 +63,7 @@ def freeze(
         summary=with_origin(told, newest, first_seen=min((part.first_seen for part in parts), default=at), at=at),
         why=_with_likeness(identity, reasons(identity.links_of(person), own)) if person and linked else [],
         windows=windows,
+        devices=devices,
     )
 
 

@@ -14,12 +14,14 @@ from itertools import islice
 from threading import Lock
 from typing import Any
 
+from sqlalchemy import Connection
+
 from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window, Windows
 from identity.attribution import SESSION_MS
 from identity.person import Person
 from identity.verbs import Identity
 from leads.lead import ADDITIONS_MS, ARRIVED_LATE, IDENTIFIED_LATER, Addition, LeadId
-from leads.store import OpenLead
+from leads.store import OpenLead, frozen_since
 from profiles.store import Cursor, EventStore, StoredEvent
 from profiles.whose import Whose, beyond
 
@@ -46,12 +48,14 @@ class OpenTrail:
 class Found:
     """What one look found; `additions` is to be written, and the rest remembered once that is durable.
 
-    `joined` tells for each trail what is its person's now, and how often it had been marked when it was looked at.
+    `joined` tells for each trail what is its person's now, and how often it had been marked when it was looked at;
+    `moves` is the graph's version up to which changes of persons were looked at, where that is known.
     """
 
     def __init__(self) -> None:
         self.additions: list[Addition] = []
         self.joined: dict[OpenTrail, tuple[Person | None, int]] = {}
+        self.moves = 0
 
 
 class OpenTrails:
@@ -71,28 +75,32 @@ class OpenTrails:
         self._by_person: dict[PersonId, tuple[OpenTrail, ...]] = {}
         self._by_device: dict[Identifier, tuple[OpenTrail, ...]] = {}
         self._unsettled: dict[OpenTrail, int] = {}
+        self._newest: Millis = 0
 
-    def watch(self, lead: OpenLead, *, settled: bool = True) -> None:
-        """Begin to watch a lead, or begin again with what is newly known of it.
+    def begin(self, connection: Connection, since: Millis) -> None:
+        """Watch the leads that were frozen since then."""
+        self.watch(*frozen_since(connection, since), settled=False)
+
+    def announce(self, leads: Collection[OpenLead]) -> None:
+        """Tell others of leads that are watched and read next."""
+
+    def watch(self, *leads: OpenLead, settled: bool = True) -> None:
+        """Begin to watch leads, or begin again with what is newly known of them.
 
         `settled` is false where sets may have joined since they were read, as after a restart. A lead of nobody
         is not watched: the events that come without any identifier are not one person's.
         """
-        if not lead.subject:
-            return
-        sets = frozenset((*lead.sets, lead.subject))
-        windows = lead.windows if lead.subject in lead.sets else {**lead.windows, lead.subject: ()}
-        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, sets, windows)
+        somebodys = [lead for lead in leads if lead.subject]
         with self._lock:
             # Asked under the lock, or a change that `find` is about to tell could be overwritten with the past.
-            trail.person = self._whose.person_at(lead.subject, lead.frozen_at)
-            self._drop(lead.id)
-            self._trails[lead.id] = trail
-            self._enter(trail, trail.sets)
-            self._move(trail, trail.person)
-            if not settled:
-                # Marked by nothing yet: looked at when there is time.
-                self._unsettled.setdefault(trail, 0)
+            moments = {(lead.subject, lead.frozen_at) for lead in somebodys}
+            persons = self._whose.persons_at(moments) if moments else {}
+            for lead in somebodys:
+                trail = self._begun(lead)
+                self._move(trail, persons[lead.subject, lead.frozen_at])
+                if not settled:
+                    # Marked by nothing yet: looked at when there is time.
+                    self._unsettled.setdefault(trail, 0)
 
     def know(self, lead_id: LeadId, who: Person | None) -> None:
         """Say that the lead's trail was read from what is this person's."""
@@ -130,6 +138,10 @@ class OpenTrails:
             found.joined[trail] = (who, marks)
             found.additions += self._recognised(trail, who, fresh, at) if who else []
         return found
+
+    def allowed(self, connection: Connection, additions: Sequence[Addition]) -> Sequence[Addition]:
+        """Those of these additions that may be written now, in the caller's transaction."""
+        return additions
 
     def settle(self, found: Found) -> None:
         """Remember what was found, after the additions are durable."""
@@ -195,9 +207,7 @@ class OpenTrails:
 
     def _mark_unsettled(self, stored: Sequence[StoredEvent], changed: Collection[SetId]) -> None:
         """Mark trails that sets may have joined, by being new, or another person's than they were."""
-        with self._lock:
-            until = next((trail.frozen_at for trail in reversed(self._trails.values())), 0)
-        unknown = {row.set: row.event.occurred_at <= until for row in stored if row.set not in self._by_set}
+        unknown = {row.set: row.event.occurred_at <= self._newest for row in stored if row.set not in self._by_set}
         persons: dict[SetId, set[PersonId | None]] = {
             each: {person} for each, person in self._identity.persons_of_sets(unknown).items()
         }
@@ -254,19 +264,25 @@ class OpenTrails:
         trail.windows = known | new
         trail.sets |= fresh
         trail.devices |= devices
-        self._enter(trail, fresh)
-        for device in devices:
-            self._by_device[device] = (*self._by_device.get(device, ()), trail)
+        _enter(self._by_set, fresh, trail)
+        _enter(self._by_device, devices, trail)
 
-    def _enter(self, trail: OpenTrail, sets: Iterable[SetId]) -> None:
-        for set_ in sets:
-            self._by_set[set_] = (*self._by_set.get(set_, ()), trail)
+    def _begun(self, lead: OpenLead) -> OpenTrail:
+        self._drop(lead.id)
+        sets = frozenset((*lead.sets, lead.subject))
+        windows = lead.windows if lead.subject in lead.sets else {**lead.windows, lead.subject: ()}
+        trail = OpenTrail(lead.id, lead.subject, lead.frozen_at, sets, windows, lead.devices)
+        self._trails[lead.id] = trail
+        self._newest = max(self._newest, lead.frozen_at)
+        _enter(self._by_set, trail.sets, trail)
+        _enter(self._by_device, trail.devices, trail)
+        return trail
 
     def _move(self, trail: OpenTrail, person: PersonId | None) -> None:
         _remove(self._by_person, trail.person, trail)
         trail.person = person
         if person is not None:
-            self._by_person[person] = (*self._by_person.get(person, ()), trail)
+            _enter(self._by_person, [person], trail)
 
     def _drop(self, lead_id: LeadId) -> None:
         trail = self._trails.pop(lead_id, None)
@@ -295,6 +311,11 @@ def _while_over(trails: Iterable[OpenTrail], at: Millis) -> Iterable[OpenTrail]:
         if at - trail.frozen_at <= ADDITIONS_MS:
             return
         yield trail
+
+
+def _enter(index: dict[Any, tuple[OpenTrail, ...]], keys: Iterable[Any], trail: OpenTrail) -> None:
+    for key in keys:
+        index[key] = (*index.get(key, ()), trail)
 
 
 def _remove(index: dict[Any, tuple[OpenTrail, ...]], key: Any, trail: OpenTrail) -> None:

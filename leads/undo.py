@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, or_, select
 from cdp.records import chunks
 from identity.observation import ObservationId
 from identity.reviews import ReviewState, review_rows
-from leads import erase
+from leads import erase, open_leads
 from leads.lead import NEW, LeadId
 from leads.similar_keys import key_rows, pair_rows
 from leads.store import addition_rows, contact_rows, lead_rows
@@ -51,6 +51,7 @@ def remove(connection: Connection, gone: Gone) -> None:
         still_open = review_rows.c.state == ReviewState.OPEN
         connection.execute(delete(review_rows).where(review_rows.c.id.in_(offered), still_open))
         connection.execute(delete(pair_rows).where(theirs))
+    open_leads.close(connection, gone.removed)
     for chunk in chunks(gone.removed):
         # Without keys, a lead of the same id that is imported again is compared again.
         connection.execute(delete(key_rows).where(key_rows.c.lead.in_(chunk)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from leads.clear import ClearValues
 from leads.contact import contact_of
 from leads.lead import Waited
 from leads.request import read_request
+from leads.watching import Watching
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.interests import load_topics
 from profiles.store import EventStore, StoredEvent
@@ -51,6 +52,7 @@ class World:
     identity: IdentityEngine
     vault: Vault
     now: Millis = NOON
+    watching: Watching = Watching.ALONE
     desk: LeadDesk = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,12 @@ class World:
     def restart(self) -> None:
         """A desk that knows only what is stored."""
         topics = load_topics(None)
-        self.desk = LeadDesk(self.records, self.identity, self.events, self.vault, topics, clock=lambda: self.now)
+        stores = self.records, self.identity, self.events, self.vault
+        self.desk = LeadDesk(*stores, topics, clock=lambda: self.now, watching=self.watching)
+
+    def process(self, watching: Watching = Watching.AMONG_OTHERS) -> World:
+        """Another process on the same stores."""
+        return replace(self, watching=watching)
 
     def event(self, *identifiers: Identifier, at: Millis, name: str = "page_viewed", **properties: Any) -> Event:
         number = next(_numbers)
