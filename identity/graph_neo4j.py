@@ -291,10 +291,15 @@ class Neo4jGraph:
             raise ConfigurationError(SETTING, came=came, allowed=FORM) from None
 
     def _make_rules(self) -> None:
-        there = {name for (name,) in self._rows("SHOW INDEXES YIELD name RETURN name")}
+        there = {name for (name,) in self._rows("SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN name")}
         missing = [cypher for name, cypher in rules() if name not in there]
         for cypher in missing:
-            self._rows(cypher, SCAN_S)
+            try:
+                self._rows(cypher, SCAN_S)
+            except ClientError as error:
+                # In spite of IF NOT EXISTS, where another process makes it just now.
+                if not (error.code or "").endswith("AlreadyExists"):
+                    raise
         if missing:
             self._rows(f"CALL db.awaitIndexes({SCAN_S:.0f})", SCAN_S)
 
