@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -126,7 +126,7 @@ class KafkaLogConsumer:
             raise StoreUnavailable("log", "this process has closed it")
         if self._consumer is None:
             ensure_topic(open_admin(self._url), self._url)
-            self._consumer = open_member(self._url)
+            self._consumer = open_member(self._url, self._grumble)
             self._consumer.subscribe([self._topic], on_assign=self._came, on_revoke=self._went, on_lost=self._went)
         return self._consumer
 
@@ -204,6 +204,11 @@ class KafkaLogConsumer:
             log.warning("records_trimmed_unread", partition=partition, start=held.next, end=start)
             self.begin(partition, start)
 
+    def _grumble(self, error: KafkaError) -> None:
+        """Brokers that are away are waited for."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            log.warning("brokers_away", reason=error.str())
+
     def _note(self, consumer: Consumer) -> None:
         """What was handed out before this poll is processed by now, as far as the group is concerned."""
         if time.monotonic() < self._note_at:
@@ -220,7 +225,7 @@ class KafkaLogConsumer:
         return TopicPartition(self._topic, partition, offset)
 
 
-def open_member(url: KafkaUrl) -> Consumer:
+def open_member(url: KafkaUrl, complain: Callable[[KafkaError], None]) -> Consumer:
     with translated():
         return Consumer(
             {
@@ -231,6 +236,7 @@ def open_member(url: KafkaUrl) -> Consumer:
                 "fetch.wait.max.ms": 100,
                 "fetch.queue.backoff.ms": FULL_MS,
                 **options(url),
+                "error_cb": complain,
                 "group.id": url.topic(WORKERS),
                 "partition.assignment.strategy": "cooperative-sticky",
                 # From where on a partition is read stands in the records store.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,22 +36,22 @@ TOPIC = {
 }
 
 
-def options(url: KafkaUrl, **musts: Any) -> dict[str, Any]:
-    """The settings of one client. The URL may change any but `musts`, on which our promises rest."""
+def options(url: KafkaUrl) -> dict[str, Any]:
+    """What every client is told, first of all by the URL."""
     return {
         "client.id": "xunji",
         "reconnect.backoff.max.ms": 1_000,
         "socket.keepalive.enable": True,
-        "logger": logging.getLogger("kafka"),
+        # While brokers are away it would write a line a second; what that means for us we say ourselves, once.
+        "log_level": 2,
         **url.options,
         "bootstrap.servers": url.brokers,
-        **musts,
     }
 
 
 def open_admin(url: KafkaUrl) -> AdminClient:
-    # Nobody polls it, so what it logs would pile up; what goes wrong comes out of its calls.
-    return AdminClient({**options(url), "logger": None, "log_level": 2})
+    with translated():
+        return AdminClient(options(url))
 
 
 def ensure_topic(admin: AdminClient, url: KafkaUrl) -> int:

@@ -9,6 +9,7 @@ spool is empty. What was under way when its process died may arrive twice, which
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class KafkaLogWriter:
     """Made in the event loop to which it belongs; with a spool it starts also while the brokers are away.
 
     Without a `folder` there is no spool: an append that takes too long fails with StoreUnavailable, and may be kept
-    all the same. Raises ConfigurationError for a topic that cannot hold hits.
+    all the same. `spooling` says whether hits go into the spool now. Raises ConfigurationError for a topic that cannot
+    hold hits.
     """
 
     def __init__(self, url: str, folder: Path | None, *, limit_bytes: int = 0) -> None:
@@ -72,12 +74,14 @@ class KafkaLogWriter:
         self._topic = self._url.topic(HITS)
         self._loop = asyncio.get_running_loop()
         self._folder = folder
-        self._producer = open_producer(self._url)
+        self._producer = open_producer(self._url, self._complain)
         self._admin = open_admin(self._url)
         self._unconfirmed: dict[_Hit, None] = {}
         """In the order in which the producer got them."""
         self._handed = 0
         """The last number of the spool that the producer got."""
+        self._complaint = ""
+        """The last that the producer had to say about the brokers."""
         self._refused = ""
         """Why the brokers took a hit not; all of the spool is given to them again."""
         self._resume_at = 0.0
@@ -89,7 +93,7 @@ class KafkaLogWriter:
         self._spool = None if folder is None else open_free_spool(folder, limit=limit_bytes)
         self.name = self._spool.name if self._spool else "0"
         self._topic_is_there = self._find_topic()
-        self._spooling = self._spool is not None and not (self._spool.empty and self._topic_is_there)
+        self.spooling = self._spool is not None and not (self._spool.empty and self._topic_is_there)
         self._tick()
 
     def append(self, payload: bytes, received_at: Millis, *, key: bytes = b"") -> asyncio.Future[Position | None]:
@@ -97,11 +101,11 @@ class KafkaLogWriter:
             raise StoreUnavailable("log", "this process has closed it")
         durable: asyncio.Future[Position | None] = self._loop.create_future()
         hit = _Hit(received_at, key, payload, since=self._loop.time(), durable=durable)
-        if not self._spooling and not self._send(hit):
+        if not self.spooling and not self._send(hit):
             if self._spool is None:
                 raise StoreUnavailable("log", NO_ROOM)
             self._fall_back(NO_ROOM)
-        if self._spooling:
+        if self.spooling:
             assert self._spool is not None  # noqa: S101  (narrows the type)
             self._spool.add(received_at, key, payload, durable=durable)
         if self._timer is None:
@@ -109,7 +113,7 @@ class KafkaLogWriter:
         return durable
 
     def healthy(self) -> bool:
-        return not self._spooling or self._spool is None or (self._spool.healthy and not self._refused)
+        return not self.spooling or self._spool is None or (self._spool.healthy and not self._refused)
 
     def spooled(self) -> Spooled:
         return Spooled(self._spool.waiting, self._spool.size) if self._spool else NOTHING_SPOOLED
@@ -120,7 +124,7 @@ class KafkaLogWriter:
         self._producer.poll(0)
         if self._spool is not None:
             self._spool.try_again()
-            if not self._spooling and self._loop.time() > self._look_at:
+            if not self.spooling and self._loop.time() > self._look_at:
                 self._adopt(self._spool)
 
     async def close(self) -> None:
@@ -129,7 +133,7 @@ class KafkaLogWriter:
             return
         self._closed = True
         deadline = self._loop.time() + CLOSING_S
-        while (self._unconfirmed or self._spooling) and self._loop.time() < deadline:
+        while (self._unconfirmed or self.spooling) and self._loop.time() < deadline:
             await asyncio.sleep(TICK_S)
         if self._timer is not None:
             self._timer.cancel()
@@ -167,22 +171,25 @@ class KafkaLogWriter:
         """One that is refused is never lost: it is, or comes into the spool, and is given to the brokers again."""
         if self._closed:
             return
-        if not self._spooling:
+        if not self.spooling:
             self._fall_back(error.str())
         if self._spool is not None and not self._refused:
             log.error("brokers_refuse_hits", reason=error.str())
             self._refused = error.str()
             self._resume_at = self._loop.time() + RETRY_S
 
+    def _complain(self, error: KafkaError) -> None:
+        self._complaint = error.str()
+
     def _tick(self) -> None:
         self._timer = None
         self._producer.poll(0)
-        if self._spooling:
+        if self.spooling:
             self._forward()
         elif self._unconfirmed and self._loop.time() - next(iter(self._unconfirmed)).since > SLOW_S:
-            self._fall_back(f"the brokers have confirmed nothing for {SLOW_S} s")
-        if self._unconfirmed or self._spooling:
-            self._timer = self._loop.call_later(SPOOLING_TICK_S if self._spooling else TICK_S, self._tick)
+            self._fall_back(self._complaint or f"the brokers have confirmed nothing for {SLOW_S} s")
+        if self._unconfirmed or self.spooling:
+            self._timer = self._loop.call_later(SPOOLING_TICK_S if self.spooling else TICK_S, self._tick)
 
     # The spool.
 
@@ -194,7 +201,7 @@ class KafkaLogWriter:
                     hit.durable.set_exception(StoreUnavailable("log", reason))
             return
         log.warning("spooling", reason=reason, unconfirmed=len(self._unconfirmed))
-        self._spooling = True
+        self.spooling = True
         for hit in self._unconfirmed:
             hit.number = self._spool.add(hit.received_at, hit.key, hit.payload, durable=hit.durable)
             self._handed = hit.number
@@ -218,12 +225,12 @@ class KafkaLogWriter:
                     return
                 self._handed = kept.number
         if not self._unconfirmed and self._spool.empty:
-            self._spooling = False
+            self.spooling = False
             log.info("spool_forwarded")
 
     def _begin_again(self) -> None:
         """With a new producer, for one that met a fatal error takes nothing more."""
-        self._producer = open_producer(self._url)
+        self._producer = open_producer(self._url, self._complain)
         self._handed = 0
         self._refused = ""
 
@@ -239,7 +246,7 @@ class KafkaLogWriter:
                 spool.add(hit.received_at, hit.key, hit.payload, durable=None)
             if spool.commit():
                 self._left.forget(hits[-1].number)
-            self._spooling = True
+            self.spooling = True
         else:
             self._left.discard()
             self._left = None
@@ -274,12 +281,13 @@ class KafkaLogWriter:
             self._refused = ""
 
 
-def open_producer(url: KafkaUrl) -> Producer:
+def open_producer(url: KafkaUrl, complain: Callable[[KafkaError], None] = lambda error: None) -> Producer:
     with translated():
         return Producer(
             {
                 "linger.ms": LINGER_MS,
                 **options(url),
+                "error_cb": complain,
                 # Never two of one, never one before another, and never one too few.
                 "enable.idempotence": True,
                 "acks": "all",
