@@ -81,7 +81,7 @@ def main() -> None:
     stored, again = (sum(each[name] for each in events) for name in ("stored", "duplicate"))
     leads, keeps = zip(*found, strict=True)
     print(
-        f"standby leads after {median(leads):.1f} s ({min(leads):.1f}-{max(leads):.1f}), next batch with evidence committed "
+        f"standby leads after {median(leads):.1f} s ({min(leads):.1f}-{max(leads):.1f}), the next evidence is kept "
         f"after {median(keeps):.1f} s ({min(keeps):.1f}-{max(keeps):.1f}), reach {REACH_S:.0f} s\n"
         f"{steady.sent:,} hits sent, {steady.accepted:,} answered with 200, {stored:,} events stored, "
         f"{again:,} duplicates, accounting balanced {account['balanced']}"
