@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Engine
 
 from cdp.errors import Retryable
 from cdp.model import SetId
@@ -21,7 +20,6 @@ log = structlog.get_logger()
 class Aftermath:
     """Whoever calls it is in the system's `gate`, together with others who take evidence in."""
 
-    records: Engine
     profiles: ProfileReader
     leads: LeadDesk
     outbox: Outbox

@@ -70,6 +70,7 @@ def _keep_up(system: System, done: threading.Event) -> None:
     raw_kept_ms = _ms(settings.log_retention.total_seconds())
     tasks: list[tuple[str, Callable[[], object]]] = [
         ("log", lambda: system.log.trim(now_ms() - raw_kept_ms)),
+        ("leads", system.leads.tidy_up),
         ("imports", lambda: system.importer.sweep(report_kept_ms=raw_kept_ms)),
     ]
     if settings.events_retention is not None:

@@ -65,6 +65,7 @@ from identity.remote import RemoteIdentity
 from identity.verbs import Identity
 from leads.capture import LeadDesk
 from leads.similar import SimilarLeads
+from leads.watching import Watching
 from profiles.interests import load_topics
 from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
@@ -153,11 +154,13 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
     if isinstance(gate, SharedGate):
         gate.entering += [tombstones.refresh, partial(refuse_half_done, erasures)]
     redactions = Redactions(records, reader, secret)
-    leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate)
+    among_others = Watching.AMONG_OTHERS if Role.WORKER in roles else Watching.BY_OTHERS
+    watching = among_others if shared else Watching.ALONE
+    leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate, watching=watching)
     live = open_live(settings, shared=shared)
     outbox = Outbox(records, identity, live, shared=shared)
     outbox.tell()
-    aftermath = Aftermath(records, profiles, leads, outbox)
+    aftermath = Aftermath(profiles, leads, outbox)
     look_s = SIMILAR_LOOK_S if shared else None
     similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped, look_s=look_s)
     if Role.SCHEDULER in roles:

@@ -66,7 +66,8 @@ class Worker:
         """Process until `stop`; a batch that has begun is ended first. A store that is away is waited for."""
         while not self._stopping.is_set():
             try:
-                self._turn(self._consuming(), IDLE_S)
+                if not self._turn(self._consuming(), IDLE_S):
+                    self._catch_up()
             except Retryable as error:
                 log.warning("worker_waits", reason=str(error))
                 self._stopping.wait(error.retry_after_s)
@@ -90,6 +91,11 @@ class Worker:
         if self._consumer is None:
             self._consumer = self._open_consumer()
         return self._consumer
+
+    def _catch_up(self) -> None:
+        """What other processes did that leads miss comes with no batch where nobody sends anything."""
+        with self._tools.gate.together():
+            self._tools.leads.catch_up()
 
     def _close(self) -> None:
         if self._consumer is not None:

@@ -22,7 +22,7 @@ from identity.gate import Gate
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
 from identity.person import Person
 from identity.verbs import Identity
-from leads import store
+from leads import open_leads, store
 from leads.clear import ClearValues
 from leads.contact import check_contact, consent_of, fields_of
 from leads.freeze import freeze
@@ -108,6 +108,7 @@ class LeadDesk(LeadReader):
         [watched] = self._watched([draft], at)
         lead = self._frozen(watched, waited, at, self._events)
         found = self._open.find([], changed, at=at)
+        self._gate.check()
         with writing(self._records) as connection:
             created = self.write(connection, [lead], found) == [draft.id]
         self.written([lead], found)
@@ -185,9 +186,15 @@ class LeadDesk(LeadReader):
         what other processes and a restart left to be looked at. Raises Retryable."""
         found = self.additions_for([], changed, at=self._clock())
         if found.additions:
+            self._gate.check()
             with writing(self._records) as connection:
                 self.write(connection, [], found)
         self.written([], found)
+
+    def tidy_up(self) -> None:
+        """Forget what other processes were told of captures, after two days."""
+        with writing(self._records) as connection:
+            open_leads.trim(connection, self._clock() - 2 * ADDITIONS_MS)
 
     def forget(self, leads: Iterable[str]) -> None:
         """Say that of these leads only shells are left."""

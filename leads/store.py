@@ -290,7 +290,8 @@ def open_lead(connection: Connection, lead_id: LeadId) -> OpenLead | None:
 
 
 def add(connection: Connection, additions: Iterable[Addition]) -> None:
-    """Append events to trails in the caller's transaction; one that was added before stays as it was."""
+    """Append events to trails in the caller's transaction, in the order of keys; one that was added before stays as it
+    was."""
     rows = [
         {
             "lead": addition.lead,
@@ -299,7 +300,7 @@ def add(connection: Connection, additions: Iterable[Addition]) -> None:
             "reason": addition.reason,
             "event": packed(addition.event),
         }
-        for addition in additions
+        for addition in sorted(additions, key=lambda addition: (addition.lead, addition.event["id"]))
     ]
     if rows:
         connection.execute(insert_ignoring(connection, addition_rows), rows)

@@ -67,7 +67,7 @@ class FollowedTrails(OpenTrails):
         self._following = Lock()
         self._last = 0
         self._unwritten: set[int] = set()
-        self._moves = identity.graph.head().seq
+        self._moves = identity.version
 
     def begin(self, connection: Connection, since: Millis) -> None:
         super().begin(connection, since)
@@ -79,7 +79,8 @@ class FollowedTrails(OpenTrails):
     def find(self, stored: Sequence[StoredEvent], changed: Collection[SetId], *, at: Millis) -> Found:
         """What others changed of persons is looked at by every process: which trails an event belongs to, each must
         know by itself."""
-        head = self._identity.graph.head().seq
+        self._identity.follow()
+        head = self._identity.version
         if self._trails:
             self._mark_moved(since=self._moves, head=head)
         with self._following:
@@ -104,14 +105,12 @@ class FollowedTrails(OpenTrails):
             again = list(open_leads.again(connection, self._unwritten, since=since))
         # This process's own are watched already, and better known than from what is stored.
         news = [*again, *(each for each in fresh if not self._watches(each.lead))]
-        written, unwritten = [], []
-        for each in news:
-            (unwritten if each.version is None else written).append(each)
-        self.watch(*(each.lead for each in written))
+        self.watch(*(each.lead for each in news if each.version is not None))
         # What joined after a trail was read may have been looked at already, when this lead was not known.
-        self._mark_moved(since=min((each.version or 0 for each in written), default=head), head=head)
-        self._watch_unwritten(each.lead for each in unwritten)
-        self._unwritten = {each.n for each in unwritten}
+        known = min((each.version for each in news if each.version is not None), default=head)
+        self._mark_moved(since=known, head=head)
+        self._watch_unwritten(each.lead for each in news if each.version is None)
+        self._unwritten = {each.n for each in news if each.version is None}
         self._last = fresh[-1].n if fresh else self._last
 
     def _watch_unwritten(self, leads: Iterable[OpenLead]) -> None:

@@ -21,6 +21,7 @@ from identity.graph_sql import SqlGraph
 from identity.kinds import BUILT_IN
 from identity.normalise import normalise
 from identity.observation import Observation, observation_id, set_id, strength_of
+from identity.verbs import Identity
 from leads.capture import LeadDesk
 from leads.clear import ClearValues
 from leads.contact import contact_of
@@ -49,7 +50,7 @@ class World:
     records: Engine
     graph: Engine
     events: EventStore
-    identity: IdentityEngine
+    identity: Identity
     vault: Vault
     now: Millis = NOON
     watching: Watching = Watching.ALONE
