@@ -66,18 +66,24 @@ class Desk:
         try:
             with SECONDS.labels(verb).time():
                 return 200, self.do(verb, body)
-        except LeaseLost as error:
+        except LeaseLost:
             self._lost()
-            return 503, str(error).encode()
+            return _away("identity", "another process leads now")
+        except StoreUnavailable as error:
+            return _away(error.store, error.cause)
         except Retryable as error:
-            log.warning("identity_call_waits", verb=verb, reason=str(error))
-            return 503, str(error).encode()
+            return _away("graph", str(error).rstrip("."))
         except msgspec.DecodeError as error:
             return 400, str(error).encode()
         except Exception as error:
             trace = "".join(traceback.format_tb(error.__traceback__))
             log.error("identity_call_failed", verb=verb, error=type(error).__name__, trace=trace)
             return 500, f"{type(error).__name__}: {error}".encode()
+
+
+def _away(store: str, cause: str) -> tuple[int, bytes]:
+    log.warning("identity_call_waits", store=store, reason=cause)
+    return 503, f"{store} {cause}".encode()
 
 
 def router_of(desk: Desk, key: str) -> APIRouter:

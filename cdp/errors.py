@@ -27,7 +27,7 @@ class Retryable(XunjiError):
 
 class StoreUnavailable(Retryable):
     def __init__(self, store: str, cause: str) -> None:
-        self.store = store
+        self.store, self.cause = store, cause
         super().__init__(f"The {store} store cannot be reached: {cause}. It is tried again; see `cdp doctor`.")
 
 

@@ -42,11 +42,12 @@ class Leader:
         if status == 200:
             return read(verb, body)
         self._lose()
-        said = body.decode(errors="replace").rstrip(".")
+        said = body.decode(errors="replace")
         if status == 401:
             raise ConfigurationError("XUNJI_SECRET", came="another than the identity role's", allowed="one for all")
         if status == 503:
-            raise StoreUnavailable("identity", said)
+            store, _, cause = said.partition(" ")
+            raise StoreUnavailable(store, cause)
         raise RuntimeError(f"The identity role answered {status}: {said}")
 
     def close(self) -> None:
