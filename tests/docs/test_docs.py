@@ -28,6 +28,7 @@ from api.permissions import GRANTS
 from cdp.batch import LEAD_NOT_CAPTURED
 from cdp.cli import app
 from cdp.errors import Rejected, XunjiError
+from cdp.log import NOTHING_SPOOLED
 from cdp.model import DropReason, Fact, Trust
 from cdp.settings import PREFIX, Settings
 from collectors import segment_call, sensors_record
@@ -106,7 +107,7 @@ def test_each_setting_is_documented_and_no_other() -> None:
 def metrics() -> set[str]:
     """Names as Prometheus reads them, of whatever the collectors and the app register."""
     errors()  # imports every module, and with it what registers a metric
-    families = [*REGISTRY.collect(), *Counts(0).collect()]
+    families = [*REGISTRY.collect(), *Counts("0", lambda: NOTHING_SPOOLED).collect()]
     return {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
 
 
