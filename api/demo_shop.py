@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cdp.demo_journey import site_name
+from cdp.errors import ConfigurationError
 from cdp.model import as_json
 from cdp.wiring import System
 
@@ -22,7 +23,10 @@ FOLDER = Path(__file__).parents[1] / "sdk-js-snippet" / "demo"
 
 
 def demo_shop(system: System) -> Starlette:
-    """The application to mount at `/demo`."""
+    """The application to mount at `/demo`. Raises ConfigurationError where its pages are not there."""
+    if not FOLDER.is_dir():
+        allowed = "a call in a checkout, which has the pages"
+        raise ConfigurationError("--demo", came="asked of an installed product", allowed=allowed)
 
     async def settings(request: Request) -> Response:
         source = system.sources.by_id(site_name())

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
+from api.demo_shop import demo_shop
+from cdp.errors import ConfigurationError
 from cdp.roles import Role
 from cdp.settings import PREFIX, Settings, load_settings
 from cdp.supervisor import STOP_S
@@ -194,6 +196,14 @@ def test_the_installed_product_has_every_package() -> None:
         folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders if "migrations" not in folder.parts
     }
     assert found == set(packages)
+
+
+def test_an_installed_product_that_is_asked_for_the_demo_says_that_it_has_no_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.demo_shop.FOLDER", tmp_path / "none")
+    with pytest.raises(ConfigurationError, match=r"^--demo is asked of an installed product; "):
+        demo_shop(None)  # type: ignore[arg-type]
 
 
 def test_the_image_runs_as_the_user_of_the_containers_on_one_pinned_base() -> None:
