@@ -79,7 +79,8 @@ class ClickHouseEvents:
         self._writer.raw_insert(
             table,
             column_names=[name.strip("`") for name in columns.split(", ")],
-            insert_block=lines,
+            insert_block=self._clients.packed(lines),
+            compression=self._clients.packing,
             fmt="JSONCompactEachRow",
             settings={"insert_deduplication_token": token},
         )

@@ -250,17 +250,18 @@ def test_a_server_that_hangs_is_given_up_and_what_it_then_does_late_counts_once(
 
 
 @pytest.fixture
-def through(clickhouse: ClickHouse) -> Iterator[tuple[Proxy, ClickHouseEvents]]:
+def through(clickhouse: ClickHouse, store: ClickHouseEvents) -> Iterator[tuple[Proxy, ClickHouseEvents]]:
+    """A store that is asked through a proxy, and has a batch in it."""
+    store.write(make_batch(0), token="before")
     with flaky_proxy(f"http://127.0.0.1:{clickhouse.port}") as proxy:
         opened = ClickHouseEvents(f"clickhouse://127.0.0.1:{proxy.server_port}/default")
-        yield proxy, emptied(opened)
+        yield proxy, opened
         opened.close()
 
 
 @pytest.mark.parametrize("step", [500, 502, "cut", "page"])
 def test_an_answer_that_is_none_is_retryable(through: tuple[Proxy, ClickHouseEvents], step: Step) -> None:
     proxy, store = through
-    store.write(make_batch(0), token="before")
     proxy.plays(step)
     with pytest.raises(StoreUnavailable):
         store.trail([SET], limit=100)
@@ -272,7 +273,6 @@ def test_a_read_that_found_nobody_for_a_moment_is_sent_again(
     through: tuple[Proxy, ClickHouseEvents], step: Step
 ) -> None:
     proxy, store = through
-    store.write(make_batch(0), token="before")
     proxy.plays(step)
     assert len(store.trail([SET], limit=100)) == 100
     assert proxy.seen[:2] == [step, "pass"]
