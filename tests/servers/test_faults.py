@@ -7,9 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from cdp.kafka_url import parse_kafka_url
+from cdp.log_kafka import KafkaLogReader
+from cdp.records import open_engine
 from tests.real.load import under_load
 from tests.real.product import until
 from tests.real.servers import ClickHouse, Kafka, Neo4j, Postgres
@@ -18,6 +23,7 @@ from tests.real.topology import Topology
 from tests.servers.conftest import empty, reachable_folder
 
 pytestmark = pytest.mark.timeout(300)
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 LEASE_GONE_S = 9.0
 """Longer than a lease and than the session of a consumer last."""
 
@@ -132,3 +138,56 @@ def test_a_store_may_be_slow_and_then_cut_off(topology: Topology, slow: SlowProx
         slow.delay_s, slow.cut = 0.0, False
     assert_all_is_well(topology)
     load.assert_kept()
+
+
+def test_a_hit_that_the_log_brings_twice_counts_once(topology: Topology) -> None:
+    with under_load(topology, topology.collectors()) as load:
+        pass
+    topology.settled(120)
+    copies = copy_hits(topology)
+    account = topology.settled(120)
+    assert_all_is_well(topology)
+    load.assert_kept(at_least=20)
+    events = [row["events"] for row in account["rows"] if row["source"] == load.source]
+    assert copies
+    assert sum(row["duplicate"] for row in events) >= copies
+
+
+def copy_hits(topology: Topology) -> int:
+    """Append the newest hits of each partition once more, to the next one; how many there were."""
+    url = parse_kafka_url(topology.env["XUNJI_LOG_URL"])
+    engine = open_engine(topology.env["XUNJI_RECORDS_URL"])
+    reader = KafkaLogReader(topology.env["XUNJI_LOG_URL"], engine)
+    producer = Producer({"bootstrap.servers": url.brokers, "acks": "all"})
+    ends = reader.ends()
+    copied = 0
+    for partition, end in ends.items():
+        for record in reader.read(partition, max(reader.starts()[partition], end - 10), 10):
+            producer.produce(url.topic("hits"), record.payload, partition=(partition + 1) % len(ends))
+            copied += 1
+    assert producer.flush(30) == 0
+    reader.close()
+    engine.dispose()
+    return copied
+
+
+@pytest.mark.skipif(not FAKETIME, reason="There is no libfaketime: apt-get install faketime")
+def test_the_clock_of_a_machine_may_be_an_hour_off(topology: Topology) -> None:
+    wrong = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    machines = {("worker", 1): "+1h", ("identity", 1): "+1h", ("scheduler", 1): "-1h", ("collector", 2): "-1h"}
+    for (role, number), by in machines.items():
+        topology.process(role, number).env |= wrong | {"FAKETIME": by}
+        topology.restart(role, number)
+    with under_load(topology, topology.collectors()) as load:
+        # Whoever leads, the one with the wrong clock must get and give up the lease as any other.
+        for role in ("identity", "scheduler"):
+            holder = topology.holder(role)
+            assert holder is not None
+            topology.kill(role, int(holder.name[-1]))
+        time.sleep(LEASE_GONE_S)
+    assert_all_is_well(topology)
+    load.assert_kept()
+    for role, number in machines:
+        process = topology.process(role, number)
+        process.env = {name: value for name, value in process.env.items() if name not in {*wrong, "FAKETIME"}}
+        topology.restart(role, number)
