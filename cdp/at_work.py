@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import structlog
 
 from cdp.moments import now_ms
+from cdp.records import is_shared
 from cdp.wiring import System
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ def doing_jobs(system: System) -> Iterator[None]:
         _running("eraser", system.eraser.run, system.eraser.stop),
         _running("importer", system.importer.run, system.importer.stop),
         _running("replays", system.replaying.run, system.replaying.stop),
-        _running("outbox", system.outbox.run, system.outbox.stop),
+        _running("outbox", system.outbox.run, system.outbox.stop) if is_shared(system.records) else nullcontext(),
         _running("upkeep", lambda: _keep_up(system, done), done.set),
         system.similar.working(),
     ):

@@ -48,6 +48,12 @@ class Overtaken(Superseded):
         super().__init__(f"Partition {partition} of the log is another worker's now; what it began here is done there.")
 
 
+class LeaseLost(Superseded):
+    def __init__(self, name: str) -> None:
+        self.lease = name
+        super().__init__(f"The lease {name!r} is another process's now; nothing more is written here.")
+
+
 class GateLost(Retryable):
     """The database took a place in the gate back; what was begun in it must not be committed."""
 
@@ -60,12 +66,6 @@ class ErasureUnfinished(Retryable):
 
     def __init__(self) -> None:
         super().__init__("An erasure was cut off; nothing is taken in until it is resumed. See that a scheduler runs.")
-
-
-class LeaseLost(Superseded):
-    def __init__(self, name: str) -> None:
-        self.lease = name
-        super().__init__(f"The lease {name!r} is another process's now; nothing more is written here.")
 
 
 class LogFull(Retryable):

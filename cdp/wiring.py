@@ -127,8 +127,8 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
     """Open every store, bring its schema up to date, and put the parts together for a process of these roles.
 
     Where the records are a server's, other processes may share all of it; `tokens` are the fencing tokens of roles that
-    are this process's alone. Raises ConfigurationError for a URL of no
-    adapter, StoreUnavailable where a store cannot be reached.
+    are this process's alone. Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot
+    be reached.
     """
     policy = policy_in_force(settings.policy)
     secret = settings.secret_bytes
