@@ -224,11 +224,10 @@ def test_a_worker_knows_the_shared_tablets_of_leads_that_others_captured(world: 
     for number in range(4):
         one.visit(Person(person.number + 20_000 + number).member, tablet, at=NOON - (9 - number) * DAY)
     one.visit(person.member, tablet, at=NOON - 10 * MINUTE, name="login_on_tablet")
-    one.visit(tablet, at=NOON - 8 * MINUTE, name="seat_viewed")
     body = person.body(identifiers=[{"kind": "member_id", "value": person.member.value}])
     lead, _ = world.process(Watching.BY_OTHERS).capture(body)
     other.visit(tablet, at=NOON - 9 * MINUTE, name="video_played")
-    assert told(other, lead["id"]) == (["seat_viewed", "login_on_tablet"], ["video_played"])
+    assert told(other, lead["id"]) == (["login_on_tablet"], ["video_played"])
 
 
 def test_one_lead_sent_to_two_processes_is_one_lead_with_all_additions(
