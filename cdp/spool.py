@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS hits (
   number INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, key BLOB NOT NULL, payload BLOB NOT NULL);
 """
 MEASURE = "SELECT count(*), coalesce(sum(length(payload)), 0), coalesce(max(number), 0) FROM hits WHERE number <= ?"
-READ = "SELECT number, received_at, key, payload FROM hits WHERE number > ? ORDER BY number"
+READ = "SELECT number, received_at, key, payload FROM hits WHERE number > ? ORDER BY number LIMIT ?"
 ALL = 2**63 - 1
 
 
@@ -100,12 +100,12 @@ class Spool:
                 durable.set_result(None)
         return True
 
-    def read(self, after: int, size: int) -> Sequence[Kept]:
-        """Synced hits behind that number, in order: about `size` bytes, at least one where there is any."""
+    def read(self, after: int, count: int, size: int) -> Sequence[Kept]:
+        """Synced hits behind that number, in order: `count` at most and about `size` bytes, one where there is any."""
         found: list[Kept] = []
         if not self.waiting:
             return found
-        rows = self._db.execute(READ, (after,))
+        rows = self._db.execute(READ, (after, count))
         for row in rows:
             found.append(Kept(*row))
             size -= len(found[-1].payload)

@@ -54,14 +54,14 @@ def open_admin(url: KafkaUrl) -> AdminClient:
         return AdminClient(options(url))
 
 
-def ensure_topic(admin: AdminClient, url: KafkaUrl) -> int:
-    """Make the topic of hits where it is missing; how many partitions it has.
+def ensure_topic(admin: AdminClient, url: KafkaUrl, *, patience_s: float = ASK_S) -> int:
+    """Make the topic of hits where it is missing; how many partitions it has. Patience is for the first answer.
 
     Raises StoreUnavailable, and ConfigurationError for a topic that would lose hits.
     """
     name = url.topic(HITS)
     with translated():
-        count = _partitions(admin, name)
+        count = _partitions(admin, name, patience_s)
         if count is None:
             _make(admin, url, name)
             return _made(admin, name)
@@ -69,9 +69,9 @@ def ensure_topic(admin: AdminClient, url: KafkaUrl) -> int:
         return count
 
 
-def _partitions(admin: AdminClient, name: str) -> int | None:
+def _partitions(admin: AdminClient, name: str, patience_s: float = ASK_S) -> int | None:
     # Listing topics by name would make brokers that create topics by themselves create it, with their defaults.
-    asked = admin.describe_topics(TopicCollection([name]), request_timeout=ASK_S)
+    asked = admin.describe_topics(TopicCollection([name]), request_timeout=patience_s)
     try:
         return len(asked[name].result().partitions)
     except KafkaException as error:

@@ -3,7 +3,8 @@
 The producer never gives a hit up, so the brokers get all of them in order, however long they are away; the spool keeps
 beside it what must outlive this process meanwhile. Once a hit has waited for too long, all that are unconfirmed are
 written to the spool and answered; from then on hits go into the spool first and from there to the producer, until the
-spool is empty. What was under way when its process died may arrive twice, which the memory of seen ids makes harmless.
+spool is empty. What was under way when a process or a broker died may arrive twice, which the memory of seen ids makes
+harmless.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ log = structlog.get_logger()
 
 SLOW_S = 1.0
 """A hit that is unconfirmed for so long goes into the spool: an SDK on a phone hardly waits for longer."""
+PATIENT_S = 10.0
+"""The same where there is no spool, for nobody's SDK waits there."""
 TICK_S = 0.001
 """Between two looks at what was delivered. They are taken by the loop: a thread for them costs more than it saves."""
 SPOOLING_TICK_S = 0.01
 LINGER_MS = 0.5
 """For which a hit waits for others to travel with."""
 FORWARDED_HITS, FORWARDED_BYTES = 2_000, 1024 * 1024
-"""No more of the spool is read while so many hits are under way, and so many bytes of it at a time."""
+"""Of the spool at a time; no more is read while so many hits are under way."""
 RETRY_S = 1.0
 """Before the brokers are given again what they refused."""
 LOOK_FOR_LEFT_S = 10.0
@@ -92,6 +95,7 @@ class KafkaLogWriter:
         self._closed = False
         self._spool = None if folder is None else open_free_spool(folder, limit=limit_bytes)
         self.name = self._spool.name if self._spool else "0"
+        self._slow_s = SLOW_S if self._spool else PATIENT_S
         self._topic_is_there = self._find_topic()
         self.spooling = self._spool is not None and not (self._spool.empty and self._topic_is_there)
         self._tick()
@@ -108,8 +112,7 @@ class KafkaLogWriter:
         if self.spooling:
             assert self._spool is not None  # noqa: S101  (narrows the type)
             self._spool.add(received_at, key, payload, durable=durable)
-        if self._timer is None:
-            self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._keep_ticking()
         return durable
 
     def healthy(self) -> bool:
@@ -186,9 +189,13 @@ class KafkaLogWriter:
         self._producer.poll(0)
         if self.spooling:
             self._forward()
-        elif self._unconfirmed and self._loop.time() - next(iter(self._unconfirmed)).since > SLOW_S:
-            self._fall_back(self._complaint or f"the brokers have confirmed nothing for {SLOW_S} s")
+        elif self._unconfirmed and self._loop.time() - next(iter(self._unconfirmed)).since > self._slow_s:
+            self._fall_back(self._complaint or f"the brokers have confirmed nothing for {self._slow_s} s")
         if self._unconfirmed or self.spooling:
+            self._keep_ticking()
+
+    def _keep_ticking(self) -> None:
+        if self._timer is None:
             self._timer = self._loop.call_later(SPOOLING_TICK_S if self.spooling else TICK_S, self._tick)
 
     # The spool.
@@ -219,7 +226,7 @@ class KafkaLogWriter:
         first = next(iter(self._unconfirmed), None)
         self._spool.forget(first.number - 1 if first else self._handed)
         if len(self._unconfirmed) < FORWARDED_HITS:
-            for kept in self._spool.read(self._handed, FORWARDED_BYTES):
+            for kept in self._spool.read(self._handed, FORWARDED_HITS, FORWARDED_BYTES):
                 hit = _Hit(kept.received_at, kept.key, kept.payload, since=0, number=kept.number)
                 if not self._send(hit):
                     return
@@ -241,19 +248,21 @@ class KafkaLogWriter:
             self._left = open_left_spool(self._folder)
         if self._left is None:
             return
-        if hits := self._left.read(0, FORWARDED_BYTES):
+        if hits := self._left.read(0, FORWARDED_HITS, FORWARDED_BYTES):
             for hit in hits:
                 spool.add(hit.received_at, hit.key, hit.payload, durable=None)
             if spool.commit():
                 self._left.forget(hits[-1].number)
             self.spooling = True
+            self._keep_ticking()
         else:
+            log.info("spool_adopted", name=self._left.name)
             self._left.discard()
             self._left = None
 
     def _find_topic(self) -> bool:
         try:
-            ensure_topic(self._admin, self._url)
+            ensure_topic(self._admin, self._url, patience_s=self._slow_s)
         except StoreUnavailable as error:
             if self._spool is None:
                 raise
