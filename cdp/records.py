@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import URL, Connection, Dialect, Engine, Insert, MetaData, Table, Update, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DisconnectionError, InternalError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp import sqlite_wal
@@ -43,6 +43,12 @@ write them all a second time."""
 
 POSTGRESQL = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
 """Seconds, and milliseconds for the last, until a server that says nothing counts as away. What the URL says wins."""
+
+ASLEEP_MS = 5_000
+"""After so long without a word PostgreSQL ends a transaction that writes the records: its process was stopped, or its
+machine, and all others wait for their turn."""
+ASLEEP = "25P03"
+"""What PostgreSQL calls that when the process wakes up."""
 
 IN_CHUNK = 500
 """Members of one IN list: SQLite takes 32,766 variables at most, and its plans get slower long before."""
@@ -123,7 +129,9 @@ def _begin_postgresql(connection: Connection) -> None:
     if store := _written_by(connection):
         shared = "_shared" if connection.get_execution_options().get("together") else ""
         turn = f"SELECT pg_advisory_xact_lock{shared}(hashtext('xunji {store}'))"
-        connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {turn}")
+        # A commit of the graph, by its one writer, may compute for longer.
+        patience = f"SET LOCAL idle_in_transaction_session_timeout = {ASLEEP_MS};" if store == "records" else ""
+        connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {patience} {turn}")
 
 
 def _written_by(connection: Connection) -> str | None:
@@ -156,7 +164,9 @@ def writing(engine: Engine, store: str = "records", *, together: bool = False) -
             connection.begin(),
         ):
             yield connection
-    except OperationalError as error:
+    except (OperationalError, InternalError) as error:
+        if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", "") != ASLEEP:
+            raise
         raise StoreUnavailable(store, str(error.orig)) from error
 
 

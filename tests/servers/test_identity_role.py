@@ -146,8 +146,7 @@ def pair(cluster: Cluster) -> Cluster:
     """One that leads, one that stands by."""
     cluster.join()
     cluster.join()
-    leader = cluster.leader()
-    until(lambda: cluster.other(leader).status() == "standby", WAIT_S, cluster.output)
+    stands_by(cluster.other(cluster.leader()), cluster)
     return cluster
 
 
@@ -159,6 +158,10 @@ def absorber(pair: Cluster) -> Iterator[Absorber]:
     yield absorber
     absorber.ended.set()
     absorber.join(WAIT_S)
+
+
+def stands_by(process: Process, cluster: Cluster) -> None:
+    until(lambda: process.status() == "standby", WAIT_S, cluster.output)
 
 
 def goes_on(absorber: Absorber, cluster: Cluster) -> None:
@@ -182,9 +185,10 @@ def assert_whole(absorber: Absorber, cluster: Cluster) -> None:
 def test_whenever_the_leader_is_killed_the_other_goes_on_and_nothing_is_lost(pair: Cluster, absorber: Absorber) -> None:
     random.seed(20261126)
     for _ in range(KILLS):
+        leader = pair.leader()
+        stands_by(pair.other(leader), pair)
         goes_on(absorber, pair)
         time.sleep(random.uniform(0.0, 0.5))
-        leader = pair.leader()
         leader.signal(signal.SIGKILL)
         leader.process.wait(WAIT_S)
         killed = time.monotonic()
@@ -210,7 +214,7 @@ def test_a_leader_that_wakes_up_after_another_took_over_writes_nothing_and_ends(
         leader.signal(signal.SIGCONT)
         assert leader.process.wait(WAIT_S) == LOST
         leader.start()
-        until(lambda leader=leader: leader.status() == "standby", WAIT_S, pair.output)
+        stands_by(leader, pair)
     assert_whole(absorber, pair)
 
 
@@ -232,7 +236,7 @@ def test_clocks_that_are_an_hour_off_let_nobody_lead_too_early_or_too_late(clust
     cluster.join(off_s=-HOUR_S)
     slow = cluster.leader()
     fast = cluster.join(off_s=HOUR_S)
-    until(lambda: fast.status() == "standby", WAIT_S, cluster.output)
+    stands_by(fast, cluster)
     absorber = Absorber(cluster.client())
     absorber.start()
     for _ in range(LOOKS):

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -144,6 +145,31 @@ def test_a_restart_that_fell_between_two_looks_is_not_noticed(postgres: Postgres
     postgres.start()
     with hot_reading(records) as hot, reading(records) as connection:
         assert COUNTED.rows(hot) == connection.execute(select(counter_rows.c.n)).all() == [(1,)]
+
+
+def test_a_process_that_falls_asleep_while_it_writes_keeps_nobody_waiting_for_long(
+    records: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp.records.ASLEEP_MS", 300)
+    asleep, awake = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with writing(records) as connection:
+            add_to_counters(connection, counter_rows, [ROW])
+            asleep.set()
+            awake.wait(60)
+            add_to_counters(connection, counter_rows, [ROW])
+
+    with ThreadPoolExecutor(1) as pool:
+        sleeper = pool.submit(write)
+        assert asleep.wait(60)
+        with writing(records) as connection:
+            add_to_counters(connection, counter_rows, [ROW | {"n": 7}])
+        awake.set()
+        with pytest.raises(StoreUnavailable, match="records store"):
+            sleeper.result(60)
+    with hot_reading(records) as hot:
+        assert COUNTED.rows(hot) == [(7,)]
 
 
 def test_a_look_that_the_server_dies_in_is_retryable(postgres: Postgres, records: Engine) -> None:
