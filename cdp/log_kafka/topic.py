@@ -64,7 +64,7 @@ def ensure_topic(admin: AdminClient, url: KafkaUrl, *, patience_s: float = ASK_S
         count = _partitions(admin, name, patience_s)
         if count is None:
             _make(admin, url, name)
-            return _made(admin, name)
+            count = _made(admin, name)
         _check(admin, name)
         return count
 
