@@ -2,7 +2,7 @@ PY := .venv/bin/python
 SDKS := .cache/sdks
 NODE_SDKS := tests/sdks/node
 TRACKER := sdk-js-snippet
-.PHONY: setup run test test-real sdks sdk check bench lock
+.PHONY: setup run test test-real sdks sdk check bench bench-real lock
 
 setup: .venv/.ready
 
@@ -48,6 +48,10 @@ check: setup
 
 bench: setup
 	$(PY) -m bench
+
+# On a real Kafka, Neo4j, PostgreSQL and ClickHouse's engine; takes what test-real takes.
+bench-real: setup
+	$(PY) -m bench.real
 
 lock: setup
 	$(PY) -m pip install --quiet uv

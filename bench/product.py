@@ -36,6 +36,8 @@ ADMIN_KEY = "bench-admin-key-0123456789"
 WRITE_KEY = "bench-key"
 NEW_EVIDENCE = 0.05
 SEEN_CHUNK = 200_000
+REGISTERED = 500
+"""People whose sets go into the graph at once; a server's memory for one transaction has limits."""
 
 
 class Product:
@@ -114,8 +116,8 @@ def stock_events(settings: Settings, count: int) -> None:
     traffic = Traffic(count)
     graph, events, records = open_graph(settings), open_events(settings), open_records(settings)
     identity = IdentityEngine(graph, policy_in_force(None))
-    for start in range(0, PEOPLE, BATCH):
-        people = range(start, min(start + BATCH, PEOPLE))
+    for start in range(0, PEOPLE, REGISTERED):
+        people = range(start, min(start + REGISTERED, PEOPLE))
         identity.register_sets(
             {
                 each: (Identifier("wx_openid", f"wxa1b2/o{p:020d}"), Identifier("device_id", f"device-{each}"))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import httpx
+import psutil
 
 from bench.events import PEOPLE
 from bench.product import NEW_EVIDENCE, create_source, fill_log
@@ -107,7 +108,9 @@ def _await(on: Stack, position: int) -> Moment:
 
 def _counted(on: Stack) -> dict[str, float]:
     counted: dict[str, float] = {name: on.query(sql) for name, sql in COUNTED.items()}
+    counted["loopback, bytes"] = psutil.net_io_counters(pernic=True)["lo"].bytes_sent
     counted["batches"] = _metric(on, "worker", "xunji_batch_seconds_count")
+    counted["seconds in batches"] = _metric(on, "worker", "xunji_batch_seconds_sum")
     counted["calls of identity"] = _metric(on, "identity", "xunji_identity_calls_total")
     counted["seconds in identity"] = _metric(on, "identity", "xunji_identity_seconds_sum")
     return counted
