@@ -229,6 +229,12 @@ class Topology(Clients):
             row = connection.execute(query, [lease]).fetchone()
         return next((process for process in self.of(lease) if row and f":{process.port}" in row[0]), None)
 
+    def readiness(self, process: Process) -> str:
+        """What a process without an API of its own says that it is ready as."""
+        answer = httpx.get(f"{process.url}/readyz", timeout=5, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["status"])
+
     def collectors(self) -> list[str]:
         """The URLs of all collectors."""
         return [process.url for process in self.of("collector")]
