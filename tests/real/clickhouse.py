@@ -44,6 +44,7 @@ WRONG_PASSWORD = "Code: 516. DB::Exception: default: Authentication failed: pass
 INSERT = re.compile(rb"(\s*INSERT\s+INTO\s.+?)\sFORMAT\s+(\w+)[ \t]*(?:\n|$)", re.IGNORECASE | re.DOTALL)
 FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.IGNORECASE)
 NAME = re.compile(r"\w+")
+TOKEN, MOST_IDLE = "insert_deduplication_token", 8
 TO_ALL = re.compile(rb" ON CLUSTER '[^']+'")
 
 
@@ -52,21 +53,35 @@ class Engine:
         self._folder = folder
         # It lives as long as a handle is open.
         self._kept = chdb.connect(folder)
+        self._idle: dict[str, list[Any]] = {}
         version, timezone = str(self._kept.query("SELECT version(), timezone()", "TSV").data()).split()
         self.version, self.timezone = version, timezone
 
     @contextmanager
     def _handle(self, database: str, settings: Mapping[str, str]) -> Iterator[Any]:
-        """A fresh one, with settings and a current database of its own; opening it takes 0.1 ms."""
-        handle = chdb.connect(self._folder)
+        """One with these settings and this database, for one request at a time."""
+        said = ", ".join(f"{name} = {quoted(value)}" for name, value in sorted(settings.items()))
+        # A token is named once only.
+        idle = [] if TOKEN in settings else self._idle.setdefault(f"{database} {said}", [])
+        try:
+            handle = idle.pop()
+        except IndexError:
+            handle = chdb.connect(self._folder)
+        else:
+            database = said = ""
         try:
             if database:
                 handle.query(f"USE `{database}`")
-            if settings:
-                handle.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items()))
+            if said:
+                handle.query(f"SET {said}")
             yield handle
-        finally:
+        except BaseException:
             handle.close()
+            raise
+        if TOKEN in settings or len(idle) >= MOST_IDLE:
+            handle.close()
+        else:
+            idle.append(handle)
 
     def ask(self, sql: bytes, asked: Mapping[str, str]) -> tuple[bytes, str]:
         """The answer and its format. Raises RuntimeError with the engine's words."""
@@ -85,7 +100,8 @@ class Engine:
             return handle.query(text, answer_format, params=values).bytes() or b"", answer_format
 
     def close(self) -> None:
-        self._kept.close()
+        for handle in (self._kept, *(each for idle in self._idle.values() for each in idle)):
+            handle.close()
 
 
 def insert_rows(handle: Any, into: bytes, row_format: bytes, rows: bytes) -> bytes:
