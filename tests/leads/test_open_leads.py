@@ -349,7 +349,7 @@ def test_additions_by_others_end_after_a_day(world: World, person: Person) -> No
     assert told(worker, lead["id"])[1] == ["in_time"]
 
 
-def test_following_many_leads_reads_no_person_by_itself(
+def test_leads_whose_person_did_not_change_since_are_followed_without_reading_that_person(
     world: World, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leads.open_leads.PAGE", 4)
