@@ -53,7 +53,7 @@ class Batch:
     `replay` is true where hits that were processed before are translated again: then only what comes out
     otherwise than the first time counts, and `earlier` holds what was refused at the first time. `graph_version` is
     that before the batch was begun. `claimed` are the keys of which this batch, or an attempt at it that was cut off,
-    found the first; `unclaimed` those whose next is the first after all.
+    found the first; `unclaimed` those whose next is the first after all. `again` is true where an attempt was cut off.
     """
 
     ranges: list[Range]
@@ -63,6 +63,7 @@ class Batch:
     earlier: Mapping[Place, Refusal] = field(default_factory=dict)
     graph_version: int = 0
     claimed: set[int] = field(default_factory=set)
+    again: bool = False
     items: list[Item] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     stored: list[Item] = field(default_factory=list)

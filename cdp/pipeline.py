@@ -208,7 +208,8 @@ def store_events(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     if not items:
         return items
     for name, block in batch.blocks(items):
-        tools.events.write([StoredEvent(item.event, item.set) for item in block], token=name)
+        rows = [StoredEvent(item.event, item.set) for item in block]
+        tools.events.write(rows, token=name, again=batch.again)
     batch.store(items)
     return items
 

@@ -71,6 +71,7 @@ class Processor:
                     earlier=self._earlier(ranges) if replay else {},
                     graph_version=graph_version,
                     claimed=claimed,
+                    again=again,
                 )
                 if again:
                     # Evidence that an earlier attempt took in changes nothing now; what it changed must still be told.

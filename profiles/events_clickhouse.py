@@ -50,10 +50,10 @@ class ClickHouseEvents:
             self._places = make_tables(self._background, embedded=url.startswith("chdb:"))
         self._closed = False
 
-    def write(self, rows: Sequence[StoredEvent], *, token: str) -> None:
+    def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         if not rows:
             return
-        stored = self._stored(rows)
+        stored = self._stored(rows) if again else set()
         with unavailable():
             if "traits" not in stored and (traits := trait_lines(rows)):
                 self._insert("traits", TRAIT_COLUMNS, traits, f"{token}/traits")

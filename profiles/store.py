@@ -62,11 +62,12 @@ class EventStore(Protocol):
     """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
     and traits of a set are meant that occurred in one of its windows; they may be thousands."""
 
-    def write(self, rows: Sequence[StoredEvent], *, token: str) -> None:
+    def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         """Durably add events with their traits; on return they are synced to disk and every read sees them.
 
         `token` names the batch: writing again with the token of an earlier write, also after a restart,
-        changes nothing, so the caller must give the same rows for the same token.
+        changes nothing, so the caller must give the same rows for the same token. `again` says that there may have been
+        such a write, by whomever: a power cut may take the list of tokens, and then the rows themselves are asked.
         Raises StoreUnavailable, after which the same call may be repeated.
         """
 

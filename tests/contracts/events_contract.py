@@ -135,10 +135,11 @@ class EventStoreContract:
         store.write([make_stored(1)], token="other")
         assert store.event("no such id") is None
 
-    def test_writing_again_with_the_same_token_changes_nothing(self, store: EventStore) -> None:
+    @pytest.mark.parametrize("again", [False, True])
+    def test_writing_again_with_the_same_token_changes_nothing(self, store: EventStore, again: bool) -> None:
         batch = [make_stored(n, traits=(TraitChange(Operation.INCREMENT, "visits", "1"),)) for n in range(20)]
-        store.write(batch, token="again")
-        store.write(batch, token="again")
+        store.write(batch, token=f"again {again}", again=again)
+        store.write(batch, token=f"again {again}", again=again)
         assert store.count() == 20
         assert len(store.traits([SetId(7)])) == 20
 

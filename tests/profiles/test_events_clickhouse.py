@@ -53,7 +53,7 @@ def crashing(table, *rest):
 
 store._insert = crashing
 batch = [make_stored(n, traits=(TraitChange(Operation.INCREMENT, "visits", "1"),)) for n in range(500)]
-store.write(batch, token="crash")
+store.write(batch, token="crash", again=not crash)
 print("ready" if crash else f"{store.count()} {len(store.traits([7]))}", flush=True)
 if crash:
     sys.stdin.read()

@@ -108,7 +108,8 @@ def test_one_batch_that_two_workers_write_at_once_is_stored_once(
         monkeypatch.setattr(each, "_stored", look)
     for number in range(10):
         batch, token = make_batch(number), f"0:{number}"
-        all_at_once(partial(store.write, batch, token=token), partial(other.write, batch, token=token))
+        acts = [partial(each.write, batch, token=token, again=True) for each in (store, other)]
+        all_at_once(*acts)
         assert stored(store) == ((number + 1) * BATCH, (number + 1) * BATCH)
     other.close()
 
@@ -126,7 +127,7 @@ def test_another_worker_repeats_nothing_though_a_power_cut_took_the_list_of_toke
     for file in lists:
         file.unlink()
     clickhouse.start()
-    other.write(make_batch(1), token="0:1")
+    other.write(make_batch(1), token="0:1", again=True)
     assert stored(store) == (150 + BATCH, 150 + BATCH)
     other.close()
 
@@ -155,10 +156,12 @@ class Writer(threading.Thread):
             self.failure = failure
 
     def _write(self, batch: list[StoredEvent], token: str) -> None:
+        again = False
         while True:
             try:
-                return self._store.write(batch, token=token)
+                return self._store.write(batch, token=token, again=again)
             except StoreUnavailable:
+                again = True
                 self.refused += 1
                 time.sleep(0.02)
 
@@ -220,30 +223,24 @@ def test_a_restart_that_fell_between_two_calls_is_not_noticed(clickhouse: ClickH
 
 
 def test_a_server_that_hangs_is_given_up_and_what_it_then_does_late_counts_once(
-    clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+    clickhouse: ClickHouse, store: ClickHouseEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for wait in ("READ_S", "WRITE_S", "WORK_S"):
-        monkeypatch.setattr(events_clickhouse_client, wait, 1)
-    store = emptied(ClickHouseEvents(clickhouse.url))
+        monkeypatch.setattr(events_clickhouse_client, wait, 3)
+    impatient = ClickHouseEvents(clickhouse.url)
     server = clickhouse.process
     assert server is not None
-
-    def hangs_before_the_inserts(_: object) -> set[str]:
-        server.send_signal(signal.SIGSTOP)
-        return set()
-
+    server.send_signal(signal.SIGSTOP)
     try:
-        with monkeypatch.context() as patched:
-            patched.setattr(store, "_stored", hangs_before_the_inserts)
-            with pytest.raises(StoreUnavailable, match="timed out"):
-                store.write(make_batch(0), token="hung")
         with pytest.raises(StoreUnavailable, match="timed out"):
-            store.trail([SET], limit=1)
+            impatient.write(make_batch(0), token="hung")
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            impatient.trail([SET], limit=1)
     finally:
         server.send_signal(signal.SIGCONT)
-    store.write(make_batch(0), token="hung")
+    store.write(make_batch(0), token="hung", again=True)
     assert stored(store) == (BATCH, BATCH)
-    store.close()
+    impatient.close()
 
 
 # A server, or what stands before it, that answers otherwise
