@@ -83,18 +83,22 @@ def _try_records(settings: Settings) -> None:
 
 
 def _try_log(settings: Settings) -> None:
-    from cdp.stores import log_folder, open_free_partition, open_log_reader
+    from cdp.records import open_engine
+    from cdp.stores import open_log_reader, open_log_writer
 
     async def write() -> None:
-        # Opening a partition writes its file and locks it; a hit of ours would be one that nobody sent.
-        await open_free_partition(log_folder(settings)).close()
+        # Opening it makes what it writes to and locks it; a hit of ours would be one that nobody sent.
+        await open_log_writer(settings).close()
 
     asyncio.run(write())
-    reader = open_log_reader(settings)
+    # Not asked anything here, so that it may be away.
+    records = open_engine(settings.resolved(settings.records_url))
+    reader = open_log_reader(settings, records)
     try:
         reader.ends()
     finally:
         reader.close()
+        records.dispose()
 
 
 def _try_graph(settings: Settings) -> None:

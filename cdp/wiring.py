@@ -309,7 +309,9 @@ def _personal(
 
 def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple[Keeping, ...]:
     """The stores that an erasure sweeps at its end; a database server overwrites in its own time."""
-    kept = [Keeping("log", kind_of(settings.log_url), reader.purge)]
+    log_kind = kind_of(settings.log_url)
+    # A topic forgets with the retention alone.
+    kept = [Keeping("log", log_kind, reader.purge if log_kind == "sqlite" else None)]
     kept.append(Keeping("events", kind_of(settings.events_url), events.purge))
     for store, url in (("graph", settings.graph_url), ("records", settings.records_url)):
         kind, place = kind_of(url), settings.resolved(url)

@@ -7,18 +7,20 @@ in its place; its bytes in the topic stay until they are trimmed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from sqlalchemy import Engine, or_, select
 
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log import Record
-from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, ensure_topic, open_admin, options, translated
+from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, code_of, ensure_topic, open_admin, options, translated
 from cdp.log_notes import rewrite_rows
 from cdp.model import Millis, Position
 from cdp.records import reading, writing
@@ -28,6 +30,13 @@ READ_S = 10.0
 SLICE_S = 1.0
 IDLE_READERS = 4
 NOWHERE = -1
+MOVED = (
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+"""A partition has another leader, or the same one in another term, as after each start of a broker."""
 
 
 class KafkaLogReader:
@@ -109,15 +118,24 @@ class KafkaLogReader:
 
     def _offsets(self, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
         asked = {TopicPartition(self._topic, each): spec for each in partitions}
+        found = self._ask(lambda admin: admin.list_offsets(asked, request_timeout=ASK_S))
+        return {partition: result.offset for partition, result in found.items()}
+
+    def _ask(self, question: Callable[[AdminClient], Mapping[TopicPartition, Future[Any]]]) -> dict[int, Any]:
+        """What the brokers answer for each partition."""
         with translated():
-            futures = self._admin.list_offsets(asked, request_timeout=ASK_S)
-            return {each.partition: future.result(ASK_S * 2).offset for each, future in futures.items()}
+            try:
+                return _answers(question(self._admin))
+            except KafkaException as error:
+                if code_of(error) not in MOVED:
+                    raise
+            # The client goes on asking whom it knew, for minutes; a new one looks who leads now.
+            self._admin = open_admin(self._url)
+            return _answers(question(self._admin))
 
     def _delete(self, kept: Mapping[int, int]) -> None:
         places = [TopicPartition(self._topic, each, offset) for each, offset in kept.items()]
-        with translated():
-            for future in self._admin.delete_records(places, request_timeout=ASK_S).values():
-                future.result(ASK_S * 2)
+        self._ask(lambda admin: admin.delete_records(places, request_timeout=ASK_S))
         below = [(rewrite_rows.c.partition == each) & (rewrite_rows.c.offset < offset) for each, offset in kept.items()]
         with writing(self._records) as connection:
             connection.execute(rewrite_rows.delete().where(or_(*below)))
@@ -172,6 +190,10 @@ class KafkaLogReader:
             consumer.close()
         else:
             self._idle.append(consumer)
+
+
+def _answers(futures: Mapping[TopicPartition, Future[Any]]) -> dict[int, Any]:
+    return {each.partition: future.result(ASK_S * 2) for each, future in futures.items()}
 
 
 def open_random_access(url: KafkaUrl) -> Consumer:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic, ResourceType
 
-from cdp.errors import ConfigurationError
+from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.kafka_url import parse_kafka_url
 from cdp.log import LogConsumer, Record
 from cdp.log_kafka import KafkaLogWriter
@@ -127,6 +127,23 @@ def test_a_topic_of_another_maker_is_taken_as_it_is(log: KafkaLog) -> None:
 def test_a_setting_that_no_client_knows_is_refused_in_one_sentence(log: KafkaLog) -> None:
     with pytest.raises(ConfigurationError, match="XUNJI_LOG_URL is refused: No such configuration property"):
         open_admin(parse_kafka_url(log.url + "&socket.color=blue"))
+
+
+def test_a_partition_that_ends_before_what_is_processed_is_refused(log: KafkaLog) -> None:
+    log.fill(0, [b"hit"] * 3)
+    consumer = log.consumer()
+    deadline = time.monotonic() + LONG_S
+    while not consumer.waiting():
+        consumer.poll(records=10, size=1_000, timeout_s=0.1)
+        assert time.monotonic() < deadline
+    consumer.begin(0, 50)
+    with pytest.raises(StoreUnavailable, match="partition 0 ends at 3, before 50: has its topic been made anew?"):
+        poll_until(consumer, deadline)
+
+
+def poll_until(consumer: LogConsumer, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        assert consumer.poll(records=10, size=1_000, timeout_s=0.1) == {}
 
 
 class Worker(threading.Thread):

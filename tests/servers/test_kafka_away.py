@@ -21,7 +21,7 @@ import pytest
 
 import cdp.log_kafka.writer
 from cdp.errors import LogFull, StoreUnavailable
-from cdp.log import NOTHING_SPOOLED
+from cdp.log import NOTHING_SPOOLED, LogReader, Record
 from cdp.log_kafka import KafkaLogWriter
 from cdp.model import Position
 from cdp.spool import spool_names
@@ -289,6 +289,44 @@ def test_a_collector_killed_at_any_moment_keeps_what_it_answered(kafka: Kafka, l
     assert len(answered) > 1_500
     assert set(answered) <= set(kept)
     assert all(each == sorted(each) for each in turns_of(first_times(kept)).values())
+
+
+def test_a_reader_and_a_consumer_go_on_after_the_broker_was_killed_and_after_it_stood_still(
+    kafka: Kafka, log: KafkaLog
+) -> None:
+    log.fill(0, [b"0", b"1"])
+    reader, consumer = log.reader(), log.consumer()
+    seen: list[Record] = []
+
+    def all_seen() -> bool:
+        for partition in consumer.waiting():
+            consumer.begin(partition, len(seen))
+        seen.extend(consumer.poll(records=10, size=1_000, timeout_s=0.1).get(0, []))
+        return len(seen) == log_ends(reader)
+
+    reached(all_seen)
+    kafka.kill()
+    assert consumer.poll(records=10, size=1_000, timeout_s=0.1) == {}
+    kafka.start()
+    log.fill(0, [b"2"])
+    reached(all_seen)
+    assert kafka.process is not None
+    kafka.process.send_signal(signal.SIGSTOP)
+    # Longer than the controller waits for a broker before it gives its partitions to nobody.
+    time.sleep(4)
+    kafka.process.send_signal(signal.SIGCONT)
+    log.fill(0, [b"3"])
+    reached(all_seen)
+    assert seen == reader.read(0, 0, 10) == [Record(n, b"%d" % n) for n in range(4)]
+    assert (reader.trim(2_000), reader.starts()[0]) == (4, 4)
+
+
+def log_ends(reader: LogReader) -> int | None:
+    """None while the broker is not quite back."""
+    try:
+        return reader.ends()[0]
+    except StoreUnavailable:
+        return None
 
 
 def test_without_a_spool_an_append_that_takes_too_long_may_be_tried_again(
