@@ -139,10 +139,10 @@ def open_sql(option: str, url: str) -> Engine:
         raise ConfigurationError(option, came="an address that cannot be used", allowed=ALLOWED) from None
 
 
-def open_contents(store: Store, option: str, url: str) -> Contents[Any]:
+def open_contents(store: Store, option: str, url: str, records: Engine | None) -> Contents[Any]:
     """What the store holds, its schema brought up to date. Raises ConfigurationError, StoreUnavailable, Refused."""
-    if store is Store.LOG and is_embedded(url):
-        return SqliteLogContents(path_of(url))
+    if store is Store.LOG:
+        return SqliteLogContents(path_of(url)) if is_embedded(url) else _open_kafka(url, records)
     if store in SQL and not url.startswith(("neo4j", "bolt")):
         engine = open_sql(option, url)
         migrate(engine, store)
@@ -158,6 +158,15 @@ def open_contents(store: Store, option: str, url: str) -> Contents[Any]:
 
         return EventContents(url)
     raise NotImplementedError
+
+
+def _open_kafka(url: str, records: Engine | None) -> Contents[Any]:
+    from cdp.move.log_kafka import KafkaLogContents
+
+    if records is None:
+        raise Refused("What was redacted in a log on Kafka stands in the records. Set XUNJI_RECORDS_URL to them.")
+    migrate(records, Store.RECORDS)
+    return KafkaLogContents(url, records)
 
 
 def tables_of(store: Store) -> list[Table]:

@@ -6,6 +6,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlalchemy import Engine
+
 from cdp.move.choose import choose, is_embedded, open_contents, open_sql, path_of
 from cdp.move.copy import Moved, Tell, copy
 from cdp.move.rest import require_rest
@@ -29,14 +31,27 @@ def move(settings: Settings, source: str, target: str, said: Store | None, tell:
     source, target = settings.resolved(source), settings.resolved(target)
     store = choose(source, target, said)
     with ExitStack() as opened:
-        records = {settings.resolved(settings.records_url)} | ({source, target} if store is Store.RECORDS else set())
-        engines = [open_sql("XUNJI_RECORDS_URL", url) for url in sorted(records) if _is_there(url)]
-        for engine in engines:
-            opened.callback(engine.dispose)
-        require_rest({settings.data, *map(_data_folder, filter(is_embedded, (source, target)))}, engines)
-        held = opened.enter_context(closing(open_contents(store, "--from", source)))
-        filled = opened.enter_context(closing(open_contents(store, "--to", target)))
+        records = _open_records(settings, opened)
+        moved = [_open("--from", url, opened) for url in (source, target) if store is Store.RECORDS and _is_there(url)]
+        require_rest(
+            {settings.data, *map(_data_folder, filter(is_embedded, (source, target)))},
+            [engine for engine in (records, *moved) if engine is not None],
+        )
+        held = opened.enter_context(closing(open_contents(store, "--from", source, records)))
+        filled = opened.enter_context(closing(open_contents(store, "--to", target, records)))
         return Done(store, copy(held, filled, tell))
+
+
+def _open_records(settings: Settings, opened: ExitStack) -> Engine | None:
+    """Those of the settings, where there are any."""
+    url = settings.resolved(settings.records_url)
+    return _open("XUNJI_RECORDS_URL", url, opened) if _is_there(url) else None
+
+
+def _open(option: str, url: str, opened: ExitStack) -> Engine:
+    engine = open_sql(option, url)
+    opened.callback(engine.dispose)
+    return engine
 
 
 def _is_there(url: str) -> bool:

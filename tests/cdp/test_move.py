@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,21 @@ from cdp.cli import run
 from cdp.errors import ConfigurationError, Refused
 from cdp.lease import lease_rows
 from cdp.log_notes import spool_rows
+from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 from cdp.migrations import migrate, version_table
+from cdp.model import Position
 from cdp.moments import now_ms
+from cdp.move import log as cdp_log
 from cdp.move.choose import choose, tables_of
 from cdp.move.copy import copy
+from cdp.move.log_sqlite import SqliteLogContents
 from cdp.move.sql import PAGE_ROWS, SqlContents
 from cdp.move.stores import Store
 from cdp.records import open_engine, reading, writing
 from cdp.running import leave_note
 from cdp.settings import Settings
 from tests.cdp.any_rows import fill, rows_of
+from tests.cdp.kept_log import BEGAN, HITS, TRIMMED, all_of, make_log
 from tests.real.product import until
 
 SQL = (Store.GRAPH, Store.RECORDS)
@@ -262,3 +269,64 @@ def test_an_address_of_no_adapter_is_a_wrong_call(cdp: Any) -> None:
     with pytest.raises(ConfigurationError, match="--from is an address of kind 'mysql'"):
         choose("mysql://host/db", "sqlite:///new.db", None)
     assert cdp("mysql://host/db", "sqlite:///new.db")[0] == 2
+
+
+# The log
+
+
+def test_a_log_arrives_with_its_offsets_and_trimmed_beginnings(cdp: Any, tmp_path: Path) -> None:
+    make_log(tmp_path / "log")
+    code, done, _ = cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")
+    assert (code, done["store"], done["equal"]) == (0, "log", True)
+    with closing(SqliteLogReader(tmp_path / "log")) as one, closing(SqliteLogReader(tmp_path / "other")) as other:
+        before, after = all_of(one), all_of(other)
+    assert after == before
+    assert (before["starts"], before["ends"]) == ({0: TRIMMED, 1: 70, 2: 0, 3: 0}, {0: HITS, 1: 70, 2: 0, 3: 90})
+    assert cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")[1]["copied"] == 0
+
+
+def test_a_moved_log_goes_on_where_it_ended(cdp: Any, tmp_path: Path) -> None:
+    make_log(tmp_path / "log")
+    assert cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")[0] == 0
+
+    async def append(partition: int) -> Position:
+        writer = SqliteLogWriter(tmp_path / "other", partition)
+        try:
+            return await writer.append(b"new", BEGAN)
+        finally:
+            await writer.close()
+
+    ends = {0: HITS, 1: 70, 2: 0, 3: 90}
+    assert {each: asyncio.run(append(each)).offset for each in ends} == ends
+    code, _, err = cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")
+    assert (code, "rows of its own in partition 0" in err) == (2, True)
+
+
+def test_a_log_is_not_moved_while_a_collector_writes_to_it(cdp: Any, tmp_path: Path) -> None:
+    make_log(tmp_path / "log")
+    writer = SqliteLogWriter(tmp_path / "log", 3)
+    code, _, err = cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")
+    assert (code, "A collector writes to partition 3" in err) == (2, True)
+    asyncio.run(writer.close())
+    assert cdp("sqlite:///{data}/log/", "sqlite:///{data}/other/")[0] == 0
+
+
+def test_a_log_that_was_cut_off_anywhere_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cdp_log, "PAGE_RECORDS", 64)
+    make_log(tmp_path / "log")
+
+    class CutOff(Exception):
+        pass
+
+    def cut(table: str, done: int, size: int) -> None:
+        cuts.append(done)
+        raise CutOff
+
+    cuts: list[int] = []
+    with closing(SqliteLogContents(tmp_path / "log")) as one:
+        for _ in range(4):
+            with closing(SqliteLogContents(tmp_path / "other")) as other, pytest.raises(CutOff):
+                copy(one, other, cut)
+        assert len(set(cuts)) == 4
+        with closing(SqliteLogContents(tmp_path / "other")) as other:
+            assert copy(one, other, unseen).equal
