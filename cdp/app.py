@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
@@ -27,7 +26,7 @@ from cdp.roles import APP, Role
 from cdp.running import leave_note
 from cdp.settings import Settings
 from cdp.stores import kind_of, open_records
-from cdp.supervisor import end_with_supervisor, stop_on_signal
+from cdp.supervisor import stop_event, stop_on_signal
 from cdp.wiring import System, open_system
 from identity.calls import key_of
 
@@ -45,7 +44,7 @@ end and form no cycle: with Python's 700 each batch is gone through dozens of ti
 def run_app(settings: Settings, roles: Collection[Role] = APP, *, demo: bool = False) -> None:
     """Do what these roles are there for, with the demo shop if asked for, until SIGTERM; then end the present batch,
     and end. A role that only one may have is waited for."""
-    stop = _stop_on_signal()
+    stop = stop_event()
     state = RoleState()
     with ExitStack() as stack:
         desk = Desk(partial(end_process, Role.IDENTITY.value))
@@ -80,14 +79,6 @@ def run_app(settings: Settings, roles: Collection[Role] = APP, *, demo: bool = F
 def _shares(settings: Settings) -> bool:
     """Whether other processes may work on the same records."""
     return kind_of(settings.records_url) == "postgresql"
-
-
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    end_with_supervisor(stop.set)
-    return stop
 
 
 def _leased(
