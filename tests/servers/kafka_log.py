@@ -30,13 +30,16 @@ class KafkaLog:
         self.topic = parse_kafka_url(self.url).topic(HITS)
         self.records = open_engine(f"sqlite:///{folder}/records.db")
         rewrite_rows.create(self.records, checkfirst=True)
+        self._created = False
         self._readers: list[KafkaLogReader] = []
         self._consumers: list[KafkaLogConsumer] = []
         self._writers: list[KafkaLogWriter] = []
 
     def create(self) -> None:
-        url = parse_kafka_url(self.url)
-        ensure_topic(open_admin(url), url)
+        if not self._created:
+            url = parse_kafka_url(self.url)
+            ensure_topic(open_admin(url), url)
+            self._created = True
 
     def writer(self, *, limit: int = GIGABYTE) -> KafkaLogWriter:
         """Called in the event loop that it shall use, which also closes it."""
