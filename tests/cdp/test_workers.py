@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -178,6 +179,25 @@ def test_whoever_takes_over_ends_what_the_dead_had_begun(plant: Plant, at: str) 
     run(*plant.worker(), [0])
     assert set(plant.stored().values()) == {1}
     assert account(plant.system, plant.source) == {"found": 3, "stored": 2, "duplicate": 1, "translated": 3}
+
+
+def test_whoever_takes_over_repeats_no_event_though_the_event_store_lost_its_tokens(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, lives = plant.system.events, count()
+    insert = events._insert
+
+    def under_another_token(table: str, columns: str, lines: bytes, token: str) -> None:
+        insert(table, columns, lines, f"{token} of life {next(lives)}")
+
+    monkeypatch.setattr(events, "_insert", under_another_token)
+    plant.append(0, make_event(), make_event())
+    plant.append(1, make_event())
+    once(plant, crash, "capture_lead")
+    with pytest.raises(Crash):
+        run(*plant.worker())
+    run(*plant.worker())
+    assert sorted(plant.stored().values()) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("at", STEPS)
