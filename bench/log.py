@@ -19,9 +19,11 @@ from pathlib import Path
 
 import uvloop
 
+from cdp.log import LogWriter
 from cdp.log_sqlite import SqliteLogReader, SqliteLogWriter
 
 SENDERS = 32
+PACED_PER_S = 4_000
 PAYLOAD_BYTES = 700
 CHUNK = 5_000
 
@@ -44,26 +46,58 @@ class Appends:
 
 async def append_for(folder: Path, seconds: float, own_work_s: float) -> Appends:
     writer = SqliteLogWriter(folder, 0)
+    appends = await closed_loop(writer, seconds, own_work_s)
+    wal = (folder / "partition-0.db-wal").stat().st_size
+    await writer.close()
+    print(f"  write-ahead log at the end: {wal / 1e6:.1f} MB")
+    return appends
+
+
+async def closed_loop(writer: LogWriter, seconds: float, own_work_s: float) -> Appends:
+    """Each sender waits for its answer before it sends again."""
     payload = os.urandom(PAYLOAD_BYTES)
     latencies: list[float] = []
     clock = time.perf_counter
     began, cpu = clock(), time.process_time()
 
-    async def sender() -> None:
+    async def sender(number: int) -> None:
         while clock() - began < seconds:
             busy_until = clock() + own_work_s
             while clock() < busy_until:
                 pass
             asked = clock()
-            await writer.append(payload, int(time.time() * 1000))
+            key = (number * 2_039 + len(latencies)) % 65_536
+            await writer.append(payload, int(time.time() * 1000), key=key.to_bytes(2, "big"))
             latencies.append(clock() - asked)
 
-    await asyncio.gather(*(sender() for _ in range(SENDERS)))
-    took, cpu = clock() - began, time.process_time() - cpu
-    wal = (folder / "partition-0.db-wal").stat().st_size
-    await writer.close()
-    print(f"  write-ahead log at the end: {wal / 1e6:.1f} MB")
-    return Appends(len(latencies), took, cpu, latencies)
+    await asyncio.gather(*(sender(number) for number in range(SENDERS)))
+    return Appends(len(latencies), clock() - began, time.process_time() - cpu, latencies)
+
+
+async def paced(writer: LogWriter, seconds: float, own_work_s: float) -> Appends:
+    """Hits come when they come, and each is timed from when it was due."""
+    payload = os.urandom(PAYLOAD_BYTES)
+    latencies: list[float] = []
+    clock = time.perf_counter
+    began, cpu = clock(), time.process_time()
+    waiting: set[asyncio.Future[object]] = set()
+    for number in range(int(seconds * PACED_PER_S)):
+        due = began + number / PACED_PER_S
+        if (early_s := due - clock()) > 0:
+            await asyncio.sleep(early_s)
+        busy_until = clock() + own_work_s
+        while clock() < busy_until:
+            pass
+        hit = asyncio.ensure_future(writer.append(payload, int(time.time() * 1000), key=number.to_bytes(4, "big")))
+        waiting.add(hit)
+
+        def answered(hit: asyncio.Future[object], due: float = due) -> None:
+            waiting.discard(hit)
+            latencies.append(clock() - due)
+
+        hit.add_done_callback(answered)
+    await asyncio.gather(*waiting)
+    return Appends(len(latencies), clock() - began, time.process_time() - cpu, latencies)
 
 
 def bench_reads(folder: Path) -> None:
