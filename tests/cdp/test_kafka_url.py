@@ -16,6 +16,19 @@ def test_the_parts_of_an_address_are_its_brokers_prefix_and_settings() -> None:
     assert url.topic("hits") == "shop.cn.hits"
 
 
+def test_partitions_and_copies_of_a_new_topic_are_no_settings_of_the_client() -> None:
+    url = parse_kafka_url("kafka://one:9092/xunji?partitions=16&replication=2&client.id=a")
+
+    assert (url.partitions, url.replication, url.options) == (16, 2, {"client.id": "a"})
+    assert parse_kafka_url("kafka://one:9092/xunji").partitions == 8
+
+
+@pytest.mark.parametrize("partitions", ["0", "-1", "many", "10001", ""])
+def test_a_number_of_partitions_that_cannot_be_is_refused(partitions: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"partitions={partitions}; allowed is 1 to 10000 partitions"):
+        parse_kafka_url(f"kafka://one:9092/xunji?partitions={partitions}")
+
+
 @pytest.mark.parametrize(
     "url",
     [

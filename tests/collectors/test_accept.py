@@ -16,7 +16,7 @@ import pytest
 
 from cdp.errors import LogFull
 from cdp.log import NOTHING_SPOOLED, Spooled
-from cdp.model import Hit, Position, Source, SourceKind
+from cdp.model import Hit, Position, Source, SourceKind, Trust
 from cdp.vault import Cipher
 from collectors.accept import Accept
 from collectors.dialect import Answer, Dialect, Request
@@ -30,6 +30,7 @@ SOURCES = {
     "web-key": Source(id="web", kind=SourceKind.SITE, keys=("web-key",)),
     "shop-key": Source(id="shop", kind=SourceKind.SITE, keys=("shop-key",), origins=(SHOP,)),
     "slow-key": Source(id="slow", kind=SourceKind.SITE, keys=("slow-key",), rate_limit=2),
+    "crm-key": Source(id="crm", kind=SourceKind.SERVER, keys=("crm-key",), trust=Trust.SERVER),
     "off-key": Source(id="off", kind=SourceKind.SITE, keys=("off-key",), enabled=False),
 }
 EVENT = {"type": "track", "event": "test_drive_requested", "anonymousId": "a1", "messageId": "m1", "context": {}}
@@ -130,6 +131,29 @@ def body_of(answer: Answer) -> dict[str, Any]:
 
 
 # Hits that are kept.
+
+
+def test_a_hit_that_waits_in_a_spool_is_answered_without_a_name_and_counted_as_spooled() -> None:
+    desk = Desk()
+    desk.log.spooling = True
+    answer, headers = desk.ask(make_request())
+    assert answer.status == 200
+    assert "x-xunji-hit" not in headers
+    metrics = desk.ask(make_request("/metrics", method="GET", key=""))[0].body.decode()
+    assert 'xunji_spooled_hits{collector="3"} 1.0' in metrics
+    assert 'xunji_spooled_bytes{collector="3"} 700.0' in metrics
+    assert len(desk.log.hits) == 1
+
+
+def test_one_device_has_one_key_of_two_bytes_and_a_server_has_none() -> None:
+    desk = Desk()
+    desk.ask(make_request(user_agent="phone"))
+    desk.ask(make_request("/v1/batch", {"batch": [EVENT]}, user_agent="phone"))
+    desk.ask(make_request(user_agent="tablet"))
+    desk.ask(make_request(key="crm-key", user_agent="phone"))
+    phone, again, tablet, server = desk.log.keys
+    assert phone == again != tablet
+    assert (len(phone), len(tablet), server) == (2, 2, b"")
 
 
 def test_a_hit_of_a_known_source_is_answered_when_it_is_durable_and_says_where_it_lies() -> None:
