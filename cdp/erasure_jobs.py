@@ -12,9 +12,23 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, LargeBinary, Row, String, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    select,
+)
 
 from cdp.audit import audit_rows, done
+from cdp.hot import HotQuery, hot_reading
 from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
 from cdp.records import metadata, reading, writing
@@ -35,6 +49,13 @@ erasure_rows = Table(
     Column("steps", Integer, nullable=False),
     Column("plan", LargeBinary),
     Column("receipt", Text),
+)
+
+_WITHIN = HotQuery(
+    select(erasure_rows.c.id).where(
+        erasure_rows.c.state == bindparam("state"),
+        erasure_rows.c.steps.between(bindparam("first"), bindparam("last")),
+    )
 )
 
 
@@ -152,10 +173,8 @@ class ErasureBook:
 
     def is_within(self, first: int, last: int) -> bool:
         """Whether there is a job under way of which so many steps are done."""
-        wanted = select(erasure_rows.c.id).where(erasure_rows.c.state == State.RUNNING)
-        with reading(self._records) as connection:
-            found = connection.execute(wanted.where(erasure_rows.c.steps.between(first, last)).limit(1))
-            return found.first() is not None
+        with hot_reading(self._records) as reader:
+            return bool(_WITHIN.rows(reader, state=State.RUNNING.value, first=first, last=last))
 
     def plan(self, job: Job) -> Plan | None:
         """None before it is made, and after it is destroyed."""

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, String, Table, func, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, String, Table, bindparam, func, select
 
+from cdp.hot import HotQuery, hot_reading
 from cdp.model import Identifier, Millis, SetId, Window
-from cdp.records import insert_ignoring, metadata, reading
+from cdp.records import insert_ignoring, metadata
 from cdp.vault import Vault
 
 BEGINNING, END = -(2**62), 2**62
@@ -29,6 +30,8 @@ tombstone_rows = Table(
     Column("n", BigInteger, nullable=False, server_default="0", index=True),
 )
 """`n` grows with each erasure, so that other processes see what is new."""
+
+_FRESH = HotQuery(select(tombstone_rows).where(tombstone_rows.c.n > bindparam("version")))
 
 
 class Tombstone(NamedTuple):
@@ -71,14 +74,14 @@ class Tombstones:
         """Read those that were written since, by whatever process. Costs a look-up where there are none. Raises
         StoreUnavailable."""
         with self._lock:
-            with reading(self._engine) as connection:
-                fresh = connection.execute(select(tombstone_rows).where(tombstone_rows.c.n > self.version)).all()
+            with hot_reading(self._engine) as reader:
+                fresh = _FRESH.rows(reader, version=self.version)
             if fresh:
                 found = dict(self._by_token)
                 for token, since, until, erased_at, _ in fresh:
                     found[token] = {**found.get(token, {}), since: Tombstone(since, until, erased_at)}
                 self._by_token = found
-                self.version = max(row.n for row in fresh)
+                self.version = max(n for *_, n in fresh)
 
     def of(self, identifiers: Iterable[Identifier], set_: SetId) -> tuple[Tombstone, ...]:
         """The tombstones of these identifiers, as they are stored, and of their set."""
