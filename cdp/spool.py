@@ -120,6 +120,8 @@ class Spool:
             return
         try:
             count, size, _ = self._db.execute(MEASURE, (until,)).fetchone()
+            if not count:
+                return
             if count == self.waiting and self._path.stat().st_size > KEPT_FILE_BYTES and not self._group:
                 self._make_anew()
                 return
@@ -157,6 +159,7 @@ class Spool:
         self._db.executescript(SCHEMA)
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("PRAGMA secure_delete=ON")
+        sync_folder(self._path.parent)
         self.waiting, self.size, last = self._db.execute(MEASURE, (ALL,)).fetchone()
         self._last = max(last, self._last)
 
@@ -191,6 +194,15 @@ def open_left_spool(folder: Path) -> Spool | None:
 
 def spool_names(folder: Path) -> list[str]:
     return [path.stem.removeprefix("spool-") for path in folder.glob("spool-*.db")]
+
+
+def sync_folder(folder: Path) -> None:
+    """A file that was made is there after a power cut only once its folder is synced."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _hold(path: Path) -> int:

@@ -37,6 +37,8 @@ LINGER_MS = 0.5
 """For which a hit waits for others to travel with."""
 FORWARDED_HITS, FORWARDED_BYTES = 2_000, 1024 * 1024
 """Of the spool at a time; no more is read while so many hits are under way."""
+UNDER_WAY_KB = 256 * 1024
+"""Of hits in the producer's memory; what comes beyond goes into the spool."""
 RETRY_S = 1.0
 """Before the brokers are given again what they refused."""
 LOOK_FOR_LEFT_S = 10.0
@@ -88,6 +90,8 @@ class KafkaLogWriter:
         self._refused = ""
         """Why the brokers took a hit not; all of the spool is given to them again."""
         self._resume_at = 0.0
+        self._at_a_time = FORWARDED_HITS
+        """One after a refusal, or what lies behind it would be given to the brokers again with each attempt."""
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Future[int] | None = None
         self._left: Spool | None = None
@@ -167,6 +171,8 @@ class KafkaLogWriter:
         if error is not None:
             self._not_delivered(error)
         del self._unconfirmed[hit]
+        if error is None and not self._refused:
+            self._at_a_time = FORWARDED_HITS
         if error is None and hit.durable is not None and not hit.number and not hit.durable.done():
             hit.durable.set_result(Position(message.partition(), message.offset()))
 
@@ -179,6 +185,7 @@ class KafkaLogWriter:
         if self._spool is not None and not self._refused:
             log.error("brokers_refuse_hits", reason=error.str())
             self._refused = error.str()
+            self._at_a_time = 1
             self._resume_at = self._loop.time() + RETRY_S
 
     def _complain(self, error: KafkaError) -> None:
@@ -225,8 +232,8 @@ class KafkaLogWriter:
             return
         first = next(iter(self._unconfirmed), None)
         self._spool.forget(first.number - 1 if first else self._handed)
-        if len(self._unconfirmed) < FORWARDED_HITS:
-            for kept in self._spool.read(self._handed, FORWARDED_HITS, FORWARDED_BYTES):
+        if len(self._unconfirmed) < self._at_a_time:
+            for kept in self._spool.read(self._handed, self._at_a_time, FORWARDED_BYTES):
                 hit = _Hit(kept.received_at, kept.key, kept.payload, since=0, number=kept.number)
                 if not self._send(hit):
                     return
@@ -295,6 +302,7 @@ def open_producer(url: KafkaUrl, complain: Callable[[KafkaError], None] = lambda
         return Producer(
             {
                 "linger.ms": LINGER_MS,
+                "queue.buffering.max.kbytes": UNDER_WAY_KB,
                 **options(url),
                 "error_cb": complain,
                 # Never two of one, never one before another, and never one too few.

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from cdp.errors import ConfigurationError, StoreUnavailable
+from cdp.imports_jobs import Job, State
+from cdp.imports_log import LotWriter, hit_of, written
 from cdp.kafka_url import parse_kafka_url
+from cdp.kept_hits import KeptHits
 from cdp.log import LogConsumer, Record
 from cdp.log_kafka import KafkaLogWriter
 from cdp.log_kafka.topic import LARGEST_BYTES, ensure_topic, open_admin
 from cdp.log_notes import rewrite_rows
-from cdp.model import Position
+from cdp.model import Hit, Position
 from cdp.records import reading
+from collectors.columns import RowKind
 from tests.contracts.log_consumer_contract import ConsumerContract
 from tests.contracts.log_contract import LONG_S, LogContract, fill, run
 from tests.real.servers import Kafka
 from tests.servers.kafka_log import KafkaLog
+
+SECRET = b"s" * 32
 
 
 @pytest.fixture
@@ -144,6 +152,67 @@ def test_a_partition_that_ends_before_what_is_processed_is_refused(log: KafkaLog
 def poll_until(consumer: LogConsumer, deadline: float) -> None:
     while time.monotonic() < deadline:
         assert consumer.poll(records=10, size=1_000, timeout_s=0.1) == {}
+
+
+@pytest.mark.timeout(180)
+def test_a_hit_that_the_brokers_refuse_stays_in_the_spool_until_they_take_it(log: KafkaLog) -> None:
+    log.create()
+    admin = open_admin(parse_kafka_url(log.url))
+
+    def allow(size: int) -> None:
+        wanted = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        topic = ConfigResource(ResourceType.TOPIC, log.topic, incremental_configs=[wanted])
+        admin.incremental_alter_configs([topic])[topic].result()
+
+    async def work() -> None:
+        writer = log.writer()
+        assert await writer.append(b"before", 1_000) is not None
+        await asyncio.to_thread(allow, 1_000_000)
+        async with asyncio.timeout(LONG_S):
+            while await writer.append(b"x" * 2_000_000, 1_000) is not None:
+                await asyncio.sleep(0.1)
+        assert await writer.append(b"after", 1_000) is None
+        assert not writer.healthy()
+        # For as long as some more attempts take.
+        await asyncio.sleep(3.5)
+        await asyncio.to_thread(allow, LARGEST_BYTES)
+        async with asyncio.timeout(LONG_S):
+            while writer.spooling:
+                await asyncio.sleep(0.01)
+        assert writer.healthy()
+        assert await writer.append(b"at last", 1_000) is not None
+        await writer.close()
+
+    run(work())
+    kept = [record.payload[:10] for record in log.reader().read(0, 0, 1_000)]
+    assert set(kept) == {b"before", b"x" * 10, b"after", b"at last"}
+    assert kept.count(b"after") <= 2, "what lies behind it is not sent with each attempt"
+
+
+def test_a_lot_of_an_import_is_found_again_in_whichever_partition_it_lies(kafka: Kafka, tmp_path: Path) -> None:
+    log = KafkaLog(kafka, tmp_path, partitions=3)
+    reader = log.reader()
+    kept = KeptHits(reader, SECRET)
+    job = Job(
+        id="im_1",
+        source="crm",
+        file="people.csv",
+        kind=RowKind.PEOPLE,
+        by="admin",
+        state=State.RUNNING,
+        requested_at=1_000,
+        writing=reader.ends(),
+    )
+    hit = hit_of(job, [], capture_events=(), at=1_000)
+    assert written(job, hit, reader, kept.open_payload) is None
+    with LotWriter(lambda: KafkaLogWriter(log.url, None), SECRET) as writer:
+        positions = {writer.append(msgspec.structs.replace(hit, target=f"/imports/im_1?chunk={n}")) for n in range(9)}
+        assert written(job, hit_of_chunk(job, 4), reader, kept.open_payload) in positions
+    log.close()
+
+
+def hit_of_chunk(job: Job, chunk: int) -> Hit:
+    return hit_of(msgspec.structs.replace(job, chunk=chunk), [], capture_events=(), at=1_000)
 
 
 class Worker(threading.Thread):
