@@ -58,15 +58,17 @@ def pages_of(hits: Iterable[KeptHit], *, start: int, end: int) -> Iterator[Page[
 
 
 def digest_of_log(pages: Iterable[Page[Stretch]], until: Key | None) -> Digest:
-    """Of a whole partition its bounds count too: from them the accounting tells how many hits it was given."""
-    bounds: list[tuple[int, int]] = []
+    """Of a whole partition its bounds count too: from them the accounting tells how many hits it was given. One that
+    was never given any is as none."""
+    start = end = 0
 
-    def rows() -> Iterator[Sequence[object]]:
+    def hits() -> Iterator[KeptHit]:
+        nonlocal start, end
         for page in pages:
+            start, end = page.rows.start, page.rows.first
             yield from (hit for hit in page.rows.hits if until is None or hit.offset <= until[0])
-            bounds[:] = [(page.rows.start, page.rows.first)]
-        if until is None:
-            yield from bounds
 
-    rows_, checksum = digest_of(rows())
-    return Digest(rows_ - (until is None and bool(bounds)), checksum)
+    found = digest_of(hits())
+    if until is None and end:
+        found = found._replace(checksum=found.checksum ^ digest_of([(start, end)]).checksum)
+    return found
