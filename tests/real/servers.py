@@ -4,7 +4,8 @@ started again.
     python -m tests.real.servers run neo4j build/neo4j        prints the URL; Ctrl-C stops it, the data stays
 
 The jars of Kafka and Neo4j come from the ordinary Maven client, once, into `.cache/servers`; PostgreSQL from the
-system's packages; the engine is a Python package. All listen on 127.0.0.1 only, and die with the thread that started them.
+system's packages; the engine is a Python package. All listen on 127.0.0.1 only, and die with the thread that started
+them.
 """
 
 from __future__ import annotations
