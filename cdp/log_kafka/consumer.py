@@ -198,7 +198,7 @@ class KafkaLogConsumer:
             return
         start, end = consumer.get_watermark_offsets(self._place(partition), timeout=ASK_S)
         if held.next > end:
-            cause = f"partition {partition} ends at {end}, before {held.next}: has its topic been made anew?"
+            cause = f"partition {partition} ends at {end}, before {held.next}, as if its topic had been made anew"
             raise StoreUnavailable("log", cause)
         if held.next < start:
             log.warning("records_trimmed_unread", partition=partition, start=held.next, end=start)
