@@ -2,7 +2,7 @@ PY := .venv/bin/python
 SDKS := .cache/sdks
 NODE_SDKS := tests/sdks/node
 TRACKER := sdk-js-snippet
-.PHONY: setup run test test-real sdks sdk check bench bench-real lock
+.PHONY: setup run test test-real soak sdks sdk check bench bench-real lock
 
 setup: .venv/.ready
 
@@ -19,10 +19,14 @@ run: setup
 test: setup
 	$(PY) -m pytest -q --ignore=tests/servers --ignore=tests/sdks
 
-# On a real PostgreSQL and Neo4j, which take a Maven client, Java 17 or later and PostgreSQL's programs; and with the
-# vendors' own SDKs, which take Node 20 or later, npm and Chromium.
+# On real Kafka, Neo4j, PostgreSQL and ClickHouse's engine, which take a Maven client, Java 17 or later and PostgreSQL's
+# programs; and with the vendors' own SDKs, which take Node 20 or later, npm and Chromium.
 test-real: setup sdks
-	$(PY) -m pytest -q tests/servers tests/sdks
+	$(PY) -m pytest -q -m "not soak" tests/servers tests/sdks
+
+# All of the former on servers, what takes minutes included, and a quarter of an hour of random faults.
+soak: setup
+	$(PY) -m pytest -q tests/servers
 
 # The packages of other vendors that the tests run unmodified, apart from the product's own.
 sdks: $(SDKS)/common/.ready $(SDKS)/growingio/.ready $(NODE_SDKS)/node_modules/.ready $(TRACKER)/node_modules/.ready
