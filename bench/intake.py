@@ -144,6 +144,8 @@ def run_on_kafka(*, runs: int = 3, requests: int = 40_000) -> Iterator[tuple[Row
     from tests.real.servers import Kafka
 
     with tempfile.TemporaryDirectory() as folder, Kafka(Path(folder)) as broker:
+        # A broker that was just started is slow until its code is compiled.
+        _measure("kafka", CASES[0], requests, broker)
         for case in CASES:
             if case.kafka_target:
                 measured = [
