@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,13 +105,13 @@ class Spool:
         found: list[Kept] = []
         if not self.waiting:
             return found
-        rows = self._db.execute(READ, (after, count))
-        for row in rows:
-            found.append(Kept(*row))
-            size -= len(found[-1].payload)
-            if size <= 0:
-                break
-        rows.close()
+        try:
+            with closing(self._db.execute(READ, (after, count))) as rows:
+                while size > 0 and (row := rows.fetchone()):
+                    found.append(Kept(*row))
+                    size -= len(found[-1].payload)
+        except sqlite3.Error:
+            self.healthy = False
         return found
 
     def forget(self, until: int) -> None:

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log import NOTHING_SPOOLED, Spooled
-from cdp.log_kafka.topic import HITS, LARGEST_BYTES, ensure_topic, open_admin, options, translated
+from cdp.log_kafka.topic import HITS, LARGEST_BYTES, code_of, ensure_topic, open_admin, options, translated
 from cdp.model import Millis, Position
 from cdp.spool import Spool, open_free_spool, open_left_spool
 
@@ -111,8 +111,8 @@ class KafkaLogWriter:
         hit = _Hit(received_at, key, payload, since=self._loop.time(), durable=durable)
         if not self.spooling and not self._send(hit):
             if self._spool is None:
-                raise StoreUnavailable("log", NO_ROOM)
-            self._fall_back(NO_ROOM)
+                raise StoreUnavailable("log", self._refused or NO_ROOM)
+            self._fall_back(self._refused or NO_ROOM)
         if self.spooling:
             assert self._spool is not None  # noqa: S101  (narrows the type)
             self._spool.add(received_at, key, payload, durable=durable)
@@ -148,6 +148,7 @@ class KafkaLogWriter:
             if spool is not None:
                 spool.close()
         self._producer.purge()
+        self._producer.poll(0)
         await self._loop.run_in_executor(None, self._producer.close)
 
     # Hits to the producer, and what it says of them.
@@ -164,29 +165,39 @@ class KafkaLogWriter:
             )
         except BufferError:
             return False
+        except KafkaException as error:
+            if code_of(error) != KafkaError._FATAL:
+                raise
+            self._note_refusal(str(error))
+            return False
         self._unconfirmed[hit] = None
         return True
 
     def _delivered(self, hit: _Hit, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._not_delivered(error)
+            self._not_delivered(hit, error)
         del self._unconfirmed[hit]
         if error is None and not self._refused:
             self._at_a_time = FORWARDED_HITS
         if error is None and hit.durable is not None and not hit.number and not hit.durable.done():
             hit.durable.set_result(Position(message.partition(), message.offset()))
 
-    def _not_delivered(self, error: KafkaError) -> None:
+    def _not_delivered(self, hit: _Hit, error: KafkaError) -> None:
         """One that is refused is never lost: it is, or comes into the spool, and is given to the brokers again."""
         if self._closed:
+            if hit.durable is not None and not hit.durable.done():
+                hit.durable.set_exception(StoreUnavailable("log", error.str()))
             return
         if not self.spooling:
             self._fall_back(error.str())
         if self._spool is not None and not self._refused:
-            log.error("brokers_refuse_hits", reason=error.str())
-            self._refused = error.str()
-            self._at_a_time = 1
-            self._resume_at = self._loop.time() + RETRY_S
+            self._note_refusal(error.str())
+
+    def _note_refusal(self, reason: str) -> None:
+        log.error("brokers_refuse_hits", reason=reason)
+        self._refused = reason
+        self._at_a_time = 1
+        self._resume_at = self._loop.time() + RETRY_S
 
     def _complain(self, error: KafkaError) -> None:
         self._complaint = error.str()
@@ -215,9 +226,12 @@ class KafkaLogWriter:
                     hit.durable.set_exception(StoreUnavailable("log", reason))
             return
         log.warning("spooling", reason=reason, unconfirmed=len(self._unconfirmed))
+        self._begin_spooling(self._spool)
+
+    def _begin_spooling(self, spool: Spool) -> None:
         self.spooling = True
         for hit in self._unconfirmed:
-            hit.number = self._spool.add(hit.received_at, hit.key, hit.payload, durable=hit.durable)
+            hit.number = spool.add(hit.received_at, hit.key, hit.payload, durable=hit.durable)
             self._handed = hit.number
 
     def _forward(self) -> None:
@@ -256,11 +270,11 @@ class KafkaLogWriter:
         if self._left is None:
             return
         if hits := self._left.read(0, FORWARDED_HITS, FORWARDED_BYTES):
+            self._begin_spooling(spool)
             for hit in hits:
                 spool.add(hit.received_at, hit.key, hit.payload, durable=None)
             if spool.commit():
                 self._left.forget(hits[-1].number)
-            self.spooling = True
             self._keep_ticking()
         else:
             log.info("spool_adopted", name=self._left.name)
