@@ -37,6 +37,7 @@ STEADY_PER_S = 1_000
 STEADY_S = 30
 ANSWERS_S = 30
 """For the last answers to come in."""
+BROWSERS = 64
 PROFILES_PER_S = 500
 PROFILES_S = 15
 LEADS = 1_000
@@ -90,8 +91,11 @@ class Steady(threading.Thread):
         while not self.stopping.is_set():
             due = int((time.perf_counter() - began) * self._per_s)
             while self.sent < due:
-                body = hits.body(random.randrange(PEOPLE), random.random() < 0.05)
+                person = random.randrange(PEOPLE)
+                body = hits.body(person, random.random() < 0.05)
                 head = f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\n"
+                # A log on Kafka keeps the hits of one browser at one address together.
+                head += f"User-Agent: browser-{person % BROWSERS}\r\n"
                 writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 self.sent += 1
             await writer.drain()
