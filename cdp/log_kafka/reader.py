@@ -6,6 +6,7 @@ in its place; its bytes in the topic stay until they are trimmed.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from sqlalchemy import Engine, or_, select
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log import Record
-from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, code_of, ensure_topic, open_admin, options, translated
+from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, LOOK_S, code_of, ensure_topic, open_admin, options, translated
 from cdp.log_notes import rewrite_rows
 from cdp.model import Millis, Position
 from cdp.records import reading, writing
@@ -30,6 +31,8 @@ READ_S = 10.0
 SLICE_S = 1.0
 IDLE_READERS = 4
 NOWHERE = -1
+MOVING_S = 2.0
+"""For a partition to find a leader, which takes some tenths of a second."""
 MOVED = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -123,15 +126,17 @@ class KafkaLogReader:
 
     def _ask(self, question: Callable[[AdminClient], Mapping[TopicPartition, Future[Any]]]) -> dict[int, Any]:
         """What the brokers answer for each partition."""
+        deadline = time.monotonic() + MOVING_S
         with translated():
-            try:
-                return _answers(question(self._admin))
-            except KafkaException as error:
-                if code_of(error) not in MOVED:
-                    raise
-            # The client goes on asking whom it knew, for minutes; a new one looks who leads now.
-            self._admin = open_admin(self._url)
-            return _answers(question(self._admin))
+            while True:
+                try:
+                    return _answers(question(self._admin))
+                except KafkaException as error:
+                    if code_of(error) not in MOVED or time.monotonic() > deadline:
+                        raise
+                # The client goes on asking whom it knew, for minutes; a new one looks who leads now.
+                self._admin = open_admin(self._url)
+                time.sleep(LOOK_S)
 
     def _delete(self, kept: Mapping[int, int]) -> None:
         places = [TopicPartition(self._topic, each, offset) for each, offset in kept.items()]
