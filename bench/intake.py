@@ -57,12 +57,15 @@ class Case:
     target: float
     """What the ratio to the floor shall reach."""
     kafka_target: float = 0
+    senders: int = 1
+    """What each sends has a partition of its own, or shares one with some others'."""
 
 
 CASES = (
     Case("single events of 700 bytes, 1 process", 1, 1, 1.7, 0.8),
     Case("single events of 700 bytes, 2 processes", 2, 1, 1.4),
     Case("batches of 20, 1 process", 1, 20, 0.9, 0.5),
+    Case("single events, 1 process, many senders", 1, 1, 0, 0.8, senders=64),
 )
 
 
@@ -96,6 +99,9 @@ class Row:
     case: Case
     floor: Sequence[Run]
     ours: Sequence[Run]
+
+    def of_ours(self, name: str) -> list[float]:
+        return [getattr(run, name) for run in self.ours]
 
     def cells(self) -> list[str]:
         per_second, per_cpu_second = (
@@ -133,14 +139,14 @@ HEADINGS = [
 def run(*, runs: int = 3, requests: int = 40_000) -> list[Row]:
     """Measure all cases; a run of batches sends a tenth as many requests."""
     rows = []
-    for case in CASES:
+    for case in (case for case in CASES if case.target):
         measured = [[_measure(which, case, requests) for which in ("floor", "ours")] for _ in range(runs)]
         rows.append(Row(case, *zip(*measured, strict=True)))
     return rows
 
 
-def run_on_kafka(*, runs: int = 3, requests: int = 40_000) -> Iterator[tuple[Row, Sequence[Run]]]:
-    """Rows of the collector on a Kafka log, each with the runs of the embedded log between them."""
+def run_on_kafka(*, runs: int = 3, requests: int = 40_000) -> Iterator[tuple[Row, Row]]:
+    """Rows of the collector on a Kafka log, each with the row of the embedded log in the same turns."""
     from tests.real.servers import Kafka
 
     with tempfile.TemporaryDirectory() as folder, Kafka(Path(folder)) as broker:
@@ -153,7 +159,7 @@ def run_on_kafka(*, runs: int = 3, requests: int = 40_000) -> Iterator[tuple[Row
                     for _ in range(runs)
                 ]
                 floor, ours, kafka = zip(*measured, strict=True)
-                yield Row(replace(case, target=case.kafka_target), floor, kafka), ours
+                yield Row(replace(case, target=case.kafka_target), floor, kafka), Row(case, floor, ours)
 
 
 def _spread(values: Sequence[float], *, digits: int = 0) -> str:
@@ -169,9 +175,9 @@ def _measure(which: str, case: Case, requests: int, broker: Kafka | None = None)
         tempfile.TemporaryDirectory() as folder,
         servers_of(which, case.processes, Path(folder), log_url=log_url) as (port, servers),
     ):
-        send_load(port, WARM_UP_REQUESTS, case.batch, [], first=10**9)
+        send_load(port, WARM_UP_REQUESTS, case.batch, [], first=10**9, senders=case.senders)
         before = _cpu_s(brokers)
-        load, cpu_s = send_load(port, count, case.batch, servers, first=0)
+        load, cpu_s = send_load(port, count, case.batch, servers, first=0, senders=case.senders)
         broker_cpu_s = _cpu_s(brokers) - before
     if load.bad:
         raise RuntimeError(f"{load.bad} of {load.requests} requests were not answered 200 or 204")
@@ -210,11 +216,27 @@ def _await_listening(server: psutil.Process) -> None:
 
 
 def send_load(
-    port: int, requests: int, batch: int, servers: Sequence[psutil.Process], *, first: int, dialect: str | None = None
+    port: int,
+    requests: int,
+    batch: int,
+    servers: Sequence[psutil.Process],
+    *,
+    first: int,
+    dialect: str | None = None,
+    senders: int = 1,
 ) -> tuple[Load, float]:
     """What the generator measured, and the CPU seconds of the servers meanwhile."""
     command = [sys.executable, "-m", "bench.load", "--port", str(port), "--requests", str(requests), "--key", KEY]
-    command += ["--connections", str(CONNECTIONS), "--batch", str(batch), "--first", str(first)]
+    command += [
+        "--connections",
+        str(CONNECTIONS),
+        "--batch",
+        str(batch),
+        "--first",
+        str(first),
+        "--senders",
+        str(senders),
+    ]
     command += ["--dialect", dialect] if dialect else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sender:
         assert sender.stdin is not None
@@ -270,12 +292,12 @@ def main() -> None:
         return
     for row, embedded in run_on_kafka(runs=args.runs, requests=args.requests):
         print(" | ".join(row.cells()))
-        print(" | ".join(Row(row.case, row.floor, embedded).cells()), "| embedded log, same turns")
-        ratio = median(run.cpu_us for run in row.ours) / median(run.cpu_us for run in embedded)
+        print(" | ".join(embedded.cells()), "| embedded log")
+        ratio = median(row.of_ours("cpu_us")) / median(embedded.of_ours("cpu_us"))
         print(
-            f"CPU of the collector an event: {_spread([run.cpu_us for run in row.ours], digits=1)} us, embedded log "
-            f"{_spread([run.cpu_us for run in embedded], digits=1)} us: {ratio:.2f} x (reach {CPU_TARGET} x); "
-            f"of the broker {_spread([run.broker_cpu_us for run in row.ours], digits=1)} us",
+            f"CPU of the collector an event: {_spread(row.of_ours('cpu_us'), digits=1)} us, embedded log "
+            f"{_spread(embedded.of_ours('cpu_us'), digits=1)} us: {ratio:.2f} x (reach {CPU_TARGET} x); "
+            f"of the broker {_spread(row.of_ours('broker_cpu_us'), digits=1)} us",
             flush=True,
         )
 

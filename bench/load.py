@@ -33,8 +33,8 @@ class Load(msgspec.Struct):
     bad: int
 
 
-def requests(count: int, *, first: int, batch: int, key: str) -> Iterator[bytes]:
-    """Whole HTTP requests with `batch` events each; event numbers begin at `first`."""
+def requests(count: int, *, first: int, batch: int, key: str, senders: int = 1) -> Iterator[bytes]:
+    """Whole HTTP requests with `batch` events each, in turn of so many senders; event numbers begin at `first`."""
     authorization = base64.b64encode(f"{key}:".encode()).decode()
     for number in range(count):
         numbers = range(first + number * batch, first + (number + 1) * batch)
@@ -42,7 +42,7 @@ def requests(count: int, *, first: int, batch: int, key: str) -> Iterator[bytes]
         body = events[0] if batch == 1 else b'{"batch":[%b],"sentAt":"2026-03-02T08:15:30.323Z"}' % b",".join(events)
         head = (
             f"POST /v1/{'track' if batch == 1 else 'batch'} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            f"User-Agent: analytics-node/3.1.0\r\nContent-Type: application/json\r\nAccept: */*\r\n"
+            f"User-Agent: analytics-node/3.1.{number % senders}\r\nContent-Type: application/json\r\nAccept: */*\r\n"
             f"Accept-Encoding: gzip, deflate\r\nAuthorization: Basic {authorization}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
@@ -126,13 +126,20 @@ async def send(port: int, pending: list[bytes], *, connections: int, batch: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("port", None), ("requests", 50_000), ("connections", 32), ("batch", 1), ("first", 0)):
+    for name, default in (
+        ("port", None),
+        ("requests", 50_000),
+        ("connections", 32),
+        ("batch", 1),
+        ("first", 0),
+        ("senders", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default, required=default is None)
     parser.add_argument("--key", required=True)
     parser.add_argument("--dialect", help="as this dialect's SDK sends it, else as Segment's servers do")
     args = parser.parse_args()
     if args.dialect is None:
-        pending = list(requests(args.requests, first=args.first, batch=args.batch, key=args.key))
+        pending = list(requests(args.requests, first=args.first, batch=args.batch, key=args.key, senders=args.senders))
     else:
         pending = list(in_dialect(args.dialect, args.requests, first=args.first, batch=args.batch))
     # The parent starts its measurement of the servers' CPU now, and says so.
