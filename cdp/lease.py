@@ -75,6 +75,14 @@ class Holder(NamedTuple):
     token: int
 
 
+def holders(records: Engine) -> dict[str, str]:
+    """Who holds each lease now."""
+    wanted = select(lease_rows.c.name, lease_rows.c.holder)
+    with reading(records) as db:
+        alive = lease_rows.c.expires_at > _NOW[db.dialect.name]
+        return {row.name: row.holder for row in db.execute(wanted.where(alive))}
+
+
 class Lease:
     """One process's end of one lease. `holder` names the process; no two may have one name. Raises StoreUnavailable."""
 

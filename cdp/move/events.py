@@ -40,6 +40,10 @@ class EventContents:
         self._reader, self._writer = self._clients.background, self._clients.writer
         with unavailable():
             places = make_tables(self._reader, embedded=url.startswith("chdb:"))
+        if spread := [place.cluster for place in places.values() if place.cluster]:
+            # A block is written whole on each server, but not on all of them.
+            self.close()
+            raise Refused(f"The events are spread over the cluster {spread[0]}. Only those of one server can be moved.")
         self._shapes = {name: self._shape(place) for name, place in places.items() if name != _PROBES}
         # A client may send a request again whose answer was lost. Another run is another matter: its target may have
         # been emptied in between.

@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sqlalchemy import Engine, func, inspect, select
+from sqlalchemy import Engine, inspect
 
 from cdp.errors import Refused
-from cdp.lease import lease_rows
-from cdp.log_notes import spool_rows
-from cdp.moments import now_ms
+from cdp.lease import holders, lease_rows
+from cdp.log_notes import spool_rows, spooled
 from cdp.records import reading
 from cdp.running import alive
 
@@ -25,15 +24,12 @@ def require_rest(folders: Iterable[Path], records: Iterable[Engine]) -> None:
             raise _at_work(who)
     for engine in records:
         with reading(engine) as db:
-            there = set(inspect(db).get_table_names())
-            if lease_rows.name in there:
-                held = lease_rows.c.expires_at > _now(engine)
-                for name, holder in db.execute(select(lease_rows.c.name, lease_rows.c.holder).where(held)):
-                    raise _at_work(f"The {name} process {holder}")
-            waiting = 0
-            if spool_rows.name in there:
-                waiting = db.execute(select(func.coalesce(func.sum(spool_rows.c.waiting), 0))).scalar_one()
-        if waiting:
+            # Those of an older version have neither.
+            there = {lease_rows.name, spool_rows.name} & set(inspect(db).get_table_names())
+        if lease_rows.name in there:
+            for name, holder in holders(engine).items():
+                raise _at_work(f"The {name} process {holder}")
+        if spool_rows.name in there and (waiting := spooled(engine)):
             raise Refused(
                 f"{waiting:,} hits wait on the disks of collectors for the brokers. Start these collectors until the "
                 "log has them, then move."
@@ -61,10 +57,3 @@ def _is_ours(pid: int) -> bool:
         return b"cdp" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return True
-
-
-def _now(engine: Engine) -> object:
-    """Leases run by the clock of the database."""
-    if engine.dialect.name == "postgresql":
-        return func.extract("epoch", func.clock_timestamp()) * 1000
-    return now_ms()

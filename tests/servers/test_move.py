@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from tests.real.product import Product, until
 from tests.real.servers import ClickHouse, Kafka, Neo4j
 from tests.servers.databases import Databases
 
-STORES = ("records", "graph", "events", "log")
+PAGE = (Path(__file__).parents[2] / "docs" / "move.md").read_text(encoding="utf-8")
+STORES = ("log", "graph", "events", "records")
 DEMO = {"kind": "phone", "value": "+8613812345678"}
 
 
@@ -79,12 +81,9 @@ def test_a_pilot_moves_to_servers_and_back_without_losing_a_day(
         "events": clickhouse.url_of("pilot"),
         "records": database,
     }
-    embedded = {
-        "log": "sqlite:///{data}/log/",
-        "graph": "sqlite:///{data}/graph.db",
-        "events": "chdb:///{data}/events",
-        "records": "sqlite:///{data}/records.db",
-    }
+    commands = re.findall(r"^cdp move --from (\S+) --to (\w+)\S+$", PAGE, re.MULTILINE)
+    assert [kind for _, kind in commands] == ["kafka", "neo4j", "clickhouse", "postgresql"]
+    embedded = dict(zip(STORES, [source for source, _ in commands], strict=True))
     back = {name: url.replace("{data}/", "{data}/back/") for name, url in embedded.items()}
     with Product(tmp_path, demo=True) as pilot:
         until(lambda: "cdp lead show" in pilot.output(), 60, pilot.output)
@@ -109,8 +108,7 @@ def test_a_pilot_moves_to_servers_and_back_without_losing_a_day(
         later = known(deployment)
         assert len(later["events"]) == 40
         deployment.stop()
-        # The records last: they say what was redacted in the log.
-        for store in reversed(STORES):
+        for store in STORES:
             move(deployment, servers[store], back[store])
     settings = {f"XUNJI_{name.upper()}_URL": url for name, url in back.items()}
     with Product(tmp_path, **settings) as again:
