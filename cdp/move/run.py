@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from cdp.move.choose import choose, is_embedded, open_contents, open_sql, path_of
+from cdp.move.choose import choose, is_embedded, open_sql, path_of
 from cdp.move.copy import Moved, Tell, copy
+from cdp.move.opening import open_contents
 from cdp.move.rest import require_rest
 from cdp.move.stores import Store
 from cdp.settings import Settings

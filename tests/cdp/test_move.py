@@ -24,9 +24,10 @@ from cdp.migrations import migrate, version_table
 from cdp.model import Position
 from cdp.moments import now_ms
 from cdp.move import log as cdp_log
-from cdp.move.choose import choose, tables_of
+from cdp.move.choose import choose
 from cdp.move.copy import copy
 from cdp.move.log_sqlite import SqliteLogContents
+from cdp.move.opening import tables_of
 from cdp.move.sql import PAGE_ROWS, SqlContents
 from cdp.move.stores import Store
 from cdp.records import open_engine, reading, writing

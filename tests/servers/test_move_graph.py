@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 from cdp.errors import Refused
 from cdp.migrations import migrate
 from cdp.move import graph_neo4j, sql
-from cdp.move.choose import tables_of
 from cdp.move.copy import copy
 from cdp.move.graph_neo4j import Neo4jContents
+from cdp.move.opening import tables_of
 from cdp.move.sql import SqlContents
 from cdp.move.stores import Store
 from cdp.records import open_engine

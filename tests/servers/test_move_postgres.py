@@ -13,8 +13,9 @@ from cdp.audit import audit_rows
 from cdp.errors import Refused, StoreUnavailable
 from cdp.migrations import migrate
 from cdp.move import sql
-from cdp.move.choose import choose, tables_of
+from cdp.move.choose import choose
 from cdp.move.copy import copy
+from cdp.move.opening import tables_of
 from cdp.move.sql import SqlContents
 from cdp.move.stores import Store
 from cdp.records import open_engine, writing
