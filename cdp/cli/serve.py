@@ -70,6 +70,13 @@ def _run_roles(settings: Settings, roles: frozenset[Role], *, demo: bool) -> Non
 
         run_collector(settings)
         return
+    if not (roles in (APP, {Role.IDENTITY}, {Role.SCHEDULER}) or roles <= {Role.WORKER, Role.API}):
+        raise ConfigurationError(
+            "--role",
+            came=", ".join(sorted(roles)),
+            allowed="collector, identity or scheduler alone, worker and api alone or together, "
+            "or worker, identity, api and scheduler together",
+        )
     if roles != APP:
         from cdp.stores import check_servers
 
@@ -78,17 +85,10 @@ def _run_roles(settings: Settings, roles: frozenset[Role], *, demo: bool) -> Non
         from cdp.identity_role import run_identity
 
         run_identity(settings)
-    elif roles in (APP, {Role.SCHEDULER}) or roles <= {Role.WORKER, Role.API}:
+    else:
         from cdp.app import run_app
 
         run_app(settings, roles, demo=demo)
-    else:
-        raise ConfigurationError(
-            "--role",
-            came=", ".join(sorted(roles)),
-            allowed="collector, identity or scheduler alone, worker and api alone or together, "
-            "or worker, identity, api and scheduler together",
-        )
 
 
 def _run_all(settings: Settings, *, demo: bool, json: bool) -> int:

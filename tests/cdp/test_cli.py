@@ -55,7 +55,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert set(NAMES) == {
         *("serve", "accounting", "doctor", "qr", "source create", "source list", "source disable"),
         *("key create", "key list", "key revoke", "person show", "lead show", "log replay", "config show"),
-        "vault rotate",
+        *("vault rotate", "move"),
         *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
         *("person why", "person erase"),
         *("import file", "import undo", "import cancel", "import show", "import list", "import report"),
@@ -290,12 +290,21 @@ def test_a_refusal_names_the_fields() -> None:
     assert str(error) == "Correct it.; kind: expected a, got b"
 
 
-@pytest.mark.parametrize("roles", [["api"], ["worker", "api"], ["collector", "api"]])
-def test_roles_that_embedded_stores_cannot_share_are_refused(
-    roles: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("roles", "setting"),
+    [
+        (["api"], "XUNJI_LOG_URL"),
+        (["worker", "api"], "XUNJI_LOG_URL"),
+        (["identity"], "XUNJI_LOG_URL"),
+        (["collector", "api"], "--role"),
+        (["identity", "worker"], "--role"),
+    ],
+)
+def test_roles_that_cannot_run_so_are_refused(
+    roles: list[str], setting: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["serve", *(word for role in roles for word in ("--role", role))]) == 2
-    assert capsys.readouterr().err.startswith("--role is ")
+    assert capsys.readouterr().err.startswith(f"{setting} is ")
 
 
 @pytest.mark.parametrize("setting", ["XUNJI_PORT", "XUNJI_COLLECTOR_PORT"])

@@ -23,6 +23,7 @@ DEVICES = 40
 LOGINS = 0.15
 BROWSERS = 100
 AGAIN_S = 0.05
+PATIENCE_S = 100.0
 
 
 class Sender(threading.Thread):
@@ -108,7 +109,9 @@ class Buyer(Sender):
             "identifiers": [{"kind": "anonymous_id", "value": visitor}],
             "consent": {"purposes": ["contact"], "text_version": "1", "at": "2026-11-22T00:00:00.000Z"},
         }
-        while not self._ended.is_set():
+        # Also when the end has come: somebody waits for an answer.
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
             try:
                 answer = api.post("/api/v1/leads", json=body)
             except httpx.HTTPError:
@@ -151,7 +154,7 @@ class Load:
     def stop(self) -> None:
         self._stop.set()
         for sender in self._senders:
-            sender.join(60)
+            sender.join(PATIENCE_S + 20)
             assert not sender.is_alive()
 
     @property
