@@ -63,7 +63,8 @@ def sqlite_graphs() -> Iterator[OpenGraph]:
 def neo4j_graphs() -> Iterator[OpenGraph]:
     from neo4j import GraphDatabase
 
-    from identity.graph_neo4j import Neo4jGraph, address_of
+    from identity.graph_neo4j import Neo4jGraph
+    from identity.graph_neo4j_address import address_of
     from tests.real.servers import Neo4j
 
     with tempfile.TemporaryDirectory() as folder, Neo4j(Path(folder)) as server:

@@ -19,6 +19,7 @@ from cdp.policy import policy_in_force
 from cdp.records import open_engine
 from cdp.settings import Settings
 from identity.graph import Graph
+from identity.graph_neo4j_address import address_of
 from identity.graph_sql import SqlGraph
 from profiles.interests import load_topics
 from profiles.store import EventStore
@@ -46,8 +47,6 @@ def check(settings: Settings) -> None:
     _events_url(settings)
     _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)).dispose()
     if _in_neo4j(settings):
-        from identity.graph_neo4j import address_of
-
         address_of(settings.graph_url)
     else:
         _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)).dispose()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from neo4j import GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, Session, unit_of_work
 from neo4j.exceptions import (
@@ -40,17 +37,13 @@ from identity.graph import (
     Value,
     Whole,
 )
+from identity.graph_neo4j_address import FORM, SETTING, address_of, check_version
 from identity.graph_neo4j_commit import ADD_VERSION, pair_key, write
 from identity.graph_neo4j_schema import rules
 from identity.observation import Node, Observation, ObservationId, Proof
 from identity.resolve import Refusal
 
 STORE = "graph"
-SETTING = "XUNJI_GRAPH_URL"
-FORM = "neo4j://user:password@host:7687/database (bolt:// for a single server, neo4j+s:// and bolt+s:// over TLS)"
-SCHEMES = frozenset({"neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc"})
-OLDEST = (5, 7)
-"""The first version of Neo4j in which an edge can be unique."""
 
 CONNECT_S, ACQUIRE_S, READ_S, WRITE_S, SCAN_S = 5.0, 10.0, 30.0, 120.0, 600.0
 RETRY_S, FIRST_RETRY_S = 5.0, 0.1
@@ -331,41 +324,6 @@ class Neo4jGraph:
     def _session(self) -> Session:
         # Of a cluster, the leader answers reads too: what was committed last must be seen.
         return self._driver.session(database=self._database, fetch_size=-1)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What the driver is told; `uri` has no password in it."""
-
-    uri: str
-    auth: tuple[str, str] | None = field(repr=False)
-    database: str | None
-
-
-def address_of(url: str) -> Address:
-    """The parts of the URL. Raises ConfigurationError where it is of another form, without repeating it."""
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in SCHEMES and parts.hostname is not None and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole or "/" in parts.path.strip("/") or parts.fragment:
-        raise ConfigurationError(SETTING, came="an address that Neo4j's driver does not understand", allowed=FORM)
-    query = f"?{parts.query}" if parts.query else ""
-    uri = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{query}"
-    return Address(uri, _auth(parts), unquote(parts.path.strip("/")) or None)
-
-
-def _auth(parts: SplitResult) -> tuple[str, str] | None:
-    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-
-
-def check_version(agent: str) -> None:
-    """Of a server that names itself so. Raises ConfigurationError where it is too old, or none of Neo4j's."""
-    named = re.fullmatch(r"Neo4j/(\d+)\.(\d+)[\w.+-]*", agent)
-    if named is None or (int(named[1]), int(named[2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise ConfigurationError(SETTING, came=f"the address of {agent}", allowed=f"that of Neo4j {oldest} or later")
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdp.errors import ConfigurationError, StoreUnavailable
-from identity.graph_neo4j import Address, Neo4jGraph, address_of, check_version
+from identity.graph_neo4j import Neo4jGraph
+from identity.graph_neo4j_address import Address, address_of, check_version
 
 SECRET = "p@ss/w:rd"
 
