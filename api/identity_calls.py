@@ -31,7 +31,7 @@ CALLS = Counter("xunji_identity_calls", "Calls of other processes to the identit
 SECONDS = Histogram("xunji_identity_seconds", "Time to do a call of another process", ["verb"])
 
 
-class Desk:
+class CallDesk:
     """Answers calls by the engine that it is given, and by none otherwise. `lost` is called where that engine finds
     that another writes by now."""
 
@@ -86,7 +86,7 @@ def _away(store: str, cause: str) -> tuple[int, bytes]:
     return 503, f"{store} {cause}".encode()
 
 
-def router_of(desk: Desk, key: str) -> APIRouter:
+def router_of(desk: CallDesk, key: str) -> APIRouter:
     """The calls, for whoever shows the key."""
     router = APIRouter(include_in_schema=False)
     expected = f"Bearer {key}".encode()

@@ -38,20 +38,8 @@ async def serve_api(
     `listening` is called with the port (of use where 0 was asked for) once connections are taken, `closing` when the
     end begins. Raises OSError where the address cannot be had.
     """
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-    )
     with _listen(host, port) as listener:
-        server = _Server(config)
+        server = _Server(_config(app))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -66,6 +54,21 @@ async def serve_api(
             server.should_exit = True
             stopping.cancel()
             await serving
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

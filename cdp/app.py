@@ -15,7 +15,7 @@ import uvloop
 
 from api.app import create_app
 from api.health import probes_of
-from api.identity_calls import Desk, router_of
+from api.identity_calls import CallDesk, router_of
 from api.kept import OnceBook
 from api.server import serve_api
 from cdp.at_work import doing_jobs, working
@@ -47,7 +47,7 @@ def run_app(settings: Settings, roles: Collection[Role] = APP, *, demo: bool = F
     stop = stop_event()
     state = RoleState()
     with ExitStack() as stack:
-        desk = Desk(partial(end_process, Role.IDENTITY.value))
+        desk = CallDesk(partial(end_process, Role.IDENTITY.value))
         calls = [router_of(desk, key_of(settings.secret_bytes))] if Role.IDENTITY in roles else []
         address = address_of(settings.host, settings.port)
         if Role.API not in roles or (calls and _shares(settings)):

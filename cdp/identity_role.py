@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 from sqlalchemy import Engine, select
 
-from api.identity_calls import Desk, router_of
+from api.identity_calls import CallDesk, router_of
 from cdp.errors import LeaseLost, Retryable
 from cdp.lease import Lease, end_process, held, lease_rows, wait_for
 from cdp.policy import policy_in_force, put_in_force
@@ -36,7 +36,7 @@ def run_identity(settings: Settings) -> None:
     A process that loses its lease ends at once, with the exit code `cdp.lease.LOST`. Raises ConfigurationError.
     """
     stop = stop_event()
-    state, desk = RoleState(), Desk(LOSE)
+    state, desk = RoleState(), CallDesk(LOSE)
     with role_server(settings, state, [router_of(desk, key_of(settings.secret_bytes))]) as address:
         candidate = Candidate(settings, state, desk, stop)
         while not stop.is_set():
@@ -53,7 +53,7 @@ def run_identity(settings: Settings) -> None:
 class Candidate:
     """A process that would lead, and does when nobody else does."""
 
-    def __init__(self, settings: Settings, state: RoleState, desk: Desk, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, state: RoleState, desk: CallDesk, stop: threading.Event) -> None:
         self._settings, self._state, self._desk, self._stop = settings, state, desk, stop
         self._policy = policy_in_force(settings.policy)
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from cdp.errors import GateLost, StoreUnavailable
-from cdp.records import open_engine
+from cdp.records import is_shared, open_engine
 from identity.gate import Gate
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ _SHARED = "_shared"
 
 def open_gate(records: Engine) -> Gate:
     """The gate of all who share these records: of one process where they are a file."""
-    return SharedGate(records) if records.dialect.name == "postgresql" else Gate()
+    return SharedGate(records) if is_shared(records) else Gate()
 
 
 class SharedGate(Gate):

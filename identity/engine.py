@@ -17,7 +17,7 @@ from identity.desk import Memory
 from identity.erase import Erased, forgetting
 from identity.graph import Graph
 from identity.kinds import Policy
-from identity.known import Known
+from identity.known import KnownEvidence
 from identity.observation import Observation, ObservationId, pid
 from identity.rebuild import Differences, Progress, rebuild
 from identity.resolve import State
@@ -37,7 +37,7 @@ class IdentityEngine(Identity):
         self._lock = RLock()
         self._sure = True
         self._memory = Memory()
-        self._known = Known(graph)
+        self._known = KnownEvidence(graph)
 
     def absorb(
         self, sets: SetMembers, observations: Sequence[Observation], *, blocked: Mapping[Identifier, str] | None = None

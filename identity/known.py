@@ -17,7 +17,7 @@ KNOWN_KEPT = 400_000
 """Observations and sets that are remembered to be stored; each costs about 100 bytes."""
 
 
-class Known:
+class KnownEvidence:
     """Asks the store about whatever it does not remember, in one look for all."""
 
     def __init__(self, graph: Graph) -> None:

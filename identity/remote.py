@@ -16,7 +16,7 @@ from identity.changes import Changes
 from identity.erase import Erased
 from identity.graph import Graph
 from identity.kinds import Policy
-from identity.known import Known
+from identity.known import KnownEvidence
 from identity.leader import Leader
 from identity.observation import Observation, ObservationId
 from identity.policy_file import dump_policy
@@ -35,7 +35,7 @@ class RemoteIdentity(Identity):
     def __init__(self, graph: Graph, policy: Policy, leader: Leader) -> None:
         super().__init__(graph, policy)
         self._leader = leader
-        self._known = Known(graph)
+        self._known = KnownEvidence(graph)
         self._answered = 0
 
     @property
@@ -51,7 +51,7 @@ class RemoteIdentity(Identity):
         with self._persons_lock:
             if forgot:
                 # A new one, so that an answer which is older than this leaves nothing in it.
-                self._known = Known(self._graph)
+                self._known = KnownEvidence(self._graph)
             if moved is None:
                 self._persons.clear()
             else:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from api import identity_calls
-from api.identity_calls import Desk, router_of
+from api.identity_calls import CallDesk, router_of
 from cdp.errors import ConfigurationError, GraphConflict, LeaseLost, StoreUnavailable
 from cdp.records import open_engine
 from cdp.role_server import RoleState, role_server
@@ -36,7 +36,7 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self.lost = threading.Event()
-        self.desk = Desk(self.lost.set)
+        self.desk = CallDesk(self.lost.set)
         self.stack = ExitStack()
         server = role_server(Settings(data_dir=folder), RoleState(), [router_of(self.desk, key_of(SECRET))])
         self.address: str | None = self.stack.enter_context(server)
