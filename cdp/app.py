@@ -97,13 +97,18 @@ def _leased(
         return tokens
     stack.callback(records.dispose)
     for role in alone:
-        state.ready("standby")
         lease = Lease(records, role.value)
+        state.ready("standby", records=partial(_ask, lease))
         token = wait_for(lease, address, stop)
+        state.starting()
         if token is not None:
             stack.enter_context(held(lease, partial(end_process, role.value)))
             tokens[role] = token
     return tokens
+
+
+def _ask(lease: Lease) -> None:
+    lease.current()
 
 
 def _opened(

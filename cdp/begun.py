@@ -35,12 +35,10 @@ begun_rows = Table(
 
 
 class Begun(NamedTuple):
-    """`graph_version` is that before the batch, or earlier; `claimed` are the keys of events that a replay found first,
-    whose places look like those of events that have their outcome."""
+    """`graph_version` is that before the batch, or earlier."""
 
     range: Range
     graph_version: int
-    claimed: frozenset[int]
 
 
 class Notes:
@@ -57,19 +55,33 @@ class Notes:
         replay: bool,
         graph_version: int,
         claimed: Collection[int] = (),
-    ) -> None:
-        """Note a batch in the caller's transaction, or find it noted. Raises Overtaken where the partition is not, or
-        no longer, where the batch begins, or another worker has begun there."""
+    ) -> set[int]:
+        """Note a batch in the caller's transaction, or find it noted; the keys that all attempts at it claimed.
+
+        Only a replay need list what it claims: the places of events that have their outcome look the same. Raises
+        Overtaken where the partition is not, or no longer, where the batch begins, or another worker has begun there.
+        """
+        known: set[int] = set()
         for partition, start, end in sorted(ranges):
             row = {"partition": partition, "replay": replay, "start": start, "end": end, "owner": self.owner}
-            row |= {"graph_version": graph_version, "claimed": msgspec.json.encode(sorted(claimed)).decode()}
+            row |= {"graph_version": graph_version, "claimed": _text(claimed)}
             if not connection.execute(insert_ignoring(connection, begun_rows), row).rowcount:
-                there = connection.execute(select(begun_rows).where(*_of(partition, replay))).one_or_none()
-                if there is None or (there.owner, there.start, there.end) != (self.owner, start, end):
-                    raise Overtaken(partition)
+                known |= self._found(connection, row, claimed)
             # After the note, which whoever commits this partition must meet.
             if not replay and positions(connection, partition).get(partition, 0) != start:
                 raise Overtaken(partition)
+        return known | set(claimed)
+
+    def _found(self, connection: Connection, row: Mapping[str, Any], claimed: Collection[int]) -> set[int]:
+        """What the note of an earlier attempt lists, to which is added what this one claimed."""
+        same = _of(row["partition"], row["replay"])
+        there = connection.execute(select(begun_rows).where(*same)).one_or_none()
+        if there is None or (there.owner, there.start, there.end) != (self.owner, row["start"], row["end"]):
+            raise Overtaken(row["partition"])
+        known = set(msgspec.json.decode(there.claimed, type=list[int]))
+        if not known.issuperset(claimed):
+            connection.execute(update(begun_rows).where(*same).values(claimed=_text(known.union(claimed))))
+        return known
 
     def finish(self, connection: Connection, ranges: Iterable[Range], *, replay: bool) -> None:
         """In the transaction that commits a batch: forget its notes and move the positions. Raises Overtaken."""
@@ -85,8 +97,7 @@ class Notes:
             if row is None:
                 return None
             connection.execute(update(begun_rows).where(*_of(partition, replay)).values(owner=self.owner))
-        claimed = frozenset(msgspec.json.decode(row.claimed, type=list[int]))
-        return Begun((partition, row.start, row.end), row.graph_version, claimed)
+        return Begun((partition, row.start, row.end), row.graph_version)
 
 
 def unfinished_replays(engine: Engine) -> Sequence[int]:
@@ -102,6 +113,10 @@ def positions(connection: Connection, partition: int | None = None) -> Mapping[i
     if partition is not None:
         wanted = wanted.where(position_rows.c.partition == partition)
     return {row.partition: row.next for row in connection.execute(wanted)}
+
+
+def _text(keys: Iterable[int]) -> str:
+    return msgspec.json.encode(sorted(keys)).decode()
 
 
 def _move(connection: Connection, partition: int, start: int, end: int) -> bool:

@@ -130,7 +130,8 @@ class Lease:
         """Let others take it at once. Does nothing where another has it."""
         self._sure_until = 0.0
         HELD.labels(self.name).set(0)
-        self._change(expires_at=0)
+        # Nobody's, so that a renewal which hung until now finds nothing to renew.
+        self._change(expires_at=0, holder="")
 
     def current(self) -> Holder | None:
         """Who holds it now, None for nobody."""

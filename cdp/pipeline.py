@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from cdp.accounting import forget_refusals, note_refusals
 from cdp.batch import Batch, Item
 from cdp.begun import Notes
-from cdp.errors import MalformedHit, Retryable, Superseded
+from cdp.errors import ConfigurationError, MalformedHit, Retryable, Superseded
 from cdp.live import LiveFeed
 from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
 from cdp.outbox import Outbox
@@ -136,12 +136,10 @@ def skip_duplicate(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
     places = {item.key: item.place for item in reversed(items)}
     with writing(tools.records, together=True) as connection:
         first, claimed = tools.seen.claim(connection, places)
-        # What is live needs no list: a place of its own tells.
         noted = claimed if batch.replay else ()
-        tools.notes.begin(
+        batch.claimed |= tools.notes.begin(
             connection, batch.ranges, replay=batch.replay, graph_version=batch.graph_version, claimed=noted
         )
-    batch.claimed.update(claimed)
     fresh = []
     for item in items:
         if item.key not in batch.claimed and batch.counted_before(item.place):
@@ -246,18 +244,19 @@ def survivors(step: Step, tools: Tools, batch: Batch, items: list[Item]) -> list
     """Run a step; where it raises, halve until the event it fails on stands alone, and end that one."""
     try:
         return step(tools, batch, items)
-    except (Retryable, Superseded):
+    except (Retryable, Superseded, ConfigurationError):
         raise
     except Exception:
+        if not items:
+            raise
         if len(items) == 1:
             trace = _trace(tools)
             log.error("event_failed", step=step.__name__, event_id=items[0].event.id, trace=trace)
             batch.fail(items[0], trace)
             return []
-        if not items:
-            raise
-        middle = len(items) // 2
-        return survivors(step, tools, batch, items[:middle]) + survivors(step, tools, batch, items[middle:])
+    # Outside, or the trace of the last would tell those of all halves before it.
+    middle = len(items) // 2
+    return survivors(step, tools, batch, items[:middle]) + survivors(step, tools, batch, items[middle:])
 
 
 def commit(tools: Tools, batch: Batch) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from cdp.accounting import Refusal, refusals_of
 from cdp.batch import LEAD_NOT_CAPTURED, Batch, Found
 from cdp.begun import Begun, Range
-from cdp.errors import Retryable
+from cdp.errors import Retryable, StoreUnavailable
 from cdp.kept_hits import KeptHits
 from cdp.log import LogReader, Record
 from cdp.model import Millis, Position
@@ -57,7 +57,6 @@ class Processor:
         tools = self.tools
         again = begun is not None
         graph_version = begun.graph_version if begun else tools.identity.version
-        claimed = set(begun.claimed) if begun else set()
         while True:
             try:
                 # After its hits were read, or the key of a new source would be nobody's.
@@ -70,7 +69,6 @@ class Processor:
                     replay=replay,
                     earlier=self._earlier(ranges) if replay else {},
                     graph_version=graph_version,
-                    claimed=claimed,
                     again=again,
                 )
                 if again:
@@ -86,14 +84,15 @@ class Processor:
             else:
                 return _count(batch)
 
-    def do_again(self, partition: int, *, replay: bool = False) -> int | None:
-        """Do what was begun of a partition, by whomever; the offset after it, None where nothing was."""
+    def do_again(self, partition: int, *, replay: bool = False, source: str | None = None) -> int | None:
+        """Do what was begun of a partition, by whomever; the offset after it, None where nothing was. `source` is that
+        of the replay, where it has one. Raises as `process` does, and StoreUnavailable where the log is not there."""
         begun = self.tools.notes.take_over(self.tools.records, partition, replay=replay)
         if begun is None:
             return None
         _, start, end = begun.range
         log.info("batch_redone", partition=partition, start=start, end=end, replay=replay)
-        hits = self.opened(partition, self._between(partition, start, end))
+        hits = of_source(source, self.opened(partition, self._between(partition, start, end)))
         self.process([begun.range], hits, replay=replay, begun=begun)
         return end
 
@@ -101,10 +100,14 @@ class Processor:
         return [(Position(partition, record.offset), self._hits.opened(record)) for record in records]
 
     def _between(self, partition: int, start: int, end: int) -> list[Record]:
+        """What retention left of these records."""
         found: list[Record] = []
         while start < end and (some := self._reader.read(partition, start, end - start)):
             found += some
             start = some[-1].offset + 1
+        if start < end and self._reader.starts().get(partition, 0) < end:
+            # A reader that does not know the partition yet must not make nothing of it.
+            raise StoreUnavailable("log", f"partition {partition} gives nothing from {start} up to {end}")
         return [record for record in found if record.offset < end]
 
     def _earlier(self, ranges: Sequence[Range]) -> Mapping[Place, Refusal]:
@@ -117,6 +120,11 @@ class Processor:
             for place, refusal in refusals.items()
             if refusal.reason != LEAD_NOT_CAPTURED
         }
+
+
+def of_source(source: str | None, hits: Sequence[Found]) -> list[Found]:
+    """The hits of one source, all of them where none is named."""
+    return [(at, hit) for at, hit in hits if source is None or (hit is not None and hit.source == source)]
 
 
 def _count(batch: Batch) -> int:

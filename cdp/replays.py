@@ -99,7 +99,7 @@ class Replayer(Protocol):
 
     stopping: threading.Event
 
-    def recover(self) -> None: ...
+    def recover(self, source: str | None) -> None: ...
     def translate_again(self, partition: int, start: int, until: int, source: str | None) -> tuple[int, int, int]: ...
 
 
@@ -137,12 +137,12 @@ class Replays:
 
     def _step(self) -> bool:
         """Do the oldest, or as much of it as there is time for; whether there was any."""
-        if not self._recovered:
-            self._replayer.recover()
-            self._recovered = True
         replay = self._book.oldest()
         if replay is None:
             return False
+        if not self._recovered:
+            self._replayer.recover(replay.source)
+            self._recovered = True
         if replay.left is None:
             self._begin(replay)
         while replay.left and not self._stopping.is_set():

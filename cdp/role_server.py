@@ -27,9 +27,14 @@ class RoleState:
     """What a process is at. It is ready once `ready` was called; `status` says as what."""
 
     def __init__(self) -> None:
-        self.status = "starting"
-        self.probes: dict[str, Probe] = {"start": self._not_yet}
+        self.status = ""
+        self.probes: dict[str, Probe] = {}
         self.waits_for = "its stores"
+        self.starting()
+
+    def starting(self) -> None:
+        """Not ready, until `ready` is called."""
+        self.ready("starting", start=self._not_yet)
 
     def ready(self, status: str, **probes: Probe) -> None:
         """From now on ready where these probes pass."""

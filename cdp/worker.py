@@ -20,7 +20,7 @@ from cdp.kept_hits import KeptHits
 from cdp.log import LogConsumer, LogReader, Record, within
 from cdp.model import Millis
 from cdp.pipeline import Tools
-from cdp.processing import MAX_BYTES, MAX_HITS, Processor
+from cdp.processing import MAX_BYTES, MAX_HITS, Processor, of_source
 from cdp.progress import Progress
 from cdp.records import reading
 
@@ -114,6 +114,9 @@ class Worker:
         return bool(found or came)
 
     def _step(self, found: Mapping[int, Sequence[Record]]) -> None:
+        found = self._without_gaps(found)
+        if not found:
+            return
         # Records that retention took before they were processed are passed over.
         ranges: list[Range] = [
             (each, self.progress.at(each), records[-1].offset + 1) for each, records in sorted(found.items())
@@ -128,6 +131,17 @@ class Worker:
             return
         for partition, _, end in ranges:
             self.progress.reached(partition, end)
+
+    def _without_gaps(self, found: Mapping[int, Sequence[Record]]) -> Mapping[int, Sequence[Record]]:
+        """Those partitions whose records follow on what is processed, but for what retention took. Anything else would
+        be passed over for good, so it is read again from where it is processed."""
+        behind = {each for each, records in found.items() if records[0].offset > self.progress.at(each)}
+        oldest = self._reader.starts() if behind else {}
+        skipped = {each for each in behind if oldest.get(each, 0) < found[each][0].offset}
+        if skipped:
+            log.error("records_skipped", partitions=sorted(skipped))
+            self._lost |= skipped
+        return {each: records for each, records in found.items() if each not in skipped}
 
     def _take(self, consumer: LogConsumer, partition: int) -> None:
         """Begin with a partition where it is processed, after what was begun of it."""
@@ -171,10 +185,11 @@ class Replayer:
         self._processed = processed
         self._processor = Processor(tools, reader, hits, clock=clock, stopping=self.stopping)
 
-    def recover(self) -> None:
-        """Do again what was begun by a life that ended; to be called once, before anything else."""
+    def recover(self, source: str | None) -> None:
+        """Do again what was begun of a replay of this source by a life that ended; to be called before anything else
+        of it, or other hits would be in the batch than were before."""
         for partition in unfinished_replays(self._processor.tools.records):
-            self._processor.do_again(partition, replay=True)
+            self._processor.do_again(partition, replay=True, source=source)
 
     def translate_again(self, partition: int, start: int, until: int, source: str | None) -> tuple[int, int, int]:
         """One batch of the hits from `start` up to `until`, of one source where one is named: where to go on, how many
@@ -184,10 +199,6 @@ class Replayer:
         if not records:
             return until, 0, 0
         after = min(until, records[-1].offset + 1)
-        hits = [
-            (at, hit)
-            for at, hit in self._processor.opened(partition, records)
-            if source is None or (hit is not None and hit.source == source)
-        ]
+        hits = of_source(source, self._processor.opened(partition, records))
         changed = self._processor.process([(partition, start, after)], hits, replay=True)
         return after, len(records), changed

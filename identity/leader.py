@@ -15,6 +15,8 @@ from cdp.errors import ConfigurationError, StoreUnavailable
 from identity.calls import CONTENT_TYPE, PATH, read, verb_of
 
 CONNECT_S, READ_S = 3.0, 30.0
+ELSEWHERE = {400, 404, 405, 502, 503, 504}
+"""Who says so is not, or not yet, an identity role of our version: it is asked again, wherever it is by then."""
 LOOK_S = 1.0
 """How often who waits for an answer looks whether the one it asked leads still. A call has no other limit: to derive
 everything anew takes minutes, and all who have evidence wait for that."""

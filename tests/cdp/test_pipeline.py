@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, Engine, select
 
 from cdp import pipeline
 from cdp.accounting import refusal_rows, statement
 from cdp.batch import Batch, Item
 from cdp.begun import Notes
-from cdp.errors import StoreUnavailable
+from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.model import Identifier, Source
 from cdp.moments import now_ms
 from cdp.pipeline import Tools
@@ -29,6 +30,14 @@ from cdp.stores import open_log_consumer
 from cdp.wiring import System, open_system
 from cdp.worker import Worker
 from tests.cdp.intake import Intake, make_event
+
+
+class Crash(BaseException):
+    """As SIGKILL: nothing of ours catches it."""
+
+
+def crash(*_: object) -> list[Item]:
+    raise Crash
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +161,6 @@ def test_a_store_that_is_away_is_waited_for_and_nothing_counts_twice(
 def test_a_batch_that_a_crash_cut_off_after_any_step_is_done_again_to_the_same_end(
     system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    class Crash(BaseException):
-        pass
-
     def crash_after(run: Any) -> Any:
         def crashing(*arguments: Any) -> Any:
             run(*arguments)
@@ -187,12 +193,6 @@ def test_a_batch_that_a_crash_cut_off_after_any_step_is_done_again_to_the_same_e
 def test_what_a_batch_moved_between_persons_is_told_although_a_crash_came_before_it_could_be(
     system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Crash(BaseException):
-        pass
-
-    def crash(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
-        raise Crash
-
     told: set[int] = set()
 
     def tell(tools: Tools, batch: Batch, items: list[Item]) -> list[Item]:
@@ -257,6 +257,76 @@ def test_a_mended_dialect_finds_on_replay_what_it_could_not_read(
         replayed(system, source)
         assert account(system, source) == {"found": 2, "stored": 2, "translated": 2}
     assert len(stored(system, source)) == 2
+
+
+def test_a_wrong_setting_drops_no_event(
+    system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[Item]:
+        raise ConfigurationError("XUNJI_SECRET", came="another", allowed="one for all")
+
+    intake.append(source.id, make_event(), make_event())
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "STEPS", (*pipeline.STEPS[:3], refuse))
+        with pytest.raises(ConfigurationError):
+            system.worker.drain()
+    restarted(system).drain()
+    assert account(system, source) == {"found": 2, "stored": 2, "translated": 2}
+
+
+def unread(system: System, patch: pytest.MonkeyPatch) -> None:
+    """Let the dialect find nothing in hits that say "mend me"."""
+    dialect = pipeline_dialect(system)
+    mended = dialect.translate
+
+    def broken(hit: Any, *rest: Any) -> Any:
+        return [] if b"mend me" in hit.body else mended(hit, *rest)
+
+    patch.setattr(dialect, "translate", broken)
+
+
+def test_a_replay_whose_claim_was_written_but_not_answered_stores_what_it_found(
+    system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        unread(system, patch)
+        intake.take(source.id, make_event(properties={"note": "mend me"}))
+    written, lost = pipeline.writing, [True]
+
+    @contextmanager
+    def unanswered(engine: Engine, **options: Any) -> Iterator[Connection]:
+        with written(engine, **options) as connection:
+            yield connection
+        if lost:
+            lost.pop()
+            raise StoreUnavailable("records", "its answer was lost")
+
+    monkeypatch.setattr(pipeline, "writing", unanswered)
+    monkeypatch.setattr(StoreUnavailable, "retry_after_s", 0)
+    replayed(system, source)
+    assert not lost
+    assert account(system, source) == {"found": 1, "stored": 1, "translated": 1}
+
+
+def test_a_replay_of_one_source_that_is_cut_off_ends_with_the_hits_of_that_source(
+    system: System, intake: Intake, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = intake.source()
+    with monkeypatch.context() as patch:
+        unread(system, patch)
+        for each in (source, other, source, other):
+            intake.append(each.id, make_event(properties={"note": "mend me"}))
+        system.worker.drain()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "commit", crash)
+        system.replays.request(0, other.id)
+        with pytest.raises(Crash):
+            system.replaying.drain()
+    monkeypatch.setattr(system.replaying, "_recovered", False)
+    system.replaying.drain()
+    assert account(system, source) == {"translated": 2}
+    assert account(system, other) == {"found": 2, "stored": 2, "translated": 2}
+    assert len(stored(system, other)) == 2
 
 
 def pipeline_dialect(system: System) -> Any:

@@ -39,7 +39,7 @@ class Again:
         self.recovered = 0
         self.failures: list[Exception] = []
 
-    def recover(self) -> None:
+    def recover(self, source: str | None) -> None:
         self.recovered += 1
 
     def translate_again(self, partition: int, start: int, until: int, source: str | None) -> tuple[int, int, int]:

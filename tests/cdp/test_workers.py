@@ -15,7 +15,7 @@ import pytest
 
 from cdp import pipeline
 from cdp.begun import Notes
-from cdp.errors import Overtaken
+from cdp.errors import Overtaken, StoreUnavailable
 from cdp.log import Record
 from cdp.log_sqlite import SqliteLogWriter
 from cdp.model import SourceKind
@@ -29,13 +29,9 @@ from cdp.vault import Cipher
 from cdp.wiring import System, open_system
 from cdp.worker import Worker
 from tests.cdp.intake import hit_of, make_event
-from tests.cdp.test_pipeline import account
+from tests.cdp.test_pipeline import Crash, account
 
 PARTITIONS = range(3)
-
-
-class Crash(BaseException):
-    """As SIGKILL: nothing of ours catches it."""
 
 
 class Given:
@@ -238,6 +234,32 @@ def test_a_batch_that_another_worker_does_now_is_refused(plant: Plant) -> None:
     with pytest.raises(Overtaken):
         late.process([(0, end - 1, end)], late.opened(0, system.log.read(0, end - 1, 1)))
     assert account(system, plant.source) == {"found": 1, "stored": 1, "translated": 1}
+
+
+def test_records_that_the_consumer_passed_over_are_read_again(plant: Plant) -> None:
+    plant.append(0, *(make_event() for _ in range(3)))
+    worker, given = plant.worker()
+    run(worker, given, [0], turns=1)
+    given._next[0] += 2
+    worker._turn(given, 0)
+    assert not plant.stored()
+    run(worker, given, [0], turns=2)
+    assert set(plant.stored().values()) == {1}
+    assert account(plant.system, plant.source) == {"found": 3, "stored": 3, "translated": 3}
+
+
+def test_what_was_begun_is_not_ended_without_its_records(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.append(0, make_event())
+    once(plant, crash, "store_events")
+    with pytest.raises(Crash):
+        run(*plant.worker(), [0])
+    with monkeypatch.context() as patch:
+        # A reader that does not know the partition yet.
+        patch.setattr(plant.system.log, "read", lambda *_: [])
+        with pytest.raises(StoreUnavailable):
+            run(*plant.worker(), [0])
+    run(*plant.worker(), [0])
+    assert set(plant.stored().values()) == {1}
 
 
 @pytest.mark.parametrize("seed", range(25))
