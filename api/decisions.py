@@ -25,6 +25,7 @@ from cdp.errors import Conflict, NotFound
 from cdp.model import Identifier
 from cdp.moments import now_ms, rfc3339
 from cdp.records import writing
+from identity.gate import REQUEST_S
 from identity.observation import ObservationId
 from identity.reviews import Review, Reviews, ReviewState
 from identity.steward import Decision, Note, Steward, Verdict, note_in
@@ -110,7 +111,7 @@ async def retract(body: NewRetraction, use: Use, caller: DecidesIdentity) -> Res
 
 def _decide(use: Services, caller: ApiKey, body: NewDecision) -> shapes.Decision:
     a, b, given = two_of(use, body)
-    with use.system.gate.together():
+    with use.system.gate.together(within_s=REQUEST_S):
         said, changes = _steward(use).decide(body.verdict, a, b, _note(use, caller, body.reason))
         use.system.aftermath.regrouped(changes.sets)
     [shown] = _shown(use, caller, [said], given)
@@ -128,7 +129,7 @@ def _decisions(use: Services, caller: ApiKey, limit: int, after: Cursor | None) 
 
 def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
     steward, wanted = _steward(use), _observation("decision", decision)
-    with use.system.gate.together():
+    with use.system.gate.together(within_s=REQUEST_S):
         changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
         _reviews(use).reopen(wanted)
         use.system.aftermath.regrouped(changes.sets)
@@ -140,7 +141,7 @@ def _retract(use: Services, caller: ApiKey, body: NewRetraction) -> tuple[shapes
     wanted = _observation("observation", body.observation)
     graph = use.system.graph
     before = graph.observations([wanted])
-    with use.system.gate.together():
+    with use.system.gate.together(within_s=REQUEST_S):
         changes = _steward(use).retract(wanted, _note(use, caller, body.reason))
         _reviews(use).reopen(wanted)
         use.system.aftermath.regrouped(changes.sets)
@@ -232,7 +233,7 @@ def _list(use: Services, caller: ApiKey, wanted: Wanted, limit: int, after: Curs
 
 def _answer(use: Services, caller: ApiKey, review_id: str, body: ReviewAnswer) -> shapes.Review:
     book, state = _reviews(use), ReviewState(body.verdict.value)
-    with use.system.gate.together(), use.system.gate.turn("decide"):
+    with use.system.gate.together(within_s=REQUEST_S), use.system.gate.turn("decide"):
         found = book.one(review_id)
         if found.state is ReviewState.OPEN:
             note = _note(use, caller, body.reason)

@@ -1,7 +1,7 @@
 """Every error we raise on purpose, and what happens to each.
 
 XunjiError ── Retryable            the consumer pauses and tries again    StoreUnavailable, LogFull,
-                                                                              GraphConflict, GateLost
+                                                                              GraphConflict, GateLost, GateClosed
            ── Superseded           another process does it now            Overtaken, LeaseLost
            ── Rejected             the caller gets a 4xx                  MalformedHit, TooLarge, UnknownSource, …
            ── ConfigurationError   the process stops with one clear sentence
@@ -59,6 +59,15 @@ class GateLost(Retryable):
 
     def __init__(self) -> None:
         super().__init__("The session that held the gate ended. What was begun inside is done again.")
+
+
+class GateClosed(Retryable):
+    """An erasure keeps others out for longer than whoever answers a request waits."""
+
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("An erasure keeps everything else waiting. It may wait for a store itself, see `cdp doctor`.")
 
 
 class ErasureUnfinished(Retryable):

@@ -8,6 +8,7 @@ they were asked for, so who waits to be alone goes first here too.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cdp.errors import GateLost, StoreUnavailable
+from cdp.errors import GateClosed, GateLost, StoreUnavailable
 from cdp.records import is_shared, open_engine
 from identity.gate import Gate
 
@@ -26,6 +27,8 @@ TOGETHER = 5
 
 _GATE = "gate"
 _SHARED = "_shared"
+_NOT_IN_TIME = "55P03"
+"""What PostgreSQL calls a lock that was not to be had in time."""
 
 
 def open_gate(records: Engine) -> Gate:
@@ -51,8 +54,9 @@ class SharedGate(Gate):
         self.entering: list[Callable[[], None]] = []
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        with super().together(), self._places, self._with_a_place(_SHARED):
+    def together(self, *, within_s: float | None = None) -> Iterator[None]:
+        until = None if within_s is None else time.monotonic() + within_s
+        with super().together(within_s=within_s), self._one_of_few(until), self._with_a_place(_SHARED, until):
             for look in self.entering:
                 look()
             yield
@@ -70,7 +74,7 @@ class SharedGate(Gate):
     def check(self) -> None:
         try:
             if session := getattr(self._mine, "session", None):
-                _do(session, "SELECT 1")
+                _do(session, "1")
         except SQLAlchemyError as error:
             raise GateLost from error
 
@@ -78,8 +82,17 @@ class SharedGate(Gate):
         self._sessions.dispose()
 
     @contextmanager
-    def _with_a_place(self, how: str = "") -> Iterator[None]:
-        with self._locked(_GATE, how) as session:
+    def _one_of_few(self, until: float | None) -> Iterator[None]:
+        if not self._places.acquire(timeout=_left(until)):
+            raise GateClosed
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @contextmanager
+    def _with_a_place(self, how: str = "", until: float | None = None) -> Iterator[None]:
+        with self._locked(_GATE, how, until) as session:
             self._mine.session = session
             try:
                 yield
@@ -87,33 +100,45 @@ class SharedGate(Gate):
                 del self._mine.session
 
     @contextmanager
-    def _locked(self, what: str, how: str = "") -> Iterator[Connection]:
-        session = self._session_with(_lock("lock", what, how))
+    def _locked(self, what: str, how: str = "", until: float | None = None) -> Iterator[Connection]:
+        session = self._session_with(f"{_patience(until)}, {_lock('lock', what, how)}")
         try:
             yield session
         finally:
             _leave(session, _lock("unlock", what, how))
 
-    def _session_with(self, lock: str) -> Connection:
+    def _session_with(self, locks: str) -> Connection:
         session = None
         try:
             session = self._sessions.connect()
-            _do(session, lock)
+            _do(session, locks)
         except BaseException as error:
             if session is not None:
                 _end(session)
             if isinstance(error, OperationalError):
+                if getattr(error.orig, "sqlstate", "") == _NOT_IN_TIME:
+                    raise GateClosed from error
                 raise StoreUnavailable("records", str(error.orig)) from error
             raise
         return session
 
 
+def _left(until: float | None) -> float | None:
+    """Seconds, None without limit."""
+    return None if until is None else max(0.001, until - time.monotonic())
+
+
+def _patience(until: float | None) -> str:
+    # Each time, for a session is used again by who has another; 0 is without limit.
+    return f"set_config('lock_timeout', '{round(1000 * (_left(until) or 0))}', false)"
+
+
 def _lock(verb: str, what: str, how: str) -> str:
-    return f"SELECT pg_advisory_{verb}{how}(hashtext('xunji {what}'))"
+    return f"pg_advisory_{verb}{how}(hashtext('xunji {what}'))"
 
 
-def _do(session: Connection, statement: str) -> object:
-    return session.exec_driver_sql(statement).scalar()
+def _do(session: Connection, what: str) -> object:
+    return session.exec_driver_sql(f"SELECT {what}").scalar()
 
 
 def _leave(session: Connection, unlock: str) -> None:

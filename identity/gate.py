@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, Lock
 
+from cdp.errors import GateClosed
+
+REQUEST_S = 10.0
+"""For which whoever answers a request waits to enter: an erasure stays inside while a store that it needs is away, and
+the threads that wait are the same that answer everything else."""
+
 
 class Gate:
     """For threads; whoever is inside must not enter again."""
@@ -21,9 +27,11 @@ class Gate:
         self._turns: dict[str, Lock] = {}
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, *, within_s: float | None = None) -> Iterator[None]:
+        """Enter with others; None waits without limit. Raises GateClosed."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            if not self._changed.wait_for(lambda: not self._alone and not self._waiting, within_s):
+                raise GateClosed
             self._inside += 1
         try:
             yield

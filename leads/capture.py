@@ -18,7 +18,7 @@ from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, PersonId, Set
 from cdp.moments import now_ms
 from cdp.records import reading, writing
 from cdp.vault import Vault
-from identity.gate import Gate
+from identity.gate import REQUEST_S, Gate
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
 from identity.person import Person
 from identity.verbs import Identity
@@ -93,10 +93,11 @@ class LeadDesk(LeadReader):
         """Capture a lead that somebody sends; the lead, masked, and whether it is new.
 
         Durable on return. The same (source, external_id) again, also at the same moment, gives the lead that was
-        first. `waited` tells how the caller's wait for earlier events ended. Raises Refused, see `request`.
+        first. `waited` tells how the caller's wait for earlier events ended. Raises Refused, see `request`, and
+        GateClosed.
         """
         enquiry = enquiry_of(request, region=self._region, policy=self._identity.policy)
-        with self._gate.together():
+        with self._gate.together(within_s=REQUEST_S):
             return self._capture(enquiry, waited, actor)
 
     def _capture(self, enquiry: Enquiry, waited: Waited, actor: str) -> tuple[dict[str, Any], bool]:

@@ -10,6 +10,7 @@ import pytest
 from api import shapes
 from api.permissions import Role
 from cdp.model import Source
+from cdp.wiring import System
 from tests.api.conftest import ClientOf, problem, shaped
 from tests.cdp.intake import Intake, make_event
 
@@ -113,3 +114,26 @@ def test_a_lead_does_not_wait_for_ever_for_events_that_come_late(
     assert lead["trail"]["complete"] is False
     assert lead["trail"]["waited_ms"] > 0
     intake.take(source.id)
+
+
+def test_a_lead_and_a_decision_wait_for_an_erasure_no_longer_than_a_request_may(
+    sales: httpx.Client,
+    client_of: ClientOf,
+    system: System,
+    visitor: str,
+    phone: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("leads.capture.REQUEST_S", 0.01)
+    monkeypatch.setattr("api.decisions.REQUEST_S", 0.01)
+    body = enquiry(phone, external_id=visitor)
+    ends = {"a": {"kind": "phone", "value": phone}, "b": {"kind": "anonymous_id", "value": visitor}}
+    decision = {"verdict": "same", "reason": "they said so", **ends}
+    with system.gate.alone():
+        for sent in (
+            sales.post("/api/v1/leads", json=body),
+            client_of(Role.DATA).post("/api/v1/identity/decisions", json=decision),
+        ):
+            assert "An erasure keeps everything else waiting" in problem(sent, 503)["detail"]
+            assert sent.headers["Retry-After"] == "5"
+    assert sales.post("/api/v1/leads", json=body).status_code == 201

@@ -3,6 +3,9 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
+from cdp.errors import GateClosed
 from identity.gate import Gate
 
 
@@ -64,3 +67,20 @@ def test_what_is_done_in_turn_is_done_by_one_at_a_time_also_together_with_others
     for thread in threads:
         thread.join(30)
     assert met == [1] * 80
+
+
+def test_whoever_waits_for_so_long_only_is_turned_away_and_enters_later() -> None:
+    gate, turned_away = Gate(), []
+
+    def enter() -> None:
+        with pytest.raises(GateClosed), gate.together(within_s=0.01):
+            raise AssertionError("inside")
+        turned_away.append(1)
+
+    thread = threading.Thread(target=enter)
+    with gate.alone():
+        thread.start()
+        thread.join(30)
+    assert turned_away == [1]
+    with gate.together(within_s=0.01), gate.together(within_s=0.01):
+        pass

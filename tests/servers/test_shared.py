@@ -15,7 +15,7 @@ from typing import IO
 import psycopg
 import pytest
 
-from cdp.errors import GateLost, StoreUnavailable
+from cdp.errors import GateClosed, GateLost, StoreUnavailable
 from cdp.records import open_engine
 from cdp.shared_gate import TOGETHER, SharedGate, open_gate
 from identity.gate import Gate
@@ -164,6 +164,37 @@ def test_threads_of_one_process_are_inside_together_as_many_as_have_sessions(gat
     assert late.wait(WAIT_S)
     for thread in threads:
         thread.join(WAIT_S)
+
+
+def test_who_answers_a_request_is_turned_away_in_time_and_the_next_with_its_session_waits(url: str, gate: Gate) -> None:
+    with gate.together(within_s=WAIT_S):
+        pass
+    entered, leave = threading.Event(), threading.Event()
+    with other(url, "alone") as it:
+        assert it.inside.wait(WAIT_S)
+        for _ in range(2):
+            with pytest.raises(GateClosed), gate.together(within_s=0.05):
+                raise AssertionError("inside")
+        thread = enter_aside(gate, entered, leave)
+        until_waiting(url, 1)
+        it.leave()
+        assert entered.wait(WAIT_S), "nobody's patience but one's own counts"
+    leave.set()
+    thread.join(WAIT_S)
+
+
+def test_who_finds_all_sessions_taken_is_turned_away_in_time_too(gate: Gate) -> None:
+    leave = threading.Event()
+    entered = [threading.Event() for _ in range(TOGETHER)]
+    threads = [enter_aside(gate, each, leave) for each in entered]
+    assert all(each.wait(WAIT_S) for each in entered)
+    with pytest.raises(GateClosed), gate.together(within_s=0.05):
+        raise AssertionError("inside")
+    leave.set()
+    for thread in threads:
+        thread.join(WAIT_S)
+    with gate.together(within_s=WAIT_S):
+        pass
 
 
 def test_who_enters_looks_first_and_may_be_turned_away(gate: Gate) -> None:
