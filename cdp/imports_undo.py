@@ -120,6 +120,7 @@ class Undoing:
             found = self.identity.graph.observations([*said, *again, *gone.likeness])
             live = [each.id for each, why in found if not why]
             changed = set(self.identity.retract(dict.fromkeys(live, note)).sets)
+            self.gate.check()
             self._remove(job, gone, ids, live)
             changed |= self.versions.settle(job.source, keys)
             sets = {SetId(each["set"]) for each in events}
@@ -205,6 +206,7 @@ class Undoing:
                 known = self.identity.graph.values([pid(Identifier(kind, each)) for each, kind in kinds.items()])
                 left = set(kinds) - {value.identifier.value for value in known}
                 left -= self.events.holding(left, received_after=job.began_at - 1)
+                self.gate.check()
                 with writing(self.records) as connection:
                     left -= leads_erase.left_as_contact(connection, left)
                     left -= leads_erase.spoken_of(connection, left, since=job.began_at)

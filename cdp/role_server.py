@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -68,9 +70,12 @@ def role_server(settings: Settings, state: RoleState, routers: Routers = ()) -> 
         try:
             asyncio.run(serve())
         except BaseException as error:
-            if port.done():
-                raise
-            port.set_exception(error)
+            if not port.done():
+                port.set_exception(error)
+                return
+            # Nobody could reach this process any more, while its work, or its lease, went on.
+            log.exception("health_failed")
+            os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=run, name="role-server", daemon=True)
     thread.start()
