@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
@@ -85,30 +86,21 @@ class KafkaLogConsumer:
     def begin(self, partition: int, offset: int) -> None:
         if partition not in self._mine:
             return
-        place = self._place(partition, offset)
         with translated():
             consumer = self._joined()
-            if partition in self._begun:
-                consumer.incremental_unassign([place])
-            consumer.incremental_assign([place])
+            self._let_go(consumer, {partition})
+            consumer.incremental_assign([self._place(partition, offset)])
         self._begun[partition] = _Held(offset)
 
     def poll(self, *, records: int, size: int, timeout_s: float) -> Mapping[int, Sequence[Record]]:
-        deadline = time.monotonic() + timeout_s
-        self._changed = False
+        """Where it raises, all partitions wait to be begun again: the client may be past records that it had given."""
         with translated():
             consumer = self._joined()
-            self._note(consumer)
-            wait_s = 0.0
-            while True:
-                self._pull(consumer, wait_s)
-                self._balance(consumer)
-                found = self._shares(records, size)
-                left_s = deadline - time.monotonic()
-                if found or self._changed or left_s <= 0 or self._woken.is_set():
-                    self._woken.clear()
-                    return found
-                wait_s = min(SLICE_S, left_s)
+            try:
+                return self._next(consumer, records, size, time.monotonic() + timeout_s)
+            except BaseException:
+                self._forget(consumer)
+                raise
 
     def wake(self) -> None:
         self._woken.set()
@@ -133,22 +125,47 @@ class KafkaLogConsumer:
     # Partitions that come and go: what the group gives is fetched only once it is begun.
 
     def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_assign([])
         self._mine.update(each.partition for each in partitions)
+        consumer.incremental_assign([])
         self._changed = self._changed or bool(partitions)
         if partitions:
             log.info("partitions_came", partitions=sorted(each.partition for each in partitions))
 
     def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {each.partition for each in partitions}
-        consumer.incremental_unassign([each for each in partitions if each.partition in self._begun])
         self._mine -= gone
-        for each in gone:
-            self._begun.pop(each, None)
+        self._let_go(consumer, gone)
         self._changed = True
         log.info("partitions_went", partitions=sorted(gone))
 
+    def _let_go(self, consumer: Consumer, partitions: Collection[int]) -> None:
+        """Fetch them no more, whatever became of them before."""
+        for each in partitions:
+            self._begun.pop(each, None)
+        consumer.incremental_unassign([each for each in consumer.assignment() if each.partition in partitions])
+
+    def _forget(self, consumer: Consumer) -> None:
+        begun = list(self._begun)
+        self._begun.clear()
+        # Should they be fetched on, `begin` ends that; until then nobody takes them.
+        with suppress(KafkaException):
+            self._let_go(consumer, begun)
+
     # Records, fetched and handed out.
+
+    def _next(self, consumer: Consumer, records: int, size: int, deadline: float) -> Mapping[int, Sequence[Record]]:
+        self._changed = False
+        self._note(consumer)
+        wait_s = 0.0
+        while True:
+            self._pull(consumer, wait_s)
+            self._balance(consumer)
+            found = self._shares(records, size)
+            left_s = deadline - time.monotonic()
+            if found or self._changed or left_s <= 0 or self._woken.is_set():
+                self._woken.clear()
+                return found
+            wait_s = min(SLICE_S, left_s)
 
     def _pull(self, consumer: Consumer, wait_s: float) -> None:
         """Take what the client has fetched; wait for the first of it."""

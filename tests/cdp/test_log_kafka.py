@@ -1,0 +1,103 @@
+"""What the log on Kafka does where its brokers or its disk fail halfway, shown without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from cdp.errors import StoreUnavailable
+from cdp.log_kafka import KafkaLogConsumer
+
+NOWHERE = "kafka://127.0.0.1:1/test"
+
+
+class Told:
+    """What a client hands out: a record, or an error about a partition."""
+
+    def __init__(self, partition: int, offset: int, error: int | None = None) -> None:
+        self._partition, self._offset, self._error = partition, offset, error
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes:
+        return b"hit"
+
+    def error(self) -> KafkaError | None:
+        return None if self._error is None else KafkaError(self._error)
+
+
+class Client:
+    """Hands out one list after another, as if all its partitions were one stream that is fetched once."""
+
+    def __init__(self, *told: list[Told]) -> None:
+        self._told = list(told)
+        self._rest: list[Told] = []
+        self.places: dict[int, int] = {}
+
+    def poll(self, wait_s: float) -> Message | None:
+        self._rest = self._told.pop(0) if self._told else []
+        return cast(Message, self._rest.pop(0)) if self._rest else None
+
+    def consume(self, count: int, timeout: float) -> Sequence[Told]:
+        return self._rest
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("test.hits", each, offset) for each, offset in self.places.items()]
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        for each in places:
+            assert each.partition not in self.places, "the client refuses what it has"
+            self.places[each.partition] = each.offset
+
+    def incremental_unassign(self, places: list[TopicPartition]) -> None:
+        for each in places:
+            del self.places[each.partition]
+
+
+def consumer_of(client: Client, *partitions: int) -> KafkaLogConsumer:
+    """A member of its group that has begun with these partitions."""
+    consumer = KafkaLogConsumer(NOWHERE)
+    consumer._consumer = cast(Consumer, client)
+    consumer._mine.update(partitions)
+    for each in partitions:
+        consumer.begin(each, 0)
+    return consumer
+
+
+def test_records_behind_a_question_that_fails_are_fetched_again() -> None:
+    unknown = Told(0, -1, KafkaError._AUTO_OFFSET_RESET)
+    client = Client([unknown, Told(1, 0), Told(1, 1), Told(1, 2)], [Told(1, 3), Told(1, 4)])
+    consumer = consumer_of(client, 0, 1)
+    with pytest.raises(StoreUnavailable):
+        consumer.poll(records=10, size=1_000, timeout_s=0)
+    assert consumer.poll(records=10, size=1_000, timeout_s=0) == {}, "nothing from behind the gap"
+    assert consumer.waiting() == {0, 1}
+    assert client.places == {}
+    consumer.begin(1, 0)
+    assert client.places == {1: 0}
+
+
+def test_partitions_are_begun_again_also_where_the_client_did_not_let_them_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client([Told(0, -1, KafkaError._AUTO_OFFSET_RESET)])
+    consumer = consumer_of(client, 0)
+
+    def refuse(places: list[TopicPartition]) -> None:
+        raise KafkaException(KafkaError(KafkaError._STATE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "incremental_unassign", refuse)
+        with pytest.raises(StoreUnavailable):
+            consumer.poll(records=10, size=1_000, timeout_s=0)
+    assert consumer.waiting() == {0}
+    consumer.begin(0, 7)
+    assert client.places == {0: 7}
