@@ -1,7 +1,8 @@
 """The gate for processes on several machines that share their records: locks of PostgreSQL, behind the threads' own.
 
-A place in it is a lock of a database session, so it is given back when its process dies, and not before: a process that
-was stopped but not killed keeps whoever wants to be alone waiting. The database hands locks out in the order in which
+A place in it is a lock of a database session, so it is given back when its process dies. One that was stopped but not
+killed is put out by whoever wants to be alone and has waited for long: its session is ended, and it finds so before it
+commits. The database hands locks out in the order in which
 they were asked for, so who waits to be alone goes first here too.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -22,11 +23,18 @@ from identity.gate import Gate
 
 log = structlog.get_logger()
 
+LONGEST_INSIDE_S = 60.0
+"""For which who wants to be alone waits for those inside. All others wait behind, and a batch takes seconds."""
 TOGETHER = 5
 """Threads of one process that are inside at the same time; each takes a session of the database."""
 
 _GATE = "gate"
 _SHARED = "_shared"
+_PUT_OUT = (
+    "count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    f" AND objid::bigint = hashtext('xunji {_GATE}')::bigint & 4294967295"
+)
 _NOT_IN_TIME = "55P03"
 """What PostgreSQL calls a lock that was not to be had in time."""
 
@@ -43,8 +51,9 @@ class SharedGate(Gate):
     older than the last who was alone. Raising there turns it away.
     """
 
-    def __init__(self, records: Engine) -> None:
+    def __init__(self, records: Engine, *, longest_s: float = LONGEST_INSIDE_S) -> None:
         super().__init__()
+        self._longest_s = longest_s
         # Sessions of its own: whoever is inside needs others to work with. Not in transactions, which would keep the
         # database from cleaning up.
         own = open_engine(records.url.render_as_string(hide_password=False))
@@ -63,8 +72,18 @@ class SharedGate(Gate):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with super().alone(), self._with_a_place():
+        with super().alone(), ExitStack() as stack:
+            try:
+                stack.enter_context(self._with_a_place(until=time.monotonic() + self._longest_s))
+            except GateClosed:
+                self._put_out()
+                stack.enter_context(self._with_a_place())
             yield
+
+    def _put_out(self) -> None:
+        """End the sessions of those inside; what they do is not committed, but done again."""
+        log.warning("gate_cleared", waited_s=self._longest_s)
+        self._session_with(_PUT_OUT).close()
 
     @contextmanager
     def turn(self, what: str) -> Iterator[None]:

@@ -142,6 +142,20 @@ def test_a_process_that_is_stopped_while_it_is_alone_keeps_others_out(url: str, 
     thread.join(WAIT_S)
 
 
+@pytest.mark.parametrize("how", ["together", "alone"])
+def test_a_process_that_is_stopped_inside_is_put_out_by_who_waited_for_long(url: str, how: str) -> None:
+    patient = SharedGate(open_engine(url), longest_s=1)
+    with other(url, how) as it:
+        assert it.inside.wait(WAIT_S)
+        os.kill(it.process.pid, signal.SIGSTOP)
+        with patient.alone():
+            patient.check()
+        with patient.together():
+            patient.check()
+        it.end()
+    patient.close()
+
+
 def test_who_waits_to_be_alone_goes_before_processes_that_come_later(url: str, gate: Gate) -> None:
     with gate.together(), other(url, "alone") as first:
         until_waiting(url, 1)
