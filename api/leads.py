@@ -18,7 +18,7 @@ from api.permissions import Permission
 from api.persons import Lookup
 from api.services import Services, Use
 from cdp.kafka_url import is_kafka
-from cdp.log_notes import spooled
+from cdp.log_notes import hits_are_to_come
 from leads.lead import CONTACT_FIELDS, Waited
 from leads.request import LeadRequest, read_request
 
@@ -91,7 +91,7 @@ def _wait(use: Services) -> Waited:
     began = time.monotonic()
     longest = use.system.settings.lead_wait.total_seconds()
     # Asked first: what leaves a spool meanwhile comes behind the ends that are waited for.
-    held_back = is_kafka(use.system.settings.log_url) and spooled(use.system.records) > 0
+    held_back = is_kafka(use.system.settings.log_url) and hits_are_to_come(use.system.records)
     complete = use.system.progress.wait_for(use.system.log.ends(), longest) and not held_back
     return Waited(complete, round((time.monotonic() - began) * 1000))
 

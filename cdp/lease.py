@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,20 +21,18 @@ from prometheus_client import Gauge
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Engine,
     String,
     Table,
     event,
-    literal_column,
     select,
     update,
 )
 from sqlalchemy.exc import OperationalError
 
 from cdp.errors import LeaseLost, StoreUnavailable
-from cdp.records import insert_ignoring, metadata, reading, writing
+from cdp.records import CLOCK, insert_ignoring, metadata, reading, writing
 
 log = structlog.get_logger()
 
@@ -61,12 +59,6 @@ lease_rows = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
-_NOW: Mapping[str, ColumnElement[int]] = {
-    "postgresql": literal_column("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"),
-    "sqlite": literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS BIGINT)"),
-}
-"""Milliseconds since 1970 by the clock of the database; of SQLite, which has none, by that of its only machine."""
-
 
 class Holder(NamedTuple):
     """Where the holder of a lease can be reached, and its token."""
@@ -79,7 +71,7 @@ def holders(records: Engine) -> dict[str, str]:
     """Who holds each lease now."""
     wanted = select(lease_rows.c.name, lease_rows.c.holder)
     with reading(records) as db:
-        alive = lease_rows.c.expires_at > _NOW[db.dialect.name]
+        alive = lease_rows.c.expires_at > CLOCK[db.dialect.name]
         return {row.name: row.holder for row in db.execute(wanted.where(alive))}
 
 
@@ -92,7 +84,7 @@ class Lease:
         self._holder = holder or f"{socket.gethostname()[:40]} {os.getpid()} {uuid4().hex}"
         self._token = 0
         self._sure_until = 0.0
-        now = _NOW[records.dialect.name]
+        now = CLOCK[records.dialect.name]
         self._until = now + round(ttl_s * 1000)
         self._alive = lease_rows.c.expires_at > now
 

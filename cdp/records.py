@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import select
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from operator import itemgetter
@@ -20,7 +20,20 @@ from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Insert, MetaData, Table, Update, create_engine, event
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Insert,
+    MetaData,
+    Table,
+    Update,
+    create_engine,
+    event,
+    literal_column,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, InternalError, OperationalError
@@ -49,6 +62,12 @@ ASLEEP_MS = 5_000
 machine, and all others wait for their turn."""
 ASLEEP = "25P03"
 """What PostgreSQL calls that when the process wakes up."""
+
+CLOCK: Mapping[str, ColumnElement[int]] = {
+    "postgresql": literal_column("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"),
+    "sqlite": literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS BIGINT)"),
+}
+"""Milliseconds since 1970 by the clock of the database; of SQLite, which has none, by that of its only machine."""
 
 IN_CHUNK = 500
 """Members of one IN list: SQLite takes 32,766 variables at most, and its plans get slower long before."""

@@ -8,10 +8,12 @@ from sqlalchemy import Engine, select
 
 from cdp.log_notes import spool_rows
 from cdp.model import Millis
-from cdp.records import reading, writing
+from cdp.records import CLOCK, reading, writing
 
 NOTE_MS = 1_000
 """Between two notes of a spool that goes on holding something; that it begins to, or is empty, is noted at once."""
+RENEWED_MS = 60_000
+"""Between two notes of one that holds as many as before, so that it does not count as silent."""
 
 
 class SpoolNote:
@@ -23,10 +25,11 @@ class SpoolNote:
         self._told_at = 0
 
     def tell(self, waiting: int, names: Collection[str]) -> None:
-        """Note it where it changed, and forget spools that are not among the `names` any more: another took over what
+        """Note it where that is due, and forget spools that are not among the `names` any more: another took over what
         they held. Raises StoreUnavailable."""
         now = self._clock()
-        if waiting == self._told or (waiting and self._told and now - self._told_at < NOTE_MS):
+        fresh_ms = RENEWED_MS if waiting == self._told else NOTE_MS
+        if waiting == self._told == 0 or (waiting and self._told and now - self._told_at < fresh_ms):
             return
         mine = f"{self._place}/{self._name}"
         living = {mine, *(f"{self._place}/{each}" for each in names)}
@@ -38,5 +41,6 @@ class SpoolNote:
                 gone = (noted - living) | {mine}
                 connection.execute(spool_rows.delete().where(spool_rows.c.name.in_(gone)))
                 if waiting:
-                    connection.execute(spool_rows.insert().values(name=mine, waiting=waiting, at=now))
+                    at = CLOCK[connection.dialect.name]
+                    connection.execute(spool_rows.insert().values(name=mine, waiting=waiting, at=at))
         self._told, self._told_at = waiting, now

@@ -32,7 +32,7 @@ def require_rest(folders: Iterable[Path], records: Iterable[Engine]) -> None:
         if spool_rows.name in there and (waiting := spooled(engine)):
             raise Refused(
                 f"{waiting:,} hits wait on the disks of collectors for the brokers. Start these collectors until the "
-                "log has them, then move."
+                "log has them, then move. Of a disk that is gone for good see docs/log-on-kafka.md."
             )
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from api import shapes
 from api.permissions import Role
+from cdp.log_notes import SILENT_MS, spool_rows
 from cdp.model import Source
+from cdp.records import CLOCK, writing
 from cdp.wiring import System
 from tests.api.conftest import ClientOf, problem, shaped
 from tests.cdp.intake import Intake, make_event
@@ -114,6 +116,26 @@ def test_a_lead_does_not_wait_for_ever_for_events_that_come_late(
     assert lead["trail"]["complete"] is False
     assert lead["trail"]["waited_ms"] > 0
     intake.take(source.id)
+
+
+def test_a_lead_is_not_complete_while_a_collector_has_hits_to_come_but_a_lost_machine_is_not_waited_for(
+    sales: httpx.Client, system: System, phone: str, visitor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complete(form: str) -> bool:
+        lead = sales.post("/api/v1/leads", json=enquiry(phone, external_id=f"{form} of {visitor}")).json()
+        return bool(lead["trail"]["complete"])
+
+    monkeypatch.setattr("api.leads.is_kafka", lambda url: True)
+    try:
+        with writing(system.records) as db:
+            db.execute(spool_rows.insert().values(name="host-7/0", waiting=3, at=CLOCK[db.dialect.name]))
+        assert not complete("first")
+        with writing(system.records) as db:
+            db.execute(spool_rows.update().values(at=spool_rows.c.at - SILENT_MS))
+        assert complete("second")
+    finally:
+        with writing(system.records) as db:
+            db.execute(spool_rows.delete())
 
 
 def test_a_lead_and_a_decision_wait_for_an_erasure_no_longer_than_a_request_may(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,10 +13,10 @@ import pytest
 
 import cdp.spool
 from cdp.errors import ConfigurationError, LogFull
-from cdp.log_notes import spool_rows, spooled
-from cdp.records import open_engine, reading
+from cdp.log_notes import SILENT_MS, hits_are_to_come, spool_rows, spooled
+from cdp.records import open_engine, reading, writing
 from cdp.spool import Kept, Spool, open_free_spool, open_left_spool, spool_names
-from cdp.spool_note import NOTE_MS, SpoolNote
+from cdp.spool_note import NOTE_MS, RENEWED_MS, SpoolNote
 
 LIMIT = 1_000_000
 
@@ -131,6 +132,41 @@ def test_a_spool_that_grew_large_gives_its_room_back_once_it_is_empty(
     spool.close()
 
 
+def test_a_spool_that_cannot_be_made_anew_is_opened_once_the_disk_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, "0", limit=LIMIT)
+    asyncio.run(keep(spool, b"x" * 1_000))
+    with monkeypatch.context() as patched:
+        patched.setattr(cdp.spool, "KEPT_FILE_BYTES", 0)
+        patched.setattr(cdp.spool, "SCHEMA", "INSERT INTO gone VALUES (1)")
+        spool.forget(1)
+        spool.try_again()
+        assert not spool.healthy
+        with pytest.raises(LogFull):
+            asyncio.run(keep(spool, b"refused"))
+    spool.try_again()
+    assert (spool.healthy, spool.empty) == (True, True)
+    asyncio.run(keep(spool, b"next"))
+    assert [hit.payload for hit in spool.read(0, 10, 100)] == [b"next"]
+    spool.close()
+
+
+def test_a_spool_that_cannot_be_opened_hides_no_other_and_keeps_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "spool-1.db").write_bytes(b"not a database, and long enough to be looked at" * 20)
+    left = Spool(tmp_path, "2", limit=LIMIT)
+    asyncio.run(keep(left, b"left"))
+    left.close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        found = open_left_spool(tmp_path)
+        assert found is not None
+        assert found.name == "2"
+        found.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (tmp_path / "spool-1.db").exists()
+
+
 def test_what_is_kept_is_synced(spool: Spool, tmp_path: Path) -> None:
     assert spool._db.execute("PRAGMA synchronous").fetchone() == (2,)
     asyncio.run(keep(spool, b"a"))
@@ -160,4 +196,26 @@ def test_the_records_tell_how_many_hits_wait_in_all_spools_of_all_machines(tmp_p
     assert spooled(records) == 8, "what another had is this one's now"
     with reading(records) as connection:
         assert sorted(connection.execute(spool_rows.select()).scalars()) == ["a/0", "b/0"]
+    records.dispose()
+
+
+def test_a_spool_of_which_nothing_was_heard_for_long_is_counted_but_brings_no_more_hits(tmp_path: Path) -> None:
+    records = open_engine(f"sqlite:///{tmp_path}/records.db")
+    spool_rows.create(records)
+    now = [0]
+    note = SpoolNote(records, "a", "0", clock=lambda: now[0])
+
+    def fall_silent() -> None:
+        with writing(records) as connection:
+            connection.execute(spool_rows.update().values(at=spool_rows.c.at - SILENT_MS))
+
+    assert not hits_are_to_come(records)
+    note.tell(5, ["0"])
+    assert hits_are_to_come(records)
+    fall_silent()
+    assert not hits_are_to_come(records)
+    assert spooled(records) == 5
+    now[0] += RENEWED_MS
+    note.tell(5, ["0"])
+    assert hits_are_to_come(records), "who holds as many as before says so again"
     records.dispose()
