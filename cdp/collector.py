@@ -70,13 +70,21 @@ async def _keep_fresh(sources: LiveSources, folder: Path, writer: LogWriter) -> 
     announce(folder, writer.name, sources.version)
     while True:
         await asyncio.sleep(REFRESH_S)
-        writer.try_again()
+        _try_again(writer)
         try:
             if await loop.run_in_executor(None, sources.refresh):
                 announce(folder, writer.name, sources.version)
         except Exception as error:
             # The keys of a moment ago are better than none; the next round tries again.
             log.warning("sources_not_refreshed", reason=str(error))
+
+
+def _try_again(writer: LogWriter) -> None:
+    try:
+        writer.try_again()
+    except Exception as error:
+        # Whatever ails the log, keys must go on to be heard of.
+        log.warning("log_not_tried_again", reason=str(error))
 
 
 async def _tell_of_spool(note: SpoolNote, folder: Path, writer: LogWriter) -> None:

@@ -14,8 +14,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
+
 from cdp.errors import ConfigurationError, LogFull
 from cdp.model import Millis
+
+log = structlog.get_logger()
 
 MAX_SPOOLS = 64
 BUSY_S = 2.0
@@ -49,21 +53,35 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self._path = folder / f"spool-{name}.db"
-        self._lock: int | None = _hold(folder / f"spool-{name}.lock")
         self._limit = limit
         self._group: list[tuple[Kept, asyncio.Future[Any] | None]] = []
         self._group_bytes = 0
         self._last = 0
         self.healthy = True
-        self._open()
+        lock = _hold(folder / f"spool-{name}.lock")
+        try:
+            self._open()
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock: int | None = lock
 
-    def add(self, received_at: Millis, key: bytes, payload: bytes, *, durable: asyncio.Future[Any] | None) -> int:
+    def add(
+        self,
+        received_at: Millis,
+        key: bytes,
+        payload: bytes,
+        *,
+        durable: asyncio.Future[Any] | None,
+        limited: bool = True,
+    ) -> int:
         """Keep a hit and say its number, larger than any before; `durable` is done once it is synced.
 
-        It fails with LogFull where the disk, or the spool's own limit, has no room; the hit is not kept then.
+        It fails with LogFull where the disk, or the spool's own limit, has no room; the hit is not kept then. What is
+        not `limited` is kept whatever the limit is.
         """
         self._last += 1
-        if self.size + self._group_bytes + len(payload) > self._limit:
+        if limited and self.size + self._group_bytes + len(payload) > self._limit:
             cause = f"the spool holds {self._limit:,} bytes, all it may, and the brokers take none"
             _fail(durable, LogFull(cause))
             return self._last
@@ -101,7 +119,10 @@ class Spool:
         return True
 
     def read(self, after: int, count: int, size: int) -> Sequence[Kept]:
-        """Synced hits behind that number, in order: `count` at most and about `size` bytes, one where there is any."""
+        """Synced hits behind that number, in order: `count` at most and about `size` bytes, one where there is any.
+
+        Of a disk that fails none, or not all, may come, and the spool is not `healthy` then.
+        """
         found: list[Kept] = []
         if not self.waiting:
             return found
@@ -126,7 +147,7 @@ class Spool:
                 self._make_anew()
                 return
             self._db.execute("DELETE FROM hits WHERE number <= ?", (until,))
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             self.healthy = False
         else:
             self.waiting -= count
@@ -135,7 +156,9 @@ class Spool:
     def try_again(self) -> None:
         """Where the last attempt to write failed, make a small one."""
         if not self.healthy:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error, OSError):
+                if self._shut:
+                    self._open()
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.execute("PRAGMA user_version=1")
                 self._db.execute("COMMIT")
@@ -155,15 +178,22 @@ class Spool:
         self._unlink()
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-        self._db.executescript(SCHEMA)
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA secure_delete=ON")
-        sync_folder(self._path.parent)
-        self.waiting, self.size, last = self._db.execute(MEASURE, (ALL,)).fetchone()
+        db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+        try:
+            db.executescript(SCHEMA)
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA secure_delete=ON")
+            sync_folder(self._path.parent)
+            self.waiting, self.size, last = db.execute(MEASURE, (ALL,)).fetchone()
+        except BaseException:
+            db.close()
+            raise
         self._last = max(last, self._last)
+        self._db, self._shut = db, False
 
     def _make_anew(self) -> None:
+        """Where that fails it is shut, and takes nothing until `try_again` could open it."""
+        self._shut = True
         self._db.close()
         self._unlink()
         self._open()
@@ -182,13 +212,21 @@ def open_free_spool(folder: Path, *, limit: int) -> Spool:
 
 
 def open_left_spool(folder: Path) -> Spool | None:
-    """One that holds hits and that nobody holds, such as of a collector that was taken away."""
-    for path in sorted(folder.glob("spool-*.db")):
-        with suppress(ConfigurationError):
-            spool = Spool(folder, path.stem.removeprefix("spool-"), limit=0)
-            if spool.waiting:
-                return spool
-            spool.close()
+    """One that holds hits and that nobody holds, such as of a collector that was taken away.
+
+    One that cannot be opened is let be, for whoever looks again.
+    """
+    for name in sorted(spool_names(folder)):
+        try:
+            spool = Spool(folder, name, limit=0)
+        except ConfigurationError:
+            continue
+        except (sqlite3.Error, OSError) as error:
+            log.warning("spool_unreadable", name=name, reason=str(error))
+            continue
+        if spool.waiting:
+            return spool
+        spool.close()
     return None
 
 

@@ -228,10 +228,10 @@ class KafkaLogWriter:
         log.warning("spooling", reason=reason, unconfirmed=len(self._unconfirmed))
         self._begin_spooling(self._spool)
 
-    def _begin_spooling(self, spool: Spool) -> None:
+    def _begin_spooling(self, spool: Spool, *, limited: bool = True) -> None:
         self.spooling = True
         for hit in self._unconfirmed:
-            hit.number = spool.add(hit.received_at, hit.key, hit.payload, durable=hit.durable)
+            hit.number = spool.add(hit.received_at, hit.key, hit.payload, durable=hit.durable, limited=limited)
             self._handed = hit.number
 
     def _forward(self) -> None:
@@ -270,15 +270,20 @@ class KafkaLogWriter:
         if self._left is None:
             return
         if hits := self._left.read(0, FORWARDED_HITS, FORWARDED_BYTES):
-            self._begin_spooling(spool)
+            # Its hits lie on this disk already, and those under way would do well without our spool.
+            self._begin_spooling(spool, limited=False)
             for hit in hits:
-                spool.add(hit.received_at, hit.key, hit.payload, durable=None)
+                spool.add(hit.received_at, hit.key, hit.payload, durable=None, limited=False)
             if spool.commit():
                 self._left.forget(hits[-1].number)
             self._keep_ticking()
-        else:
+        if not self._left.waiting:
             log.info("spool_adopted", name=self._left.name)
             self._left.discard()
+            self._left = None
+        elif not self._left.healthy:
+            log.warning("spool_unreadable", name=self._left.name)
+            self._left.close()
             self._left = None
 
     def _find_topic(self) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+import cdp.log_kafka.writer
+import cdp.spool
 from cdp.errors import StoreUnavailable
-from cdp.log_kafka import KafkaLogConsumer
+from cdp.log_kafka import KafkaLogConsumer, KafkaLogWriter
+from cdp.spool import Spool, spool_names
 
 NOWHERE = "kafka://127.0.0.1:1/test"
 
@@ -101,3 +106,66 @@ def test_partitions_are_begun_again_also_where_the_client_did_not_let_them_go(mo
     assert consumer.waiting() == {0}
     consumer.begin(0, 7)
     assert client.places == {0: 7}
+
+
+def leave(folder: Path, *payloads: bytes) -> None:
+    """A spool with these hits, whose collector is dead."""
+
+    async def keep() -> None:
+        spool = Spool(folder, "9", limit=1_000)
+        for payload in payloads:
+            spool.add(1_000, b"", payload, durable=None)
+        spool.commit()
+        spool.close()
+
+    asyncio.run(keep())
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers of which one hears at once that they are away, and a writer that waits for nothing."""
+
+    def unheard(*asked: object, patience_s: float = 0) -> int:
+        raise StoreUnavailable("log", "nobody is there")
+
+    monkeypatch.setattr(cdp.log_kafka.writer, "ensure_topic", unheard)
+    monkeypatch.setattr(cdp.log_kafka.writer, "CLOSING_S", 0.0)
+    monkeypatch.setattr(cdp.log_kafka.writer, "LOOK_FOR_LEFT_S", 0.0)
+
+
+async def adopting(folder: Path, *, limit: int) -> KafkaLogWriter:
+    """A collector's end that believes its brokers are there, after it looked for what was left."""
+    writer = KafkaLogWriter(NOWHERE, folder, limit_bytes=limit)
+    writer.spooling = False
+    writer.try_again()
+    return writer
+
+
+@pytest.mark.usefixtures("away")
+def test_an_adopted_spool_loses_nothing_whatever_the_limit_of_ones_own(tmp_path: Path) -> None:
+    leave(tmp_path, b"one", b"two", b"three")
+
+    async def work() -> None:
+        writer = await adopting(tmp_path, limit=2)
+        assert writer.spooled().hits == 3
+        assert spool_names(tmp_path) == [writer.name]
+        await writer.close()
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("away")
+def test_a_left_spool_that_cannot_be_read_is_kept_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(tmp_path, b"one", b"two", b"three")
+
+    async def work() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(cdp.spool, "READ", "SELECT * FROM a_disk_that_fails LIMIT ? OFFSET ?")
+            writer = await adopting(tmp_path, limit=1_000)
+            assert writer.spooled().hits == 0
+            assert set(spool_names(tmp_path)) == {writer.name, "9"}
+        writer.try_again()
+        assert writer.spooled().hits == 3
+        await writer.close()
+
+    asyncio.run(work())
