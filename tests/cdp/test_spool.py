@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -157,13 +156,13 @@ def test_a_spool_that_cannot_be_opened_hides_no_other_and_keeps_nothing_open(tmp
     left = Spool(tmp_path, "2", limit=LIMIT)
     asyncio.run(keep(left, b"left"))
     left.close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         found = open_left_spool(tmp_path)
         assert found is not None
         assert found.name == "2"
         found.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert (tmp_path / "spool-1.db").exists()
 
 
