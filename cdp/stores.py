@@ -69,9 +69,7 @@ def check_servers(settings: Settings) -> None:
 
 def open_records(settings: Settings) -> Engine:
     """The records store with its schema up to date."""
-    engine = _open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url))
-    migrate(engine, "records")
-    return engine
+    return _migrated(_open_sql("XUNJI_RECORDS_URL", settings.resolved(settings.records_url)), "records")
 
 
 def open_log_reader(settings: Settings, records: Engine) -> LogReader:
@@ -142,9 +140,7 @@ def open_graph(settings: Settings) -> Graph:
         from identity.graph_neo4j import Neo4jGraph
 
         return Neo4jGraph(settings.graph_url)
-    engine = _open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url))
-    migrate(engine, "graph")
-    return SqlGraph(engine)
+    return SqlGraph(_migrated(_open_sql("XUNJI_GRAPH_URL", settings.resolved(settings.graph_url)), "graph"))
 
 
 def _in_neo4j(settings: Settings) -> bool:
@@ -165,6 +161,16 @@ def _events_url(settings: Settings) -> str:
 
         check_url(url)
     return url
+
+
+def _migrated(engine: Engine, store: str) -> Engine:
+    """With its schema up to date. Where that fails no session stays open."""
+    try:
+        migrate(engine, store)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def _open_sql(setting: str, url: str) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,7 @@ from identity.verbs import Identity
 from leads.capture import LeadDesk
 from leads.similar import SimilarLeads
 from leads.watching import Watching
-from profiles.interests import load_topics
+from profiles.interests import Topics, load_topics
 from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
@@ -128,37 +129,61 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
 
     Where the records are a server's, other processes may share all of it; `tokens` are the fencing tokens of roles that
     are this process's alone. Raises ConfigurationError for a URL of no adapter, StoreUnavailable where a store cannot
-    be reached.
+    be reached; nothing stays open then.
     """
-    policy = policy_in_force(settings.policy)
-    secret = settings.secret_bytes
+    with ExitStack() as opened:
+        stores = _open_stores(settings, tokens, opened)
+        system = _put_together(settings, roles, stores)
+        opened.pop_all()
+    return system
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    records: Engine
+    gate: Gate
+    log: LogReader
+    graph: Graph
+    events: EventStore
+    live: LiveFeed
+
+
+def _open_stores(settings: Settings, tokens: Mapping[Role, int], opened: ExitStack) -> _Stores:
+    """What was opened is closed with `opened`, also where a later store is away."""
     records = open_records(settings)
-    shared = is_shared(records)
+    opened.callback(records.dispose)
     if Role.SCHEDULER in tokens:
         fence(records, Role.SCHEDULER.value, tokens[Role.SCHEDULER])
-    gate = open_gate(records)
-    reader = open_log_reader(settings, records)
-    hits = KeptHits(reader, secret)
-    graph = open_graph(settings)
+    gate = opened.enter_context(closing(open_gate(records)))
+    log = opened.enter_context(closing(open_log_reader(settings, records)))
+    graph = opened.enter_context(closing(open_graph(settings)))
     if Role.IDENTITY in tokens:
         graph.fence(tokens[Role.IDENTITY])
-    events = open_events(settings)
+    events = opened.enter_context(closing(open_events(settings)))
+    live = opened.enter_context(closing(open_live(settings, shared=is_shared(records))))
+    return _Stores(records, gate, log, graph, events, live)
+
+
+def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) -> System:
+    policy = policy_in_force(settings.policy)
+    secret = settings.secret_bytes
+    records, gate, events = stores.records, stores.gate, stores.events
+    shared = is_shared(records)
+    hits = KeptHits(stores.log, secret)
     vault = Vault(records, secret, settings.vault_key_bytes, remembered=0 if shared else KNOWN_TOKENS)
     book = SourceBook(records, secret)
     sources = LiveSources(book)
-    identity = _identity(settings, records, graph, vault, policy, roles)
+    identity = _identity(settings, records, stores.graph, vault, policy, roles)
     profiles = ProfileReader(events, 0 if shared else CACHED_PROFILES)
     topics = load_topics(settings.topics)
     tombstones = Tombstones(records, vault)
     erasures = ErasureBook(records, secret, clock=now_ms)
     if isinstance(gate, SharedGate):
         gate.entering += [tombstones.refresh, partial(refuse_half_done, erasures)]
-    redactions = Redactions(records, reader, secret)
     among_others = Watching.AMONG_OTHERS if Role.WORKER in roles else Watching.BY_OTHERS
     watching = among_others if shared else Watching.ALONE
     leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate, watching=watching)
-    live = open_live(settings, shared=shared)
-    outbox = Outbox(records, identity, live, shared=shared)
+    outbox = Outbox(records, identity, stores.live, shared=shared)
     outbox.tell()
     aftermath = Aftermath(profiles, leads, outbox)
     look_s = SIMILAR_LOOK_S if shared else None
@@ -178,87 +203,28 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
         events=events,
         profiles=profiles,
         leads=leads,
-        live=live,
+        live=stores.live,
         outbox=outbox,
         records=records,
         tombstones=tombstones,
-        redactions=redactions,
+        redactions=Redactions(records, stores.log, secret),
         gate=gate,
     )
-    consumer = partial(open_log_consumer, settings, reader)
-    worker = Worker(tools, reader, consumer, hits, progress=done, clock=now_ms)
+    consumer = partial(open_log_consumer, settings, stores.log)
+    worker = Worker(tools, stores.log, consumer, hits, progress=done, clock=now_ms)
     replays = ReplayBook(records, clock=now_ms)
     again = replace(tools, personal=_personal(settings, vault, policy, tombstones), notes=Notes())
-    replayer = Replayer(again, reader, hits, processed=progress.wait_for, clock=now_ms)
-    erasing = erasure.Tools(
-        records=records,
-        log=reader,
-        identity=identity,
-        whose=Whose(identity, events),
-        events=events,
-        profiles=profiles,
-        vault=vault,
-        leads=leads,
-        topics=topics,
-        look=Look(TRANSLATORS, sources, _personal(settings, vault, policy, tombstones)),
-        open_payload=hits.open_payload,
-        tombstones=tombstones,
-        redactions=redactions,
-        book=erasures,
-        gate=gate,
-        clock=now_ms,
-        keeping=_keeping(settings, reader, events),
-    )
+    replayer = Replayer(again, stores.log, hits, processed=progress.wait_for, clock=now_ms)
+    erasing = _erasing(settings, tools, stores.log, hits, topics, erasures)
     eraser = Eraser(erasing)
     if Role.SCHEDULER in roles:
         eraser.resume()
-    folder = settings.data / "imports"
-    versions = Versions(records, identity, vault, tombstones)
-    undoing = Undoing(
-        records=records,
-        log=reader,
-        identity=identity,
-        events=events,
-        profiles=profiles,
-        vault=vault,
-        leads=leads,
-        topics=topics,
-        redactions=redactions,
-        aftermath=aftermath,
-        versions=versions,
-        gate=gate,
-        folder=folder,
-        secret=secret,
-        answers=erasing.answers,
-    )
-    importing = ImportTools(
-        records=records,
-        log=reader,
-        open_writer=partial(open_log_writer, settings),
-        open_payload=hits.open_payload,
-        processed=progress.wait_for,
-        identity=identity,
-        sources=sources,
-        # Rows of a file hardly ever name the same together.
-        reporter=Reporter(records, identity, _personal(settings, vault, policy, tombstones, remembered=1)),
-        versions=versions,
-        aftermath=aftermath,
-        gate=gate,
-        undoing=undoing,
-        book=ImportBook(records, clock=now_ms),
-        files=ImportFiles(folder, secret),
-        secret=secret,
-        region=settings.region,
-        zone=settings.zone,
-        capture_events=settings.capture_events,
-        clock=now_ms,
-    )
     return System(
         settings=settings,
         records=records,
-        log=reader,
+        log=stores.log,
         hits=hits,
-        graph=graph,
+        graph=stores.graph,
         events=events,
         vault=vault,
         book=book,
@@ -267,18 +233,92 @@ def open_system(settings: Settings, roles: Collection[Role] = APP, tokens: Mappi
         profiles=profiles,
         leads=leads,
         similar=similar,
-        live=live,
+        live=stores.live,
         outbox=outbox,
         aftermath=aftermath,
         gate=gate,
         progress=progress,
         worker=worker,
         eraser=eraser,
-        importer=Importer(importing),
+        importer=_importer(settings, tools, erasing, aftermath, progress),
         replays=replays,
-        replaying=Replays(replays, records, reader, replayer),
+        replaying=Replays(replays, records, stores.log, replayer),
         forget_answers=erasing.answers,
     )
+
+
+def _erasing(
+    settings: Settings, tools: Tools, log: LogReader, hits: KeptHits, topics: Topics, book: ErasureBook
+) -> erasure.Tools:
+    personal = _personal(settings, tools.vault, tools.policy, tools.tombstones)
+    return erasure.Tools(
+        records=tools.records,
+        log=log,
+        identity=tools.identity,
+        whose=Whose(tools.identity, tools.events),
+        events=tools.events,
+        profiles=tools.profiles,
+        vault=tools.vault,
+        leads=tools.leads,
+        topics=topics,
+        look=Look(TRANSLATORS, tools.sources, personal),
+        open_payload=hits.open_payload,
+        tombstones=tools.tombstones,
+        redactions=tools.redactions,
+        book=book,
+        gate=tools.gate,
+        clock=now_ms,
+        keeping=_keeping(settings, log, tools.events),
+    )
+
+
+def _importer(
+    settings: Settings, tools: Tools, erasing: erasure.Tools, aftermath: Aftermath, progress: Processed
+) -> Importer:
+    """Undoing an import takes away what erasing does."""
+    folder, secret = settings.data / "imports", settings.secret_bytes
+    versions = Versions(tools.records, tools.identity, tools.vault, tools.tombstones)
+    undoing = Undoing(
+        records=tools.records,
+        log=erasing.log,
+        identity=tools.identity,
+        events=tools.events,
+        profiles=tools.profiles,
+        vault=tools.vault,
+        leads=tools.leads,
+        topics=erasing.topics,
+        redactions=tools.redactions,
+        aftermath=aftermath,
+        versions=versions,
+        gate=tools.gate,
+        folder=folder,
+        secret=secret,
+        answers=erasing.answers,
+    )
+    # Rows of a file hardly ever name the same together.
+    personal = _personal(settings, tools.vault, tools.policy, tools.tombstones, remembered=1)
+    importing = ImportTools(
+        records=tools.records,
+        log=erasing.log,
+        open_writer=partial(open_log_writer, settings),
+        open_payload=erasing.open_payload,
+        processed=progress.wait_for,
+        identity=tools.identity,
+        sources=tools.sources,
+        reporter=Reporter(tools.records, tools.identity, personal),
+        versions=versions,
+        aftermath=aftermath,
+        gate=tools.gate,
+        undoing=undoing,
+        book=ImportBook(tools.records, clock=now_ms),
+        files=ImportFiles(folder, secret),
+        secret=secret,
+        region=settings.region,
+        zone=settings.zone,
+        capture_events=settings.capture_events,
+        clock=now_ms,
+    )
+    return Importer(importing)
 
 
 def _identity(
