@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from sqlalchemy import Engine, or_, select
 
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log import Record
-from cdp.log_kafka.topic import ASK_S, FULL_MS, HITS, LOOK_S, code_of, ensure_topic, open_admin, options, translated
+from cdp.log_kafka.leaders import Leaders
+from cdp.log_kafka.topic import FULL_MS, HITS, count_partitions, ensure_topic, options, translated
 from cdp.log_notes import rewrite_rows
 from cdp.model import Millis, Position
 from cdp.records import reading, writing
@@ -31,15 +30,8 @@ READ_S = 10.0
 SLICE_S = 1.0
 IDLE_READERS = 4
 NOWHERE = -1
-MOVING_S = 2.0
-"""For a partition to find a leader, which takes some tenths of a second."""
-MOVED = (
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-)
-"""A partition has another leader, or the same one in another term, as after each start of a broker."""
+COUNTED_S = 10.0
+"""For which a count of the partitions is good."""
 
 
 class KafkaLogReader:
@@ -49,20 +41,21 @@ class KafkaLogReader:
         self._url = parse_kafka_url(url)
         self._topic = self._url.topic(HITS)
         self._records = records
-        self._admin = open_admin(self._url)
+        self._leaders = Leaders(self._url)
         self._count = 0
+        self._counted_at = 0.0
         self._counting = Lock()
         self._idle: deque[Consumer] = deque()
         self._closed = False
 
     def ends(self) -> dict[int, int]:
-        return self._offsets(self._partitions(), OffsetSpec.latest())
+        return self._leaders.offsets(self._partitions(), OffsetSpec.latest())
 
     def starts(self) -> dict[int, int]:
-        return self._offsets(self._partitions(), OffsetSpec.earliest())
+        return self._leaders.offsets(self._partitions(), OffsetSpec.earliest())
 
     def read(self, partition: int, start: int, limit: int) -> Sequence[Record]:
-        if partition not in self._partitions():
+        if not self._has(partition):
             return []
         first, end = self._span(partition)
         start = max(start, first)
@@ -73,7 +66,7 @@ class KafkaLogReader:
         return self._overlaid(partition, found)
 
     def seek(self, partition: int, at: Millis) -> int:
-        return self._seek([partition], at)[partition] if partition in self._partitions() else 0
+        return self._seek([partition], at)[partition] if self._has(partition) else 0
 
     def trim(self, before: Millis) -> int:
         starts = self.starts()
@@ -84,7 +77,7 @@ class KafkaLogReader:
 
     def rewrite(self, position: Position, payload: bytes) -> None:
         """A record that is not kept any more is let be."""
-        if position.partition not in self._partitions():
+        if not self._has(position.partition):
             return
         first, end = self._span(position.partition)
         if first <= position.offset < end:
@@ -98,49 +91,50 @@ class KafkaLogReader:
 
     def close(self) -> None:
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._close_idle()
 
-    def _partitions(self) -> range:
-        # More may be added to a topic, yet hardly ever; a new process counts again.
+    def _close_idle(self) -> None:
+        # Another thread may take the last of them meanwhile.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _has(self, partition: int) -> bool:
+        return partition in self._partitions() or partition in self._partitions(anew=True)
+
+    def _partitions(self, *, anew: bool = False) -> range:
+        """As counted a moment ago, for more may be added at any time."""
+        now = time.monotonic()
         if not self._count:
             with self._counting:
-                self._count = ensure_topic(self._admin, self._url)
+                self._count = ensure_topic(self._leaders.admin, self._url)
+            self._counted_at = now
+        elif anew or now - self._counted_at > COUNTED_S:
+            self._grow(count_partitions(self._leaders.admin, self._url))
+            self._counted_at = now
         return range(self._count)
+
+    def _grow(self, count: int) -> None:
+        if count > self._count:
+            # Clients that know the topic go on to believe that it has fewer.
+            self._leaders = Leaders(self._url)
+            self._close_idle()
+            self._count = count
 
     def _span(self, partition: int) -> tuple[int, int]:
         """Where a partition starts and ends."""
-        one = [partition]
-        return self._offsets(one, OffsetSpec.earliest())[partition], self._offsets(one, OffsetSpec.latest())[partition]
+        specs = OffsetSpec.earliest(), OffsetSpec.latest()
+        first, end = (self._leaders.offsets([partition], each)[partition] for each in specs)
+        return first, end
 
     def _seek(self, partitions: Iterable[int], at: Millis) -> dict[int, int]:
         # The ends first: where no record is that late, one that comes meanwhile may be.
-        ends = self._offsets(partitions, OffsetSpec.latest())
-        found = self._offsets(ends, OffsetSpec.for_timestamp(at))
+        ends = self._leaders.offsets(partitions, OffsetSpec.latest())
+        found = self._leaders.offsets(ends, OffsetSpec.for_timestamp(at))
         return {each: ends[each] if offset == NOWHERE else offset for each, offset in found.items()}
 
-    def _offsets(self, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-        asked = {TopicPartition(self._topic, each): spec for each in partitions}
-        found = self._ask(lambda admin: admin.list_offsets(asked, request_timeout=ASK_S))
-        return {partition: result.offset for partition, result in found.items()}
-
-    def _ask(self, question: Callable[[AdminClient], Mapping[TopicPartition, Future[Any]]]) -> dict[int, Any]:
-        """What the brokers answer for each partition."""
-        deadline = time.monotonic() + MOVING_S
-        with translated():
-            while True:
-                try:
-                    return _answers(question(self._admin))
-                except KafkaException as error:
-                    if code_of(error) not in MOVED or time.monotonic() > deadline:
-                        raise
-                # The client goes on asking whom it knew, for minutes; a new one looks who leads now.
-                self._admin = open_admin(self._url)
-                time.sleep(LOOK_S)
-
     def _delete(self, kept: Mapping[int, int]) -> None:
-        places = [TopicPartition(self._topic, each, offset) for each, offset in kept.items()]
-        self._ask(lambda admin: admin.delete_records(places, request_timeout=ASK_S))
+        self._leaders.delete_before(kept)
         below = [(rewrite_rows.c.partition == each) & (rewrite_rows.c.offset < offset) for each, offset in kept.items()]
         with writing(self._records) as connection:
             connection.execute(rewrite_rows.delete().where(or_(*below)))
@@ -195,10 +189,6 @@ class KafkaLogReader:
             consumer.close()
         else:
             self._idle.append(consumer)
-
-
-def _answers(futures: Mapping[TopicPartition, Future[Any]]) -> dict[int, Any]:
-    return {each.partition: future.result(ASK_S * 2) for each, future in futures.items()}
 
 
 def open_random_access(url: KafkaUrl) -> Consumer:

@@ -69,6 +69,12 @@ def ensure_topic(admin: AdminClient, url: KafkaUrl, *, patience_s: float = ASK_S
         return count
 
 
+def count_partitions(admin: AdminClient, url: KafkaUrl) -> int:
+    """How many it has by now, 0 where it is missing. Raises StoreUnavailable."""
+    with translated():
+        return _partitions(admin, url.topic(HITS)) or 0
+
+
 def _partitions(admin: AdminClient, name: str, patience_s: float = ASK_S) -> int | None:
     # Listing topics by name would make brokers that create topics by themselves create it, with their defaults.
     asked = admin.describe_topics(TopicCollection([name]), request_timeout=patience_s)

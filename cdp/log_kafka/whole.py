@@ -19,17 +19,9 @@ from confluent_kafka.admin import NewPartitions, OffsetSpec
 from cdp.errors import StoreUnavailable
 from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log_kafka.consumer import WORKERS
+from cdp.log_kafka.leaders import Leaders
 from cdp.log_kafka.reader import READ_S, SLICE_S, open_random_access
-from cdp.log_kafka.topic import (
-    ASK_S,
-    HITS,
-    LARGEST_BYTES,
-    MAKE_S,
-    ensure_topic,
-    open_admin,
-    options,
-    translated,
-)
+from cdp.log_kafka.topic import ASK_S, HITS, LARGEST_BYTES, MAKE_S, ensure_topic, options, translated
 from cdp.model import Millis
 
 FILLED = 50_000
@@ -57,8 +49,8 @@ class WholeTopic:
     def __init__(self, url: str) -> None:
         self._url = parse_kafka_url(url)
         self._topic = self._url.topic(HITS)
-        self._admin = open_admin(self._url)
-        self.partitions = ensure_topic(self._admin, self._url)
+        self._leaders = Leaders(self._url)
+        self.partitions = ensure_topic(self._leaders.admin, self._url)
         self._producer = _open_producer(self._url)
 
     def members(self) -> int:
@@ -67,7 +59,7 @@ class WholeTopic:
 
         def count() -> int:
             with translated():
-                asked = self._admin.describe_consumer_groups([name], request_timeout=ASK_S)
+                asked = self._leaders.admin.describe_consumer_groups([name], request_timeout=ASK_S)
                 return len(asked[name].result(ASK_S * 2).members)
 
         # At the first question about a group brokers make a topic of their own, and refuse meanwhile.
@@ -105,11 +97,12 @@ class WholeTopic:
         if partitions <= self.partitions:
             return
         with translated():
-            made = self._admin.create_partitions([NewPartitions(self._topic, partitions)], request_timeout=MAKE_S)
+            wanted = [NewPartitions(self._topic, partitions)]
+            made = self._leaders.admin.create_partitions(wanted, request_timeout=MAKE_S)
             made[self._topic].result(MAKE_S * 2)
         self.partitions = partitions
         # Those that know the topic go on to believe that it has fewer.
-        self._admin, self._producer = open_admin(self._url), _open_producer(self._url)
+        self._leaders, self._producer = Leaders(self._url), _open_producer(self._url)
 
     def write(self, partition: int, first: int, records: Sequence[tuple[Millis, bytes]]) -> None:
         """Put these at the offsets from `first` on, which must not be taken yet. Of one that raises the beginning may
@@ -131,25 +124,15 @@ class WholeTopic:
 
     def start_at(self, partition: int, offset: int) -> None:
         """Delete what is before that offset."""
-        if self.span(partition)[0] >= offset:
-            return
-        with translated():
-            place = TopicPartition(self._topic, partition, offset)
-            self._admin.delete_records([place], request_timeout=ASK_S)[place].result(ASK_S * 2)
+        if self.span(partition)[0] < offset:
+            self._leaders.delete_before({partition: offset})
 
     def close(self) -> None:
         self._producer.flush(0)
 
     def _offset(self, partition: int, spec: OffsetSpec) -> int:
-        place = TopicPartition(self._topic, partition)
-
-        def ask() -> int:
-            with translated():
-                found = self._admin.list_offsets({place: spec}, request_timeout=ASK_S)[place]
-                return int(found.result(ASK_S * 2).offset)
-
         # Of a partition that was made just now its broker does not know yet.
-        return _patiently(ask)
+        return _patiently(lambda: self._leaders.offsets([partition], spec)[partition])
 
     def _produce(self, partition: int, records: Sequence[tuple[Millis, bytes | None]]) -> None:
         failed: list[str] = []

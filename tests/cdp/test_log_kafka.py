@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
+import cdp.log_kafka.leaders
 import cdp.log_kafka.writer
 import cdp.spool
 from cdp.errors import StoreUnavailable
+from cdp.kafka_url import KafkaUrl, parse_kafka_url
 from cdp.log_kafka import KafkaLogConsumer, KafkaLogWriter
+from cdp.log_kafka.leaders import Leaders
 from cdp.spool import Spool, spool_names
 
 NOWHERE = "kafka://127.0.0.1:1/test"
@@ -169,3 +174,60 @@ def test_a_left_spool_that_cannot_be_read_is_kept_until_it_can(tmp_path: Path, m
         await writer.close()
 
     asyncio.run(work())
+
+
+class Clock:
+    """Moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class Answer:
+    offset = 5
+
+
+class Admin:
+    """Says that the partition has moved, for so many questions that all its kind are asked."""
+
+    def __init__(self, moving: list[int]) -> None:
+        self._moving = moving
+
+    def list_offsets(
+        self, asked: dict[TopicPartition, OffsetSpec], *, request_timeout: float
+    ) -> dict[TopicPartition, Future[Answer]]:
+        answers: dict[TopicPartition, Future[Answer]] = {each: Future() for each in asked}
+        for each in answers.values():
+            if self._moving[0] > 0:
+                self._moving[0] -= 1
+                each.set_exception(KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)))
+            else:
+                each.set_result(Answer())
+        return answers
+
+
+def test_while_a_partition_moves_all_who_ask_share_few_new_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    moving, opened = [0], list[Admin]()
+
+    def open_client(url: KafkaUrl) -> Admin:
+        opened.append(Admin(moving))
+        return opened[-1]
+
+    monkeypatch.setattr(cdp.log_kafka.leaders, "open_admin", open_client)
+    monkeypatch.setattr(cdp.log_kafka.leaders, "time", Clock())
+    leaders = Leaders(parse_kafka_url(NOWHERE))
+    moving[0] = 3
+    assert leaders.offsets([0], OffsetSpec.latest()) == {0: 5}
+    assert len(opened) == 4
+    old, moving[0] = leaders.admin, 10_000
+    with pytest.raises(StoreUnavailable):
+        leaders.offsets([0], OffsetSpec.latest())
+    assert len(opened) <= 12, "each waits twice as long as the one before"
+    leaders._replace(old)
+    assert len(opened) <= 12, "another has replaced it already"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, ResourceType
 
+import cdp.log_kafka.reader
 from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.imports_jobs import Job, State
 from cdp.imports_log import LotWriter, hit_of, written
@@ -130,6 +131,23 @@ def test_a_topic_of_another_maker_is_taken_as_it_is(log: KafkaLog) -> None:
     resource = ConfigResource(ResourceType.TOPIC, log.topic)
     kept: dict[str, ConfigEntry] = admin.describe_configs([resource])[resource].result()
     assert kept["retention.ms"].value == "86400000"
+
+
+def test_partitions_that_are_added_are_read_by_those_who_knew_fewer(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.fill(0, [b"old"])
+    asked, counting = log.reader(), log.reader()
+    for reader in (asked, counting):
+        assert reader.ends() == {0: 1}
+        assert reader.read(0, 0, 10) == [Record(0, b"old")]
+    admin = open_admin(parse_kafka_url(log.url))
+    admin.create_partitions([NewPartitions(log.topic, 2)])[log.topic].result()
+    log.fill(1, [b"new"])
+    assert asked.read(1, 0, 10) == [Record(0, b"new")]
+    assert asked.read(7, 0, 10) == []
+    monkeypatch.setattr(cdp.log_kafka.reader, "COUNTED_S", 0.0)
+    assert counting.ends() == {0: 1, 1: 1}
 
 
 def test_a_setting_that_no_client_knows_is_refused_in_one_sentence(log: KafkaLog) -> None:
