@@ -2,8 +2,8 @@
 
 A place in it is a lock of a database session, so it is given back when its process dies. One that was stopped but not
 killed is put out by whoever wants to be alone and has waited for long: its session is ended, and it finds so before it
-commits. The database hands locks out in the order in which
-they were asked for, so who waits to be alone goes first here too.
+commits. The database hands locks out in the order in which they were asked for, so who waits to be alone goes first
+here too.
 """
 
 from __future__ import annotations
