@@ -150,6 +150,35 @@ def test_partitions_that_are_added_are_read_by_those_who_knew_fewer(
     assert counting.ends() == {0: 1, 1: 1}
 
 
+def test_partitions_that_are_added_are_filled_and_taken_without_a_restart(log: KafkaLog) -> None:
+    log.url += "&topic.metadata.refresh.interval.ms=500"
+    log.fill(0, [b"old"])
+    consumer = log.consumer()
+    deadline = time.monotonic() + LONG_S
+    while consumer.partitions() != {0}:
+        consumer.poll(records=10, size=1_000, timeout_s=0.1)
+        assert time.monotonic() < deadline
+
+    async def work() -> None:
+        writer = log.writer()
+        await writer.append(b"hit", 1_000)
+        admin = open_admin(parse_kafka_url(log.url))
+        admin.create_partitions([NewPartitions(log.topic, 2)])[log.topic].result()
+        async with asyncio.timeout(LONG_S):
+            while (await writer.append(b"hit", 1_000) or Position(0, 0)).partition != 1:
+                await asyncio.sleep(0.01)
+        await writer.close()
+
+    run(work())
+    while consumer.partitions() != {0, 1}:
+        consumer.poll(records=10, size=1_000, timeout_s=0.1)
+        assert time.monotonic() < deadline
+    consumer.begin(1, 0)
+    while not (found := consumer.poll(records=10, size=1_000, timeout_s=0.1)):
+        assert time.monotonic() < deadline
+    assert found[1][0] == Record(0, b"hit")
+
+
 def test_a_setting_that_no_client_knows_is_refused_in_one_sentence(log: KafkaLog) -> None:
     with pytest.raises(ConfigurationError, match="XUNJI_LOG_URL is refused: No such configuration property"):
         open_admin(parse_kafka_url(log.url + "&socket.color=blue"))
