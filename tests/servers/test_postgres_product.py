@@ -28,7 +28,7 @@ def test_every_event_answered_200_is_stored_once_although_postgresql_is_killed(
     with Product(tmp_path, XUNJI_RECORDS_URL=url, XUNJI_GRAPH_URL=url) as product:
         key = product.create_source("site")
         stop = threading.Event()
-        sender = Sender(f"http://127.0.0.1:{product.collector_port}/v1/batch", key, stop)
+        sender = Sender([f"http://127.0.0.1:{product.collector_port}"], key, stop, name="site")
         sender.start()
         for _ in range(KILLS):
             time.sleep(random.uniform(0.2, LONGEST_LIFE_S))
