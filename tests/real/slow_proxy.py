@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 CHUNK = 65_536
@@ -28,20 +28,25 @@ class SlowProxy:
         ready.set()
         await self._stop.wait()
         server.close()
-        for writer in self._writers:
-            writer.close()
+        await _closed(self._writers)
 
     def stop(self) -> None:
         """From another thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        ends = [writer]
+        try:
             there, back = await asyncio.open_connection("127.0.0.1", self._upstream)
-            ends = {writer, back}
-            self._writers |= ends
+            ends.append(back)
+            self._writers.update(ends)
             await asyncio.gather(self._pass(reader, back, late=False), self._pass(there, writer, late=True))
-            self._writers -= ends
+        except OSError:
+            # The server is away, and so is the proxy.
+            pass
+        finally:
+            self._writers.difference_update(ends)
+            await _closed(ends)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool) -> None:
         with suppress(OSError):
@@ -51,6 +56,13 @@ class SlowProxy:
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+
+async def _closed(writers: Iterable[asyncio.StreamWriter]) -> None:
+    ending = list(writers)
+    for writer in ending:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in ending), return_exceptions=True)
 
 
 @contextmanager
