@@ -20,6 +20,7 @@ class SlowProxy:
         self.cut = False
         self.port = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._handling: set[asyncio.Task[None]] = set()
 
     async def serve(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -29,12 +30,18 @@ class SlowProxy:
         await self._stop.wait()
         server.close()
         await _closed(self._writers)
+        # Each ends by its connections' end.
+        if self._handling:
+            await asyncio.wait(self._handling)
 
     def stop(self) -> None:
         """From another thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handling.add(task)
         ends = [writer]
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._upstream)
@@ -47,6 +54,7 @@ class SlowProxy:
         finally:
             self._writers.difference_update(ends)
             await _closed(ends)
+            self._handling.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool) -> None:
         with suppress(OSError):
