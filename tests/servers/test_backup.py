@@ -29,6 +29,7 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(540)
 def test_servers_of_one_moment_under_a_newer_log_lose_nothing_and_store_nothing_twice(
     folder: Path, tmp_path: Path, databases: Databases

@@ -55,7 +55,12 @@ def assert_all_is_well(topology: Topology) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("role", ["collector", "worker", "identity", "api", "scheduler"])
+SOAK = pytest.mark.soak
+
+
+@pytest.mark.parametrize(
+    "role", ["worker", "identity", *(pytest.param(role, marks=SOAK) for role in ("collector", "api", "scheduler"))]
+)
 def test_a_role_may_be_killed(topology: Topology, role: str) -> None:
     with under_load(topology, topology.collectors()) as load:
         for _ in range(2):
@@ -66,7 +71,7 @@ def test_a_role_may_be_killed(topology: Topology, role: str) -> None:
     load.assert_kept()
 
 
-@pytest.mark.parametrize("role", ["worker", "identity", "scheduler"])
+@pytest.mark.parametrize("role", ["worker", *(pytest.param(role, marks=SOAK) for role in ("identity", "scheduler"))])
 def test_a_role_that_stood_still_does_no_harm_when_it_goes_on(topology: Topology, role: str) -> None:
     with under_load(topology, topology.collectors()) as load:
         holder = topology.holder(role) or topology.process(role)
@@ -79,6 +84,7 @@ def test_a_role_that_stood_still_does_no_harm_when_it_goes_on(topology: Topology
     load.assert_kept()
 
 
+@SOAK
 def test_workers_may_come_and_go_while_batches_run(topology: Topology) -> None:
     with under_load(topology, topology.collectors(), pause_s=0.0) as load:
         for number in (2, 1, 2):
@@ -99,6 +105,7 @@ def test_the_brokers_may_die(topology: Topology, kafka: Kafka) -> None:
     load.assert_kept()
 
 
+@SOAK
 def test_neo4j_may_die(topology: Topology, neo4j: Neo4j) -> None:
     with under_load(topology, topology.collectors()) as load:
         neo4j.kill()
@@ -118,6 +125,7 @@ def test_postgresql_may_die(topology: Topology, postgres: Postgres) -> None:
     load.assert_kept()
 
 
+@SOAK
 def test_the_event_store_may_die(topology: Topology, clickhouse: ClickHouse) -> None:
     with under_load(topology, topology.collectors()) as load:
         for _ in range(2):
@@ -171,6 +179,7 @@ def copy_hits(topology: Topology) -> int:
     return copied
 
 
+@SOAK
 def test_the_clock_of_a_machine_may_be_an_hour_off(topology: Topology) -> None:
     machines = {("worker", 1): 3_600, ("identity", 1): 3_600, ("scheduler", 1): -3_600, ("collector", 2): -3_600}
     for (role, number), seconds in machines.items():

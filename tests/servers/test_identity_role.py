@@ -199,6 +199,7 @@ def test_whenever_the_leader_is_killed_the_other_goes_on_and_nothing_is_lost(pai
     assert_whole(absorber, pair)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_leader_that_wakes_up_after_another_took_over_writes_nothing_and_ends(
     pair: Cluster, absorber: Absorber
@@ -218,6 +219,7 @@ def test_a_leader_that_wakes_up_after_another_took_over_writes_nothing_and_ends(
     assert_whole(absorber, pair)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_leader_that_is_told_to_end_hands_over(pair: Cluster, absorber: Absorber) -> None:
     goes_on(absorber, pair)
@@ -231,6 +233,7 @@ def test_a_leader_that_is_told_to_end_hands_over(pair: Cluster, absorber: Absorb
     assert_whole(absorber, pair)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_clocks_that_are_an_hour_off_let_nobody_lead_too_early_or_too_late(cluster: Cluster) -> None:
     cluster.join(off_s=-HOUR_S)

@@ -24,7 +24,7 @@ from tests.real.servers import ClickHouse, Kafka, Neo4j, Postgres
 from tests.real.topology import Topology
 from tests.servers.conftest import empty, reachable_folder
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 HITS = 400
 """For a replay, which takes at least one batch for each partition."""
