@@ -6,6 +6,7 @@ broker, which answers from memory as brokers do; the event store is ClickHouse's
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -69,9 +70,11 @@ def _cpu_s(pid: int) -> float:
 
 def _disk_bytes(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.lstat().st_blocks * 512
+    # Servers delete files and folders meanwhile; `walk` passes over a folder that is gone.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118
     return total
 
 
