@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from bench.capacity_queue import OWN, Outcome, Step, simulate
 FIGURES = Path(__file__).with_suffix(".toml")
 DAY_S = 86_400
 GIB, TIB = 2**30, 2**40
-SIMULATED_S = 60.0
+LARGE_DISK = 4 * TIB
+"""More than that and backups of one server take days."""
+SIMULATED_S = 120.0
 LOADS = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Of the peak that was planned for."""
 MANY_CORES = 64
 """Of the largest single machine that a server is planned on."""
-LOST_S = 10.0
+TRIAL = ("events/s", "delay p50, p99", "a batch", "busiest part", "keeps up")
+LOST_S = 3.0
 """Older than that at the end of the simulation, and the workers do not keep up."""
 
 
@@ -45,21 +48,33 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What could be built where one writer of the graph is not enough: `observations` is the share of new ones that is
+    left, `gathered` how many calls of workers make one commit, `graphs` how many there are, each with its writer."""
+
+    name: str
+    observations: float = 1
+    gathered: int = 1
+    graphs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     traffic: Mapping[str, Any]
     largest: int
+    measured: Mapping[str, float]
     parts: Sequence[Part]
     steps: Sequence[Step]
+    changes: Sequence[Change]
 
     @property
     def new(self) -> float:
         """New observations that come with an event."""
         return float(self.traffic["observations_per_visit"] / self.traffic["events_per_visit"])
 
-    @property
-    def worker_per_s(self) -> float:
+    def worker_per_s(self, new: float) -> float:
         """Events that a worker takes through when each of its batches is a full one and nobody is in its way."""
-        spent_s = sum(step.wait_ms / 1e3 + step.busy_s(self.largest, self.largest * self.new) for step in self.steps)
+        spent_s = sum(step.wait_ms / 1e3 + step.busy_s(self.largest, self.largest * new) for step in self.steps)
         return self.largest / spent_s
 
 
@@ -68,8 +83,10 @@ def read_figures() -> Figures:
     return Figures(
         told["traffic"],
         told["batch"]["hits"],
+        told["batch"]["measured"],
         [Part(**each) for each in told["part"]],
         [Step(**each) for each in told["step"]],
+        [Change(**each) for each in told["change"]],
     )
 
 
@@ -93,7 +110,9 @@ def plan(figures: Figures, a_day: int) -> Plan:
     busy = figures.traffic["busy"]
     per_s = a_day / DAY_S * figures.traffic["peak"]
     cores = {part.name: _whole(_rate(part, per_s, figures.new) * part.cpu_us / 1e6 / busy) for part in figures.parts}
-    return Plan(a_day, per_s, per_s * figures.new, cores, max(2, _whole(per_s / busy / figures.worker_per_s)))
+    return Plan(
+        a_day, per_s, per_s * figures.new, cores, max(2, _whole(per_s / busy / figures.worker_per_s(figures.new)))
+    )
 
 
 def _rate(part: Part, per_s: float, new: float) -> float:
@@ -104,20 +123,26 @@ def _whole(cores: float) -> int:
     return max(1, math.ceil(cores))
 
 
-def servers_of(figures: Figures, made: Plan) -> dict[str, int]:
+def changed(figures: Figures, change: Change) -> Figures:
+    visit = figures.traffic["observations_per_visit"] * change.observations
+    steps = [replace(each, ms=each.ms / change.gathered) if each.part == "identity" else each for each in figures.steps]
+    return replace(figures, traffic={**figures.traffic, "observations_per_visit": visit}, steps=steps)
+
+
+def servers_of(figures: Figures, made: Plan, graphs: int = 1) -> dict[str, int]:
     """How many each part is in the simulation. One Python process is the identity, whatever cores it is given; a server
     that cannot be split has those of one machine at most."""
-    counts = {OWN: made.workers, "identity": 1, "counters": 1}
+    counts = {OWN: made.workers, "identity": graphs, "counters": 1}
     for part in figures.parts:
         if part.name not in ("collector", "Kafka", *counts):
             counts[part.name] = min(made.cores[part.name], MANY_CORES) if part.single else made.cores[part.name]
     return counts
 
 
-def try_out(figures: Figures, made: Plan, load: float) -> Outcome:
+def try_out(figures: Figures, made: Plan, load: float, graphs: int = 1) -> Outcome:
     return simulate(
         figures.steps,
-        servers_of(figures, made),
+        servers_of(figures, made, graphs),
         rate=made.per_s * load,
         new=figures.new,
         largest=figures.largest,
@@ -133,11 +158,9 @@ def tables(figures: Figures) -> Iterator[str]:
     yield _table(("part", "CPU", "on disk, one copy", "measured by"), _costs(figures))
     yield _table(("at peak", *(f"{made.a_day:,} a day" for made in plans)), _needs(figures, plans))
     yield _table(("part", "there is", "carries at most", "events a day at that"), _limits(figures))
-    for made in plans:
-        title = f"{made.a_day:,} a day: load"
-        yield _table(
-            (title, "events/s", "delay p50, p99", "a batch", "busiest part", "keeps up"), _trials(figures, made)
-        )
+    for made in plans[:-1]:
+        yield _table((f"{made.a_day:,} a day: load", *TRIAL), _trials(figures, made))
+    yield _table((f"{plans[-1].a_day:,} a day: what would come", *TRIAL), _changes(figures, plans[-1].a_day))
 
 
 def _costs(figures: Figures) -> Iterator[Sequence[str]]:
@@ -175,30 +198,41 @@ def limits(figures: Figures) -> Iterator[tuple[str, str, float, str]]:
     identity = next(step for step in figures.steps if step.part == "identity")
     largest = figures.largest * figures.new
     for size, observations in (
-        ("calls as small as a full batch of hits makes them", largest),
+        ("calls of a full batch of hits", largest),
         ("calls of 1,000", 1_000),
     ):
         yield f"identity, {size}", "one process", observations / identity.busy_s(0, observations), "new observations"
     for part in figures.parts:
-        if part.single and part.name != "identity":
-            what = "new observations" if part.per == "observation" else "events"
-            yield f"{part.name}, {MANY_CORES} cores", "one server", MANY_CORES * 1e6 / part.cpu_us, what
+        # Of the graph's server nothing is added: it does one transaction of the identity at a time.
+        if part.single and part.per == "event":
+            yield f"{part.name}, {MANY_CORES} cores", "one server", MANY_CORES * 1e6 / part.cpu_us, "events"
+        if part.single and part.disk_bytes:
+            a_day = LARGE_DISK / part.disk_bytes / part.days
+            per_s = a_day / DAY_S * figures.traffic["peak"]
+            yield f"{part.name}, {_size(LARGE_DISK)} of seen ids", "one server", per_s, "events"
     counters = sum(step.busy_s(0, 0) for step in figures.steps if step.part == "counters")
     yield "the shared counts, full batches", "one row a source and hour", figures.largest / counters, "events"
 
 
 def _trials(figures: Figures, made: Plan) -> Iterator[Sequence[str]]:
     for load in LOADS:
-        found = try_out(figures, made, load)
-        keeps_up = found.behind_s < LOST_S
-        yield (
-            f"{load:g} x",
-            f"{made.per_s * load:,.0f}",
-            f"{found.p50_s:.2f}, {found.p99_s:.2f} s" if keeps_up else "grows",
-            f"{found.batch:,.0f}",
-            f"{found.busiest}, {min(1, found.busy[found.busiest]):.0%}",
-            "yes" if keeps_up else "no",
-        )
+        yield f"{load:g} x", *_told(made.per_s * load, try_out(figures, made, load))
+
+
+def _changes(figures: Figures, a_day: int) -> Iterator[Sequence[str]]:
+    for change in figures.changes:
+        then = changed(figures, change)
+        made = plan(then, a_day)
+        yield change.name, *_told(made.per_s, try_out(then, made, 1, change.graphs))
+
+
+def _told(per_s: float, found: Outcome) -> Iterator[str]:
+    keeps_up = found.behind_s < LOST_S
+    yield f"{per_s:,.0f}"
+    yield f"{found.p50_s:.2f}, {found.p99_s:.2f} s" if keeps_up else "grows"
+    yield f"{found.batch:,.0f}"
+    yield f"{found.busiest}, {min(1, found.busy[found.busiest]):.0%}"
+    yield "yes" if keeps_up else "no"
 
 
 def _size(size: float) -> str:

@@ -1,4 +1,4 @@
-"""All measurements on real servers, one after the other: `make bench-real`. Takes about half an hour; nothing else
+"""All measurements on real servers, one after the other: `make bench-real`. Takes about 20 minutes; nothing else
 should run meanwhile, for servers, roles and the generator of load share the machine's cores.
 
 Each part can be run alone, as `python -m bench.real_trail`.

@@ -2,8 +2,8 @@
 
     python -m bench.real_profile FILE serve --role worker
 
-At its end FILE has, as JSON, the share of each step of the pipeline in the wall time of the worker's thread, and where
-in each it was found most often: in our own code, in a library, or waiting for a store.
+At its end FILE has, as JSON, the wall time that the worker's thread spent in each step of the pipeline, and where in
+each it was found most often, by share: in our own code, in a library, or waiting for a store.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ def _place(frame: FrameType) -> str:
     return ours + leaf
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, began: float) -> None:
+    seconds = time.monotonic() - began
     total = sum(sum(places.values()) for places in _seen.values())
     told = {
         step: {
-            "share": round(sum(places.values()) / total, 3),
+            "seconds": sum(places.values()) / total * seconds,
             "places": {place: round(count / total, 3) for place, count in places.most_common(PLACES)},
         }
         for step, places in sorted(_seen.items(), key=lambda each: -sum(each[1].values()))
@@ -70,6 +71,6 @@ def _write(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    atexit.register(_write, Path(sys.argv.pop(1)))
+    atexit.register(_write, Path(sys.argv.pop(1)), time.monotonic())
     threading.Thread(target=_look, daemon=True).start()
     main()

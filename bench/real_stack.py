@@ -55,7 +55,7 @@ class Stack:
 
     def disk_bytes(self) -> dict[str, int]:
         """What the folder of each server takes on disk."""
-        return {name: _disk_bytes(server.folder) for name, server in self.servers.items()}
+        return {name: disk_bytes(server.folder) for name, server in self.servers.items()}
 
 
 def _cpu_s(pid: int) -> float:
@@ -68,7 +68,7 @@ def _cpu_s(pid: int) -> float:
     return total
 
 
-def _disk_bytes(folder: Path) -> int:
+def disk_bytes(folder: Path) -> int:
     total = 0
     # Servers delete files and folders meanwhile; `walk` passes over a folder that is gone.
     for place, _, names in os.walk(folder):

@@ -56,7 +56,7 @@ def _until(happened: Callable[[], bool]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=300, help="hits a second, 5 % of them with new evidence")
+    parser.add_argument("--rate", type=int, default=300, help="hits a second, 5 %% of them with new evidence")
     asked = parser.parse_args()
     with servers() as running, stack(running) as on:
         on.topology.start("identity", 1)

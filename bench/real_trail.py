@@ -15,20 +15,26 @@ import random
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import httpx
 import psutil
+from neo4j import GraphDatabase
 
 from bench.events import PEOPLE
+from bench.journey import Steady
 from bench.product import NEW_EVIDENCE, create_source, fill_log
-from bench.real_stack import Stack, servers, stack
+from bench.real_stack import Stack, disk_bytes, servers, stack
+from cdp.stores import open_events
 
 REACH_PER_S = 4_000
 LONGEST_S = 600.0
+STEADY_PER_S, STEADY_S = (200, 2_000), 20.0
 POLL_S = 0.1
+EVENT_BYTES = """SELECT sum(rows), sum(bytes_on_disk) / sum(rows) FROM system.parts
+ WHERE active AND table = 'events' AND database = currentDatabase()"""
 COUNTED = {
     "commits of PostgreSQL": "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",
     "WAL of PostgreSQL, bytes": "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')",
@@ -99,16 +105,23 @@ def drain(on: Stack, people: int, events: int, workers: int) -> Drained:
 
 def _await(on: Stack, position: int) -> Moment:
     deadline = time.monotonic() + LONGEST_S
-    while (events := on.processed()) < position:
+    while on.processed() < position:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{position - events:,} hits are left after {LONGEST_S} s: {on.topology.output()}")
+            raise TimeoutError(
+                f"{position - on.processed():,} hits are left after {LONGEST_S} s: {on.topology.output()}"
+            )
         time.sleep(POLL_S)
-    return Moment(time.perf_counter(), events, on.cpu_s(), _counted(on), on.disk_bytes())
+    return _moment(on)
+
+
+def _moment(on: Stack) -> Moment:
+    return Moment(time.perf_counter(), on.processed(), on.cpu_s(), _counted(on), on.disk_bytes())
 
 
 def _counted(on: Stack) -> dict[str, float]:
     counted: dict[str, float] = {name: on.query(sql) for name, sql in COUNTED.items()}
     counted["loopback, bytes"] = psutil.net_io_counters(pernic=True)["lo"].bytes_sent
+    counted["outcomes"] = _metric(on, "worker", "xunji_events_total")
     counted["batches"] = _metric(on, "worker", "xunji_batch_seconds_count")
     counted["seconds in batches"] = _metric(on, "worker", "xunji_batch_seconds_sum")
     counted["calls of identity"] = _metric(on, "identity", "xunji_identity_calls_total")
@@ -145,25 +158,52 @@ def report(runs: Sequence[Drained], workers: int) -> None:
 
 
 def check(on: Stack) -> None:
-    """Every hit has its outcome, and each event was stored once."""
+    """Every hit has its outcome, and each event was stored once; what it takes on disk once servers have tidied up."""
     on.topology.start("api")
+    on.topology.start("worker")
     account = on.topology.settled()
     stored = sum(row["events"]["stored"] for row in account["rows"])
+    on.topology.stop("worker")
     on.topology.stop("api")
-    print(f"accounting: balanced {account['balanced']}, {on.processed():,} hits processed, {stored:,} events stored")
+    print(f"\naccounting: balanced {account['balanced']}, {on.processed():,} hits processed, {stored:,} events stored")
+    with GraphDatabase.driver(on.servers["neo4j"].url) as driver:
+        driver.execute_query("CALL db.checkpoint()")
+        kept = driver.execute_query("MATCH (n) RETURN labels(n)[0] AS kind, count(*) AS n ORDER BY n DESC").records
+    graph = disk_bytes(on.servers["neo4j"].folder / "data" / "databases") / 2**20
+    print(f"the graph: {graph:,.0f} MiB on disk; nodes: " + ", ".join(f"{kind} {n:,}" for kind, n in kept))
+    events = open_events(on.settings)
+    print("the events: {1:.0f} bytes on disk each, of {0:,}".format(*events._query(EVENT_BYTES)[0]), flush=True)
+    events.close()
 
 
-def profile(on: Stack, people: int, events: int) -> None:
+def profile(on: Stack, what: str, load: Callable[[], Moment]) -> None:
+    """Where the wall time of one worker goes under a load that starts and stops it, for each batch step by step."""
     worker = on.topology.process("worker")
     out = on.topology.folder / "profile.json"
     usual = worker.command
     worker.command = [sys.executable, "-m", "bench.real_profile", str(out), *usual[usual.index("serve") :]]
-    drain(on, people, events, 1)
+    counted = load().counted
     worker.command = usual
-    print("\nwhere the wall time of one worker goes, warm-up included:")
+    batches = counted["batches"]
+    print(f"\none worker, {what}: {counted['outcomes'] / batches:,.0f} events a batch; wall time by step, ms a batch:")
     for step, told in json.loads(out.read_text()).items():
         places = ", ".join(f"{place} {share:.1%}" for place, share in told["places"].items())
-        print(f"  {step:<16} {told['share']:6.1%}  {places}")
+        print(f"  {step:<16} {told['seconds'] / batches * 1e3:7.1f}  {places}")
+
+
+def steady(on: Stack, rate: int) -> Moment:
+    """So many hits a second for a while, through a collector."""
+    on.topology.start("collector")
+    on.topology.start("worker")
+    sender = Steady(on.topology.collector_port, rate)
+    sender.start()
+    time.sleep(STEADY_S)
+    ended = _moment(on)
+    sender.stopping.set()
+    sender.join()
+    on.topology.stop("worker")
+    on.topology.stop("collector")
+    return ended
 
 
 def main() -> None:
@@ -180,7 +220,9 @@ def main() -> None:
         for workers in asked.workers:
             report([drain(on, asked.people, asked.events, workers) for _ in range(asked.runs)], workers)
         if asked.profile:
-            profile(on, asked.people, asked.events)
+            profile(on, "a backlog", lambda: drain(on, asked.people, asked.events, 1).ended)
+            for rate in STEADY_PER_S:
+                profile(on, f"{rate:,} hits a second", lambda rate=rate: steady(on, rate))  # type: ignore[misc]
         check(on)
 
 
