@@ -98,17 +98,13 @@ def _leased(
     stack.callback(records.dispose)
     for role in alone:
         lease = Lease(records, role.value)
-        state.ready("standby", records=partial(_ask, lease))
+        state.ready("standby", records=lease.probe)
         token = wait_for(lease, address, stop)
         state.starting()
         if token is not None:
             stack.enter_context(held(lease, partial(end_process, role.value)))
             tokens[role] = token
     return tokens
-
-
-def _ask(lease: Lease) -> None:
-    lease.current()
 
 
 def _opened(

@@ -50,7 +50,7 @@ class Notes:
     def begin(
         self,
         connection: Connection,
-        ranges: Iterable[Range],
+        ranges: Sequence[Range],
         *,
         replay: bool,
         graph_version: int,
@@ -67,9 +67,12 @@ class Notes:
             row |= {"graph_version": graph_version, "claimed": _text(claimed)}
             if not connection.execute(insert_ignoring(connection, begun_rows), row).rowcount:
                 known |= self._found(connection, row, claimed)
-            # After the note, which whoever commits this partition must meet.
-            if not replay and positions(connection, partition).get(partition, 0) != start:
-                raise Overtaken(partition)
+        # After the notes, which whoever commits these partitions must meet.
+        if not replay:
+            done = positions(connection)
+            for partition, start, _ in ranges:
+                if done.get(partition, 0) != start:
+                    raise Overtaken(partition)
         return known | set(claimed)
 
     def _found(self, connection: Connection, row: Mapping[str, Any], claimed: Collection[int]) -> set[int]:

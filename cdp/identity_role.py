@@ -7,13 +7,11 @@ from contextlib import ExitStack
 from functools import partial
 
 import structlog
-from sqlalchemy import Engine, select
 
 from api.identity_calls import CallDesk, router_of
 from cdp.errors import LeaseLost, Retryable
-from cdp.lease import Lease, end_process, held, lease_rows, wait_for
+from cdp.lease import Lease, end_process, held, wait_for
 from cdp.policy import policy_in_force, put_in_force
-from cdp.records import reading
 from cdp.role_server import RoleState, role_server
 from cdp.roles import Role
 from cdp.settings import Settings
@@ -64,8 +62,8 @@ class Candidate:
             stores.callback(records.dispose)
             graph = open_graph(self._settings)
             stores.callback(graph.close)
-            self._state.ready("standby", records=partial(_probe, records), graph=graph.probe)
             lease = Lease(records, NAME)
+            self._state.ready("standby", records=lease.probe, graph=graph.probe)
             token = wait_for(lease, address, self._stop)
             if token is not None:
                 vault = Vault(records, self._settings.secret_bytes, self._settings.vault_key_bytes)
@@ -81,8 +79,3 @@ class Candidate:
             log.info("identity_leads", version=engine.version, token=token)
             self._stop.wait()
             self._state.status = "stopping"
-
-
-def _probe(records: Engine) -> None:
-    with reading(records) as db:
-        db.execute(select(lease_rows.c.token).where(lease_rows.c.name == NAME))

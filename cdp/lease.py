@@ -132,6 +132,10 @@ class Lease:
             row = db.execute(wanted).one_or_none()
         return Holder(*row) if row else None
 
+    def probe(self) -> None:
+        """A read of it, for health checks."""
+        self.current()
+
     def address(self) -> str | None:
         """Where its holder can be reached, None for nobody."""
         holder = self.current()
