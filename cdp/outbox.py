@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, String, Table, Text, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, String, Table, Text
 
 from cdp.errors import Retryable
+from cdp.feeds import note_place, place_of
 from cdp.live import LiveFeed
 from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
-from cdp.records import insert_ignoring, metadata, reading, writing
+from cdp.records import insert_ignoring, metadata, writing
 from identity.changes import Change, ChangeKind
 from identity.verbs import Identity
 
@@ -39,12 +40,6 @@ outbox_rows = Table(
     Column("at", BigInteger, nullable=False),
     Column("kind", String(40), nullable=False),
     Column("payload", Text, nullable=False),
-)
-cursor_rows = Table(
-    "outbox_cursor",
-    metadata,
-    Column("feed", String(20), primary_key=True),
-    Column("seq", BigInteger, nullable=False),
 )
 
 
@@ -102,7 +97,7 @@ class Outbox:
         count = 0
         with self._lock:
             if self._told is None:
-                self._told = self._stored_cursor()
+                self._told = place_of(self._records, FEED) or 0
             version = self._identity.graph.head().seq
             while self._told < version and (changes := self._identity.changes_since(self._told, AT_ONCE)):
                 fresh = self._copy(changes)
@@ -113,17 +108,10 @@ class Outbox:
             self._told = max(self._told, version)
         return count
 
-    def _stored_cursor(self) -> int:
-        with reading(self._records) as connection:
-            found = connection.execute(select(cursor_rows.c.seq).where(cursor_rows.c.feed == FEED)).scalar()
-        return found or 0
-
     def _copy(self, changes: Sequence[Change]) -> list[PersonChanged]:
         with writing(self._records) as connection:
             fresh = [each for change in changes if (each := _told(change)) and _insert(connection, each, change.at)]
-            moved = {"feed": FEED, "seq": changes[-1].seq}
-            if not connection.execute(insert_ignoring(connection, cursor_rows), moved).rowcount:
-                connection.execute(cursor_rows.update().where(cursor_rows.c.feed == FEED).values(seq=moved["seq"]))
+            note_place(connection, FEED, changes[-1].seq)
         return fresh
 
 

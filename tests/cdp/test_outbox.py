@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from cdp.errors import StoreUnavailable
+from cdp.feeds import cursor_rows
 from cdp.live import LiveFeed
 from cdp.migrations import migrate
-from cdp.outbox import Outbox, cursor_rows, outbox_rows
+from cdp.outbox import Outbox, outbox_rows
 from cdp.records import open_engine, reading
 from identity.engine import IdentityEngine
 from identity.graph_sql import SqlGraph
