@@ -268,6 +268,9 @@ class Graph(Evidence, Sets, Persons, Protocol):
     def every_observation(self) -> Iterator[Observation]:
         """All observations that count, in no order; what is committed meanwhile may or may not come."""
 
+    def every_set(self) -> Iterator[SetId]:
+        """All sets that were registered, in order; what is committed meanwhile may or may not come."""
+
     def every_value(self) -> list[Value]:
         """All values, in the order of their birth."""
 

@@ -211,6 +211,12 @@ class Neo4jGraph:
             yield from map(read.observation_of, rows)
             last = max(row[0] for row in rows)
 
+    def every_set(self) -> Iterator[SetId]:
+        last = -1
+        while rows := self._look(read.SETS, SCAN_S, last=last, limit=SCAN_ROWS):
+            yield from (SetId(each) for (each,) in rows)
+            last = rows[-1][0]
+
     def every_value(self) -> list[Value]:
         return [read.value_of(row) for row in self._look(read.EVERY_VALUE, SCAN_S)]
 

@@ -113,6 +113,7 @@ REFUSALS = (
 PAGE = (
     f"{find_after(OBSERVATION, 'o', 'id', '$last')} AND o.retracted IS NULL WITH o ORDER BY o.id LIMIT $limit {_TOLD}"
 )
+SETS = f"{find_after(SET, 's', 'id', '$last')} RETURN s.id ORDER BY s.id LIMIT $limit"
 EVERY_VALUE = f"MATCH (i:Identifier) {_ROW} ORDER BY i.number"
 EVERY_PAIR = f"MATCH ()-[n:SEEN_WITH]->() {_PROOF}"
 EVERY_REFUSAL = "MATCH (r:Refusal) RETURN r.a, r.b, r.rule"

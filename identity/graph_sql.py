@@ -244,6 +244,17 @@ class SqlGraph:
             yield from self._built(rows)
             last = rows[-1][0]
 
+    def every_set(self) -> Iterator[SetId]:
+        last = -1
+        page = select(set_member.c.set_id).distinct().order_by(set_member.c.set_id).limit(SCAN_ROWS)
+        while True:
+            with reading(self._engine, STORE) as db:
+                found = list(db.execute(page.where(set_member.c.set_id > last)).scalars())
+            if not found:
+                return
+            yield from map(SetId, found)
+            last = found[-1]
+
     def every_value(self) -> list[Value]:
         with reading(self._engine, STORE) as db:
             return [read.value_of(*row) for row in db.execute(select(value).order_by(value.c.number))]

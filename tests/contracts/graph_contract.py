@@ -155,7 +155,7 @@ class GraphContract:
         assert graph.members_as_of(5) == graph.pids([1]) == {}
         assert graph.history([1]) == graph.turns_since(0, 9) == graph.links(1) == graph.notes("app") == []
         assert (graph.policy(), graph.seq_at(BIG)) == ("", 0)
-        assert [*graph.every_observation(), *graph.every_value()] == []
+        assert [*graph.every_observation(), *graph.every_value(), *graph.every_set()] == []
 
     def test_what_was_committed_is_there_after_opening_again(self, graph: Graph, open_graph: OpenGraph) -> None:
         for each in (graph, open_graph()):
@@ -233,6 +233,9 @@ class GraphContract:
         assert parted.moved_since(0) == {SetId(BIG), SetId(2), SetId(4)}
         assert parted.moved_since(3) == {SetId(BIG), SetId(2)}, "what is now nobody's has moved as well"
         assert parted.moved_since(4) == set()
+
+    def test_every_set_comes_once_and_in_order(self, parted: Graph) -> None:
+        assert list(parted.every_set()) == [SetId(2), SetId(4), SetId(BIG)]
 
     def test_a_person_is_read_by_the_number_of_its_oldest_value(self, merged: Graph) -> None:
         device = merging_commit().changed[0]
@@ -407,6 +410,7 @@ class GraphContract:
         assert len(graph.values([pid(each) for each in many])) == len(graph.pids(numbers)) == 5_000
         assert graph.pairs(list(pairs)) == graph.pairs_at(numbers) == graph.neighbourhood(numbers, pairs=True).pairs
         assert len(graph.members([each.id for each in sets])) == len(graph.holding(numbers)) == 5_000
+        assert list(graph.every_set()) == list(numbers)
         assert len(graph.known([each.id for each in seen])) == len(graph.mentioning(numbers)) == 5_000
         graph.commit(Commit(seq=2, at=0, unsettled=set(numbers), changed=born, dropped_pairs=set(pairs)))
         assert graph.every_pair() == {}
