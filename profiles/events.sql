@@ -43,6 +43,31 @@ PRIMARY KEY (set, occurred_at)
 ORDER BY (set, occurred_at, event, `order`)
 SETTINGS index_granularity = 128, {settings};
 
+-- Whose the events of each set are, kept after the identity graph by profiles/owners.py: a set's newest row is true, so
+-- it is replaced whole. The zero UUID is nobody. Read it with FINAL, or with argMax by the version.
+CREATE TABLE IF NOT EXISTS owners
+(
+    set Int64,
+    version UInt64,
+    person UUID,
+    starts Array(Int64),
+    persons Array(UUID)
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY set
+SETTINGS index_granularity = 128, {settings};
+
+-- The same the other way round, to find a person's sets: those of the past are there too, so `owners` has the last word.
+CREATE TABLE IF NOT EXISTS owned
+(
+    person UUID,
+    set Int64,
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (person, set)
+SETTINGS index_granularity = 128, {settings};
+
 -- One row, written and read to see that the engine lives.
 CREATE TABLE IF NOT EXISTS probes (at Int64)
 ENGINE = ReplacingMergeTree ORDER BY tuple();

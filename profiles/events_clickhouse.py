@@ -17,7 +17,8 @@ import msgspec
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles.events_clickhouse_client import STORE, Client, open_clients, unavailable
-from profiles.events_clickhouse_tables import TEXTS, make_tables
+from profiles.events_clickhouse_mirror import ClickHouseMirror
+from profiles.events_clickhouse_tables import DERIVED, TEXTS, make_tables
 from profiles.events_clickhouse_where import came_in, in_sets, in_windows, of_sets
 from profiles.rows import EVENT_COLUMNS, READ_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
 from profiles.store import Came, Cursor, SetSummary, StoredEvent, TraitRow
@@ -27,6 +28,7 @@ MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
 NEEDLES = 200
 """Searched for at once; the engine takes 255."""
 PURGE_S, PURGE_LOOK_S = 60.0, 0.2
+PURGED = (*TEXTS, *DERIVED)
 
 FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
@@ -49,6 +51,7 @@ class ClickHouseEvents:
         with unavailable():
             self._places = make_tables(self._background, embedded=url.startswith("chdb:"))
         self._closed = False
+        self.mirror = ClickHouseMirror(self._query, self._insert, self._delete)
 
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         if not rows:
@@ -274,7 +277,7 @@ class ClickHouseEvents:
 
     def purge(self) -> None:
         with unavailable():
-            for table in TEXTS:
+            for table in PURGED:
                 self._alter(table, "MODIFY SETTING old_parts_lifetime = 1")
             try:
                 old = self._old_parts()
@@ -284,12 +287,12 @@ class ClickHouseEvents:
                         raise StoreUnavailable(STORE, "it keeps parts that were rewritten")
                     time.sleep(PURGE_LOOK_S)
             finally:
-                for table in TEXTS:
+                for table in PURGED:
                     self._alter(table, "RESET SETTING old_parts_lifetime")
 
     def _old_parts(self) -> set[tuple[str, ...]]:
         """Parts that were replaced by others and are still on a disk."""
-        listed = [f"SELECT hostName(), table, name FROM {self._places[table].parts} AND NOT active" for table in TEXTS]
+        listed = [f"SELECT hostName(), table, name FROM {self._places[table].parts} AND NOT active" for table in PURGED]
         return {tuple(part) for part in self._query(" UNION ALL ".join(listed), client=self._background)}
 
     def scan(self) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from cdp.model import NO_WINDOWS, Event, Millis, SetId, Window, Windows
+from cdp.model import NO_WINDOWS, Event, Millis, PersonId, SetId, Window, Windows
 
 
 class StoredEvent(msgspec.Struct, gc=False):
@@ -48,6 +48,29 @@ class SetSummary(NamedTuple):
     last_seen: Millis
 
 
+BEGINNING = -(2**62)
+"""Before all moments."""
+
+
+class OwnerRow(NamedTuple):
+    """Whose the events of a set are; None is nobody.
+
+    `person` has those of the newest stretch of time. Where others have had some before, `starts` says from when on
+    `persons` have them, in order and from BEGINNING on; else both are empty. Of two rows of a set, that with the higher
+    `version` is true.
+    """
+
+    set: SetId
+    version: int
+    person: PersonId | None
+    starts: tuple[Millis, ...] = ()
+    persons: tuple[PersonId | None, ...] = ()
+
+    def owners(self) -> frozenset[PersonId]:
+        """All persons who have any."""
+        return frozenset(each for each in (self.person, *self.persons) if each is not None)
+
+
 class Came(NamedTuple):
     """Events of one source that came in these hits: in each partition of the log from one offset up to another. All
     were received from `since` to `until`."""
@@ -58,9 +81,33 @@ class Came(NamedTuple):
     hits: Sequence[tuple[int, int, int]]
 
 
+class Mirror(Protocol):
+    """Whose the events of each set are, as the graph and the sessions on shared devices have it: for questions about
+    many persons at once. `profiles.owners` keeps it; whoever reads beside a write sees each set before or after it."""
+
+    def own(self, rows: Collection[OwnerRow]) -> None:
+        """Durably write what is now said of these sets; rows with a higher version stay true."""
+
+    def owners(self, sets: Collection[SetId]) -> list[OwnerRow]:
+        """What is said of these sets, in no order; sets that it does not know are left out, and nobody's."""
+
+    def owned_sets(self, persons: Collection[PersonId]) -> set[SetId]:
+        """All sets of which any of these persons have events, at whatever time."""
+
+    def every_set(self) -> Iterator[SetId]:
+        """All sets that it knows, in order."""
+
+    def forget_before(self, rows: Collection[OwnerRow]) -> None:
+        """Erase what was said of the sets of these rows in lower versions than theirs. Durable on return."""
+
+
 class EventStore(Protocol):
     """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
     and traits of a set are meant that occurred in one of its windows; they may be thousands."""
+
+    @property
+    def mirror(self) -> Mirror:
+        """The owners of its sets, in tables beside its own."""
 
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         """Durably add events with their traits; on return they are synced to disk and every read sees them.

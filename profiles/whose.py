@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import NamedTuple
 
 from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window
@@ -24,7 +25,7 @@ from identity.ownership import DAY_MS
 from identity.person import Person
 from identity.resolve import State, contradiction
 from identity.verbs import Identity
-from profiles.store import EventStore
+from profiles.store import BEGINNING, EventStore
 
 FEW_ANCHORS = 50
 """Of more, the evidence is asked for by the device."""
@@ -97,6 +98,31 @@ class Whose:
             found |= {moment: turn.person for moment in those if (turn := _turn_at(turns, moment[1]))}
         return found
 
+    # Of many sets
+
+    def over_time(self, sets: Collection[SetId]) -> dict[SetId, list[Turn]]:
+        """Whose the events of each of these sets are, over all of time, oldest turn first: for every event that is
+        stored what `person_at` says. No two turns that follow each other are one person's; None is nobody.
+
+        Two looks into the graph, and into the event store two for each shared device that some of the sets are about.
+        """
+        over = self._identity.persons_over_time(sets)
+        found = {each: [Turn(*part) for part in over.get(each, ())] or [Turn(ALWAYS, None)] for each in sets}
+        for device, own in self._own(self._identity.members_of_sets(sets)).items():
+            for each, turns in self._turns_of(device, own):
+                found[each] = _laid_over(found[each], turns)
+        return {each: _joined(turns) for each, turns in found.items()}
+
+    def beside(self, sets: Collection[SetId]) -> set[SetId]:
+        """The sets whose sessions may be others where something became of these: of their shared devices alone."""
+        policy = self._identity.policy
+        met = chain.from_iterable(self._identity.members_of_sets(sets).values())
+        devices = {member.identifier for member in met if goes_round(member, policy)}
+        graph = self._identity.graph
+        holding = graph.holding([each.number for each in graph.values([pid(device) for device in devices])])
+        members = self._identity.members_of_sets(holding)
+        return {each for own in self._own(members).values() for each in own}
+
     # Of a person
 
     def _proving(self, shared: Sets) -> dict[Identifier, list[SetId]]:
@@ -141,6 +167,17 @@ class Whose:
         return _where(_between([turn.window for turn in self._turns(device, happened)[0]]), moments)
 
     # Of a device
+
+    def _turns_of(self, device: Identifier, own: Sequence[SetId]) -> Iterator[tuple[SetId, list[Turn]]]:
+        """In whose sessions something happened under each of these sets, which speak of the device alone."""
+        moments: defaultdict[SetId, list[Millis]] = defaultdict(list)
+        for at, each in self._events.moments(own, (ALWAYS,)):
+            moments[each].append(at)
+        every = chain.from_iterable(moments.values())
+        happened = self._happened(device, _around(every, before=SESSION_MS, after=SESSION_MS))
+        turns = self._turns(device, happened)[0]
+        for each, its in moments.items():
+            yield each, [turn for turn in turns if _where([turn.window], its)]
 
     def _happened(self, device: Identifier, within: Sequence[Window]) -> list[tuple[Millis, SetId]]:
         """All that happened with a device, oldest first."""
@@ -222,6 +259,26 @@ def _common(one: Window, other: Window) -> Window | None:
 
 def _in_time(over: Sequence[tuple[Window, PersonId | None]], at: Millis) -> PersonId | None:
     return next((person for (start, _), person in reversed(over) if start is None or start <= at), None)
+
+
+def _laid_over(below: Sequence[Turn], above: Sequence[Turn]) -> list[Turn]:
+    """The turns above, and between them those below; both in order, and those below without gaps."""
+    found = [
+        Turn(window, turn.person)
+        for turn in below
+        for free in _between([each.window for each in above])
+        if (window := _common(turn.window, free))
+    ]
+    return sorted([*found, *above], key=lambda turn: BEGINNING if turn.window[0] is None else turn.window[0])
+
+
+def _joined(turns: Sequence[Turn]) -> list[Turn]:
+    """The same with one turn where several of one person's follow each other; `turns` have no gaps."""
+    found: list[Turn] = []
+    for window, person in turns:
+        start = found.pop().window[0] if found and found[-1].person == person else window[0]
+        found.append(Turn((start, window[1]), person))
+    return found
 
 
 def _turn_at(turns: Sequence[Turn], at: Millis) -> Turn | None:

@@ -1,7 +1,8 @@
 """The event store: ClickHouse's engine in this process, or a server.
 
 A table is one month of receipt of one table of the engine, its partition: there alone a block is written whole or not
-at all. Rows go over in the engine's own form, and are counted and hashed where they lie.
+at all. Rows go over in the engine's own form, and are counted and hashed where they lie. Whose the events are is not
+moved: it follows from the graph, and is filled anew where the product starts next.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import msgspec
 from cdp.errors import Refused
 from cdp.move.contents import Digest, Key, Page
 from profiles.events_clickhouse_client import open_clients, unavailable
-from profiles.events_clickhouse_tables import Place, make_tables
+from profiles.events_clickhouse_tables import DERIVED, Place, make_tables
 
 PAGE_ROWS = 20_000
 """Of about 1 KB each."""
 
-_PROBES = "probes"
+_LEFT = {"probes", *DERIVED}
 _rows = msgspec.json.Decoder(list[Any])
 
 
@@ -44,7 +45,7 @@ class EventContents:
             # A block is written whole on each server, but not on all of them.
             self.close()
             raise Refused(f"The events are spread over the cluster {spread[0]}. Only those of one server can be moved.")
-        self._shapes = {name: self._shape(place) for name, place in places.items() if name != _PROBES}
+        self._shapes = {name: self._shape(place) for name, place in places.items() if name not in _LEFT}
         # A client may send a request again whose answer was lost. Another run is another matter: its target may have
         # been emptied in between.
         self._run, self._added = uuid.uuid4().hex, 0

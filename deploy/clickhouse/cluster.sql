@@ -58,6 +58,32 @@ SETTINGS index_granularity = 128,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
+CREATE TABLE IF NOT EXISTS xunji.owners_local ON CLUSTER '{cluster}'
+(
+    set Int64,
+    version UInt64,
+    person UUID,
+    starts Array(Int64),
+    persons Array(UUID)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/owners_local', '{replica}', version)
+ORDER BY set
+SETTINGS index_granularity = 128, fsync_after_insert = 1, fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
+
+CREATE TABLE IF NOT EXISTS xunji.owned_local ON CLUSTER '{cluster}'
+(
+    person UUID,
+    set Int64,
+    version UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/owned_local', '{replica}', version)
+ORDER BY (person, set)
+SETTINGS index_granularity = 128, fsync_after_insert = 1, fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
+
 CREATE TABLE IF NOT EXISTS xunji.probes_local ON CLUSTER '{cluster}' (at Int64)
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/probes_local', '{replica}') ORDER BY tuple();
 
@@ -66,6 +92,12 @@ ENGINE = Distributed('{cluster}', 'xunji', 'events_local', set);
 
 CREATE TABLE IF NOT EXISTS xunji.traits ON CLUSTER '{cluster}' AS xunji.traits_local
 ENGINE = Distributed('{cluster}', 'xunji', 'traits_local', set);
+
+CREATE TABLE IF NOT EXISTS xunji.owners ON CLUSTER '{cluster}' AS xunji.owners_local
+ENGINE = Distributed('{cluster}', 'xunji', 'owners_local', set);
+
+CREATE TABLE IF NOT EXISTS xunji.owned ON CLUSTER '{cluster}' AS xunji.owned_local
+ENGINE = Distributed('{cluster}', 'xunji', 'owned_local', set);
 
 CREATE TABLE IF NOT EXISTS xunji.probes ON CLUSTER '{cluster}' AS xunji.probes_local
 ENGINE = Distributed('{cluster}', 'xunji', 'probes_local', rand());

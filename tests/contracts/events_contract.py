@@ -18,15 +18,19 @@ from cdp.model import (
     Identifier,
     Operation,
     Page,
+    PersonId,
     SetId,
     TraitChange,
     Window,
 )
 from profiles.events_clickhouse import ClickHouseEvents
-from profiles.store import Came, Cursor, EventStore, SetSummary, StoredEvent, TraitRow
+from profiles.events_clickhouse_tables import DERIVED
+from profiles.store import BEGINNING, Came, Cursor, EventStore, OwnerRow, SetSummary, StoredEvent, TraitRow
 
 START = 1_760_000_000_000
 """2025-10-09; most events of these tests happen within seconds of it."""
+
+LI, WANG = (PersonId(f"00000000-0000-8000-8000-00000000000{n}") for n in (1, 2))
 
 MONTH_MS = 31 * 86_400_000
 
@@ -49,9 +53,17 @@ def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent
 
 
 def emptied(store: ClickHouseEvents) -> ClickHouseEvents:
-    for table in ("events", "traits"):
+    for table in ("events", "traits", *DERIVED):
         store._background.command(f"TRUNCATE TABLE {store._places[table].name}")
     return store
+
+
+def owned(set_: int, person: PersonId | None, *, version: int = 1) -> OwnerRow:
+    return OwnerRow(SetId(set_), version, person)
+
+
+def sets(*numbers: int) -> list[SetId]:
+    return [SetId(each) for each in numbers]
 
 
 def ids(events: Sequence[dict[str, Any]]) -> list[int]:
@@ -382,6 +394,52 @@ class EventStoreContract:
         assert store.that_came(came, limit=3) == []
         assert {row.event for row in store.traits(everything)} == {f"{n:032x}" for n in (0, 5, 6, 7)}
         assert store.count() == 5
+
+    def test_of_the_owners_of_a_set_those_of_the_highest_version_count(self, store: EventStore) -> None:
+        mirror = store.mirror
+        mirror.own([owned(1, LI), owned(2, WANG), owned(3, None)])
+        mirror.own([owned(1, WANG, version=3), owned(2, LI, version=1)])
+        mirror.own([owned(1, LI, version=2)])
+        assert sorted(mirror.owners(sets(1, 2, 3, 4))) == [owned(1, WANG, version=3), owned(2, WANG), owned(3, None)]
+        assert mirror.owned_sets([WANG]) == set(sets(1, 2))
+        assert mirror.owned_sets([LI]) == mirror.owned_sets([]) == set()
+        assert mirror.owners([]) == []
+
+    def test_what_was_true_before_and_is_so_again_is_written_again(self, store: EventStore) -> None:
+        for version, person in enumerate([LI, WANG, LI]):
+            store.mirror.own([owned(1, person, version=version)])
+        same = [owned(1, WANG, version=9), owned(1, LI, version=9)]
+        store.mirror.own(same[:1])
+        store.mirror.own([same[0]._replace(version=10)])
+        store.mirror.own([same[0]._replace(version=10)])
+        assert store.mirror.owners(sets(1)) == [owned(1, WANG, version=10)]
+
+    def test_who_had_events_of_a_set_at_any_time_owns_it(self, store: EventStore) -> None:
+        sold = owned(1, WANG)._replace(starts=(BEGINNING, -5, at(3)), persons=(LI, None, WANG))
+        store.mirror.own([sold, owned(2, WANG)])
+        assert store.mirror.owners(sets(1)) == [sold]
+        assert store.mirror.owned_sets([LI]) == set(sets(1))
+        assert store.mirror.owned_sets([LI, WANG]) == set(sets(1, 2))
+
+    def test_every_set_of_the_mirror_comes_once_and_in_order(self, store: EventStore) -> None:
+        assert list(store.mirror.every_set()) == []
+        big = 2**63 - 1
+        store.mirror.own([owned(each, LI) for each in (big, *range(21_000, 0, -1))])
+        store.mirror.own([owned(5, WANG, version=2)])
+        assert list(store.mirror.every_set()) == sets(*range(1, 21_001), big)
+        assert len(store.mirror.owned_sets([LI])) == 21_000
+
+    def test_nothing_is_left_of_owners_that_were_to_be_forgotten(self, store: EventStore) -> None:
+        mirror = store.mirror
+        mirror.own([owned(1, LI), owned(2, LI), owned(3, LI)])
+        now = [owned(1, WANG, version=2), owned(2, None, version=3)]
+        mirror.own(now)
+        mirror.forget_before(now)
+        assert sorted(mirror.owners(sets(1, 2, 3))) == [*now, owned(3, LI)]
+        assert mirror.owned_sets([LI]) == set(sets(3))
+        mirror.forget_before([owned(3, None, version=2)])
+        mirror.forget_before([])
+        assert list(mirror.every_set()) == sets(1, 2)
 
     def test_many_threads_read_while_one_writes(self, store: EventStore) -> None:
         wrong: list[object] = []

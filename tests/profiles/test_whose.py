@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 import pytest
@@ -21,7 +22,7 @@ from identity.observation import Observation, assertion, set_id, strongest
 from identity.ownership import DAY_MS, anchor_of
 from identity.resolve import State, contradiction, usable_of
 from profiles.store import EventStore
-from profiles.whose import Whose
+from profiles.whose import Turn, Whose
 from tests.identity.makers import SMALL, identifiers
 
 MINUTE = 60_000
@@ -183,6 +184,15 @@ def test_every_event_is_in_one_trail_and_that_is_whose_it_is_by_brute_force(stre
         assert Counter(owners) == Counter(expected)
         moments = {(each.set, each.at): brute_force(world, each) for each in stream}
         assert world.whose.persons_at(list(moments)) == moments
+        over = world.whose.over_time({each.set for each in stream})
+        assert {moment: at_the_time(over[moment[0]], moment[1]) for moment in moments} == moments
+        assert all(one[0][1] == other[0][0] for turns in over.values() for one, other in pairwise(turns)), "no gaps"
+        assert all(one[1] != other[1] for turns in over.values() for one, other in pairwise(turns))
+
+
+def at_the_time(turns: Sequence[Turn], at: Millis) -> PersonId | None:
+    [person] = [turn.person for turn in turns if inside([turn.window], at)]
+    return person
 
 
 @some
@@ -314,3 +324,19 @@ def test_of_a_busy_tablet_no_more_is_read_than_what_lies_around_ones_own_proofs(
     assert len(world.trail(person)) == 2
     asked, read = counting(world, lambda: world.whose.person_at(set_id(identifiers(TABLET)), at(5)))
     assert (asked, read < 10) == (1, True)
+
+
+def test_of_sets_without_shared_devices_the_graph_alone_is_asked_over_time(world: World) -> None:
+    world.take(came("member:li", "phone:p", minute=0, strength=4), came("phone:p", minute=5))
+    both = [set_id(identifiers("phone:p")), set_id(identifiers("phone:p", "member:li"))]
+    assert counting(world, lambda: world.whose.over_time(both)) == (0, 0)
+    assert world.whose.beside(both) == set()
+    unknown = SetId(7)
+    assert world.whose.over_time([unknown]) == {unknown: [Turn((None, None), None)]}
+
+
+def test_beside_a_login_on_a_tablet_are_the_sets_of_the_tablet_alone(world: World) -> None:
+    a_showroom(world)
+    login, alone = came("member:li", TABLET, minute=0, strength=4), came(TABLET, "name:n", minute=5)
+    world.take(login, alone, came("phone:p", TABLET, minute=6), came("device:other", minute=5))
+    assert world.whose.beside([login.set]) == {alone.set}

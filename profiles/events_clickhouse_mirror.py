@@ -1,0 +1,93 @@
+"""Whose the events of each set are, in ClickHouse: the tables `owners` and `owned`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from cdp.model import PersonId, SetId
+from profiles.events_clickhouse_client import unavailable
+from profiles.events_clickhouse_where import in_sets
+from profiles.store import OwnerRow
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+PAGE = 20_000
+AT_ONCE = 5_000
+"""Sets or persons in one statement."""
+
+_lines = msgspec.json.Encoder().encode_lines
+_NEWEST = (
+    "SELECT set, newest.1, newest.2, newest.3, newest.4 FROM"
+    " (SELECT set, argMax((version, person, starts, persons), version) AS newest FROM owners WHERE {} GROUP BY set)"
+)
+
+
+class ClickHouseMirror:
+    """See `profiles.store.Mirror`. `query`, `insert` and `delete` are those of the store whose tables these are."""
+
+    def __init__(
+        self,
+        query: Callable[[str], list[list[Any]]],
+        insert: Callable[[str, str, bytes, str], None],
+        delete: Callable[[str, str], None],
+    ) -> None:
+        self._query, self._insert, self._delete = query, insert, delete
+
+    def own(self, rows: Collection[OwnerRow]) -> None:
+        if not rows:
+            return
+        # What a set is found by comes first, so that nobody misses it. A token of its own for each: the engine drops a
+        # block that it has seen, but what was true before may be so again.
+        token = uuid4().hex
+        pairs = [(person, row.set, row.version) for row in rows for person in sorted(row.owners())]
+        told = [(*row[:2], _uuid(row.person), row.starts, [_uuid(each) for each in row.persons]) for row in rows]
+        with unavailable():
+            if pairs:
+                self._insert("owned", "person, set, version", _lines(pairs), token)
+            self._insert("owners", "set, version, person, starts, persons", _lines(told), token)
+
+    def owners(self, sets: Collection[SetId]) -> list[OwnerRow]:
+        return [
+            OwnerRow(SetId(each), version, _person(person), tuple(starts), tuple(map(_person, persons)))
+            for some in _parts(sets)
+            for each, version, person, starts, persons in self._query(_NEWEST.format(in_sets(some)))
+        ]
+
+    def owned_sets(self, persons: Collection[PersonId]) -> set[SetId]:
+        wanted = set(persons)
+        found: set[SetId] = set()
+        for some in _parts(persons):
+            listed = ",".join(f"'{UUID(each)}'" for each in some)
+            rows = self._query(f"SELECT DISTINCT set FROM owned WHERE person IN ({listed})")
+            found.update(SetId(each) for (each,) in rows)
+        return {row.set for row in self.owners(found) if not wanted.isdisjoint(row.owners())}
+
+    def every_set(self) -> Iterator[SetId]:
+        last = -1
+        while page := self._query(f"SELECT DISTINCT set FROM owners WHERE set > {last} ORDER BY set LIMIT {PAGE}"):
+            yield from (SetId(each) for (each,) in page)
+            last = page[-1][0]
+
+    def forget_before(self, rows: Collection[OwnerRow]) -> None:
+        for some in _parts(rows):
+            sets, versions = ([row.set for row in some], [row.version for row in some])
+            older = f"{in_sets(sets)} AND version < transform(set, {sets}, {versions}, 0)"
+            with unavailable():
+                for table in ("owned", "owners"):
+                    self._delete(table, older)
+
+
+def _parts(wanted: Collection[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(wanted)
+    return (ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE))
+
+
+def _uuid(person: PersonId | None) -> str:
+    return person or NOBODY
+
+
+def _person(uuid: str) -> PersonId | None:
+    return None if uuid == NOBODY else PersonId(uuid)

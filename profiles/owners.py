@@ -1,0 +1,184 @@
+"""Keep the mirror in the event store: whose the events of each identifier set are, for questions about many persons.
+
+A trail asks the graph (`profiles.whose`); a segment asks of a million persons in one query of the event store, and so
+finds the answer there. The mirror is never a source: every row is derived again from what the graph and the stored
+events say now, so that doing it twice, or after a crash, gives the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from threading import Lock
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Engine
+
+from cdp.feeds import drop_places, note_place, place_of
+from cdp.model import PersonId, SetId
+from cdp.records import writing
+from identity.verbs import Identity
+from profiles.store import BEGINNING, EventStore, OwnerRow
+from profiles.whose import Turn, Whose
+
+log = structlog.get_logger()
+
+FEED = "owners"
+AT_ONCE = 2_000
+"""Sets in one look."""
+VERSIONS = 16
+"""Bits of a row's version below the graph's own: so often a set may be told anew while the graph stands still."""
+LOG_EVERY_S = 10.0
+
+
+class Followed(NamedTuple):
+    """Sets whose owners are others than the mirror said before, and all persons who have or had events of them.
+
+    With `filled` everything was derived anew, and both are empty: any set and person may be meant.
+    """
+
+    sets: set[SetId]
+    persons: set[PersonId]
+    filled: bool = False
+
+
+class Owners:
+    """Thread-safe; any process may do it. Raises StoreUnavailable, after which the same call may be made again."""
+
+    def __init__(self, identity: Identity, events: EventStore, whose: Whose, records: Engine) -> None:
+        self._identity, self._whose, self._records = identity, whose, records
+        self._mirror = events.mirror
+        # Under another policy the events of a set may be another's though nothing in the graph moved.
+        self._feed = f"{FEED} {identity.policy.name[:12]}"
+        self._place: int | None = None
+        self._lock = Lock()
+
+    def follow(self, sets: Collection[SetId] = ()) -> Followed:
+        """Bring the mirror up to where the graph stands now.
+
+        `sets` are those that the graph cannot name by itself: new ones, those with events that came or went, and those
+        that hold identifiers of evidence that was taken back. The first call over stores that were filled without a
+        mirror, or under another policy, derives everything.
+        """
+        with self._lock:
+            self._identity.follow()
+            # Before anything is asked, so that no row claims to be younger than what it was derived from.
+            seq = self._identity.graph.head().seq
+            place = self._known_place()
+            if place is None or place > seq:
+                return self._fill(seq)
+            moved = self._identity.sets_moved_since(place) if place < seq else set()
+            touched = moved.union(sets)
+            wanted = touched | self._beside(touched)
+            followed = Followed(set(), set())
+            for some in _chunks(sorted(wanted)):
+                self._derive(some, seq, always=moved, told=followed)
+            self._note(seq)
+            return followed
+
+    def rebuild(self) -> None:
+        """Derive everything again."""
+        with self._lock:
+            self._identity.follow()
+            self._fill(self._identity.graph.head().seq)
+
+    def check(self) -> list[SetId]:
+        """The sets of which the mirror says other than graph and events do, in order. Reads everything.
+
+        What came since the last `follow` is among them.
+        """
+        wrong: list[SetId] = []
+        for some in _chunks(self._every_set()):
+            said = {row.set: (row.person, row.starts, row.persons) for row in self._mirror.owners(some)}
+            for each, turns in self._whose.over_time(some).items():
+                if said.get(each, _NOBODYS) != _columns(turns):
+                    wrong.append(each)
+        return sorted(wrong)
+
+    def forget(self, sets: Collection[SetId]) -> Followed:
+        """`follow`, and erase what was said of these sets before: for an erasure, once the graph has forgotten them."""
+        followed = self.follow(sets)
+        self._mirror.forget_before(self._mirror.owners(sets))
+        return followed
+
+    def _known_place(self) -> int | None:
+        if self._place is None:
+            place = place_of(self._records, self._feed)
+            # Another event store than the one that was followed into, such as after a move.
+            if place is not None and next(self._mirror.every_set(), None) is not None:
+                self._place = place
+        return self._place
+
+    def _fill(self, seq: int) -> Followed:
+        self._place = None
+        with writing(self._records) as db:
+            drop_places(db, FEED)
+        began = said = time.monotonic()
+        done = 0
+        for some in _chunks(self._every_set()):
+            self._derive(some, seq, always=some, told=None)
+            done += len(some)
+            if time.monotonic() - said > LOG_EVERY_S:
+                said = time.monotonic()
+                log.info("owners_are_derived", sets=done)
+        self._note(seq)
+        log.info("owners_derived", sets=done, seconds=round(time.monotonic() - began, 1))
+        return Followed(set(), set(), filled=True)
+
+    def _every_set(self) -> Iterator[SetId]:
+        """Those of the graph, and those that the mirror alone knows yet."""
+        last = None
+        for each in heapq.merge(self._identity.graph.every_set(), self._mirror.every_set()):
+            if each != last:
+                yield each
+            last = each
+
+    def _beside(self, sets: Iterable[SetId]) -> set[SetId]:
+        found: set[SetId] = set()
+        for some in _chunks(sorted(sets)):
+            found |= self._whose.beside(some)
+        return found
+
+    def _derive(self, sets: Collection[SetId], seq: int, *, always: Collection[SetId], told: Followed | None) -> None:
+        """Write what holds for these sets now. `always` are written also where nothing is new, so that a slower process
+        with an older answer loses."""
+        before = {row.set: row for row in self._mirror.owners(sets)}
+        rows = []
+        for each, turns in self._whose.over_time(sets).items():
+            old = before.get(each, OwnerRow(each, 0, None))
+            row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *_columns(turns))
+            if row[2:] != old[2:]:
+                rows.append(row)
+                if told is not None:
+                    told.sets.add(each)
+                    told.persons.update(old.owners(), row.owners())
+            elif each in always:
+                rows.append(row)
+        self._mirror.own(rows)
+
+    def _note(self, seq: int) -> None:
+        if seq != self._place:
+            with writing(self._records) as db:
+                note_place(db, self._feed, seq)
+            self._place = seq
+
+
+Columns = tuple[PersonId | None, tuple[int, ...], tuple[PersonId | None, ...]]
+_NOBODYS: Columns = (None, (), ())
+
+
+def _columns(turns: list[Turn]) -> Columns:
+    newest = turns[-1].person
+    if len(turns) == 1:
+        return newest, (), ()
+    starts = tuple(BEGINNING if start is None else start for (start, _), _ in turns)
+    return newest, starts, tuple(turn.person for turn in turns)
+
+
+def _chunks(sets: Iterable[SetId]) -> Iterator[list[SetId]]:
+    rest = iter(sets)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
