@@ -195,6 +195,62 @@ describe("the queue", () => {
     expect(names(next).sort()).toEqual(["last click", "under way"]);
   });
 
+  describe("of a page that was left is free at once, even where the page still", () => {
+    /** What another tab, that was open all the time, sends when it looks. */
+    const takenOver = async () => {
+      const other = newTab(disk, world);
+      const core = start(other);
+      await core.flush();
+      return names(other);
+    };
+
+    test("gets the lock that it asked for", async () => {
+      let grant = () => {};
+      tab.exclusive = (work) => new Promise((go) => (grant = () => go(work())));
+      const core = start(tab, { batchSize: 1 });
+      core.track("a");
+      core.leave();
+      grant();
+      await settle();
+      expect(tab.posts).toEqual([]);
+      expect(await takenOver()).toEqual(["a"]);
+    });
+
+    test("hears that its post arrived", async () => {
+      let arrive = () => {};
+      tab.answer = () => new Promise((go) => (arrive = () => go(OK)));
+      const core = start(tab, { batchSize: 1 });
+      for (const name of ["a", "b", "c"]) core.track(name);
+      core.leave();
+      arrive();
+      await settle();
+      expect(names(tab)).toEqual(["a"]);
+      expect(await takenOver()).toEqual(["b", "c"]);
+    });
+
+    test("had a timer that was about to ring", async () => {
+      tab.answer = () => OFFLINE;
+      const core = start();
+      core.track("a");
+      await world.pass(999);
+      core.leave();
+      await world.pass(100);
+      expect(tab.posts).toEqual([]);
+      expect(await takenOver()).toEqual(["a"]);
+    });
+  });
+
+  test("of a page that was left and comes back is sent by it, whatever became of the rest", async () => {
+    const core = start();
+    core.track("a");
+    core.leave();
+    await world.pass(2_000);
+    expect(names(tab)).toEqual(["a"]);
+    core.track("b");
+    await world.pass(1_000);
+    expect(names(tab)).toEqual(["a", "b"]);
+  });
+
   test("of a tab that lives is not touched by another; of one that died it is taken over once", async () => {
     tab.answer = () => OFFLINE;
     start().track("a");

@@ -60,7 +60,10 @@ export function newSender(
   let running: Promise<void> | null = null;
   let cancel: (() => void) | null = null;
   let due = 0;
-  /** A page that is gone still hears that its post failed, and must not seem alive by that. */
+  /**
+   * A page that is gone still gets the lock it asked for and hears what became of its post. Neither may make it seem
+   * alive: what it left would wait two minutes for a tab to take it over.
+   */
   let left = false;
 
   const body = (batch: Waiting[]) =>
@@ -125,8 +128,9 @@ export function newSender(
   };
 
   const empty = async () => {
+    if (TABS && left) return;
     queue.adopt();
-    for (;;) {
+    while (!TABS || !left) {
       if (TABS) queue.lease(0);
       const batch = allowed() ? queue.first(size, BYTES) : [];
       if (!batch.length || !(await post(batch))) return;
@@ -136,8 +140,8 @@ export function newSender(
   const sender: Sender = {
     soon() {
       if (!allowed()) return;
-      if (queue.size() >= options.batchSize && !failures) sender.now();
-      else later(options.batchDelay);
+      if ((TABS && left) || failures || queue.size() < options.batchSize) later(options.batchDelay);
+      else sender.now();
     },
     now() {
       left = false;
@@ -163,7 +167,10 @@ export function newSender(
       if (!TABS) return;
       const batch = allowed() ? queue.first(1 / 0, BYTES) : [];
       if (batch.length) transport.leave(url, body(batch));
-      queue.lease(null);
+      // What still runs by then is a page that came back.
+      if (cancel) cancel();
+      cancel = null;
+      later(FIRST_WAIT);
     },
   };
   return sender;
