@@ -6,7 +6,6 @@ whose lines a crash cut off is written again in its place.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import os
@@ -25,6 +24,7 @@ from cdp.model import PERSONAL_KINDS, Dropped, DropReason, Event, Hit, Identifie
 from cdp.personal import Personal
 from cdp.records import reading
 from cdp.seen import Place, SeenIds, key_of
+from cdp.spreadsheet import csv_parts
 from collectors.file import File
 from collectors.file_row import Reason, Record, RefusedRow, reason_of
 from identity.observation import pid
@@ -220,37 +220,25 @@ class _Limited(io.RawIOBase):
 
 
 def as_csv(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """As a spreadsheet opens it: a mark of UTF-8 before it, a header, a line for each."""
-    yield b"\xef\xbb\xbf" + _csv_line(CSV_COLUMNS)
-    for each in lines:
-        line = msgspec.json.decode(each, type=Line)
-        joined, reason = line.joined_with, line.reason
-        yield _csv_line(
-            (
-                str(line.row),
-                line.outcome,
-                line.event or "",
-                line.lead or "",
-                line.person or "",
-                joined.kind if joined else "",
-                joined.value if joined else "",
-                reason.column if reason else "",
-                reason.code if reason else "",
-                reason.zh if reason else "",
-                reason.en if reason else "",
-            )
-        )
+    """As a spreadsheet opens it: a header, and a line for each."""
+    return csv_parts(CSV_COLUMNS, (_fields(msgspec.json.decode(each, type=Line)) for each in lines))
 
 
-def _csv_line(fields: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow([_harmless(each) for each in fields])
-    return text.getvalue().encode()
-
-
-def _harmless(text: str) -> str:
-    # A spreadsheet runs what begins so; names of columns are the sender's, and phones begin with a plus.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def _fields(line: Line) -> Sequence[str]:
+    joined, reason = line.joined_with, line.reason
+    return (
+        str(line.row),
+        line.outcome,
+        line.event or "",
+        line.lead or "",
+        line.person or "",
+        joined.kind if joined else "",
+        joined.value if joined else "",
+        reason.column if reason else "",
+        reason.code if reason else "",
+        reason.zh if reason else "",
+        reason.en if reason else "",
+    )
 
 
 def as_json(lines: Iterator[bytes]) -> Iterator[bytes]:
