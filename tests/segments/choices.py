@@ -1,0 +1,32 @@
+"""Bytes read as choices, the simplest first.
+
+Drawing a world choice by choice takes Hypothesis longer than all else; a few byte strings cost nothing. They shrink as
+well: smaller bytes, and bytes that are not there, mean simpler things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Choices:
+    def __init__(self, data: bytes) -> None:
+        self._left = iter(data)
+
+    def below(self, count: int) -> int:
+        """At most 256 of them."""
+        return next(self._left, 0) % count
+
+    def of(self, pool: Sequence[T]) -> T:
+        return pool[self.below(len(pool))]
+
+    def once_in(self, times: int) -> bool:
+        return self.below(times) == times - 1
+
+    def some(self, pool: Sequence[T], *, least: int = 1, most: int = 2) -> tuple[T, ...]:
+        """Different ones, in the order of drawing."""
+        drawn = (self.of(pool) for _ in range(least + self.below(most - least + 1)))
+        return tuple(dict.fromkeys(drawn))

@@ -1,0 +1,267 @@
+"""Small worlds in which much coincides: few names, few values, moments on the edges of windows, sets that change hands.
+
+`cases` draws a world with segments about it. A world is as the stores take it; `World.histories` is the plain view of
+it, for the oracle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from hypothesis import strategies as st
+
+from cdp.model import (
+    App,
+    Campaign,
+    Device,
+    Event,
+    EventId,
+    EventType,
+    Operation,
+    Page,
+    PersonId,
+    SetId,
+    TraitChange,
+    as_json,
+)
+from profiles.store import StoredEvent
+from segments.tree import Definition, Entity
+from tests.oracle.history import Happened, History, TraitSaid
+from tests.oracle.values import Millis
+from tests.segments.choices import Choices
+from tests.segments.clocks import DURATIONS, TINY, ZONES, Clock, nows
+from tests.segments.definitions import Maker
+from tests.segments.words import (
+    CAMPAIGNS,
+    CHANNELS,
+    NUMBERS,
+    OFTEN,
+    OWNERS,
+    PATHS,
+    PLATFORMS,
+    PROPERTIES,
+    SOURCES,
+    STAGES,
+    TRAITS,
+    VALUES,
+    WAYS,
+)
+
+SETS = tuple(map(SetId, (7, 2**63 - 1, 1, 2**53 + 1, 2**53)))
+OPERATIONS = ("set", "set", "set_once", "increment", "append", "unset", "delete")
+
+Owned = Mapping[SetId, Sequence[tuple[Millis | None, PersonId | None]]]
+"""Whose the events of a set are, from which moment on; None for always, and for nobody."""
+
+
+@dataclass(frozen=True)
+class World:
+    """`before` is what the mirror said of some sets before persons were merged or split, `owned` what it says now.
+    A lead has a `subject`, the set that it belongs to, and `created_at` in milliseconds."""
+
+    now: Millis
+    rows: tuple[StoredEvent, ...]
+    owned: Owned
+    before: Owned
+    leads: tuple[Mapping[str, Any], ...]
+
+    @property
+    def persons(self) -> set[PersonId]:
+        """Who owns a set, for a while at least."""
+        return {person for over in self.owned.values() for _, person in over if person}
+
+    def person_at(self, each: SetId, at: Millis) -> PersonId | None:
+        owners = [person for start, person in self.owned.get(each, ()) if start is None or start <= at]
+        return owners[-1] if owners else None
+
+    def histories(self, entity: Entity) -> dict[str, History]:
+        """What is known of each person, or of each lead, by its id."""
+        persons = {person: self._history(person) for person in self.persons}
+        if entity is Entity.PERSON:
+            return {str(person): history for person, history in persons.items()}
+        return {lead["id"]: self._lead(lead, persons) for lead in self.leads}
+
+    def _lead(self, lead: Mapping[str, Any], persons: Mapping[PersonId, History]) -> History:
+        person = self.person_at(lead["subject"], lead["created_at"])
+        return History(lead["id"], persons[person].events if person else (), lead=_plain(lead))
+
+    def _history(self, person: PersonId) -> History:
+        rows = [row.event for row in self.rows if self.person_at(row.set, row.event.occurred_at) == person]
+        leads = [_plain(each) for each in self.leads if self.person_at(each["subject"], each["created_at"]) == person]
+        return History(person, [_happened(event) for event in rows], list(_said(rows)), leads)
+
+
+def _plain(lead: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in lead.items() if name != "subject"}
+
+
+def _happened(event: Event) -> Happened:
+    fields = {
+        "type": event.type.value,
+        "source": event.source,
+        "platform": event.platform,
+        "dialect": event.dialect,
+        "session": event.session,
+        "app.id": event.app.id,
+        "app.version": event.app.version,
+        "device.kind": event.device.kind,
+        "device.os": event.device.os,
+        "locale": event.locale,
+        "ip_city": event.ip_city,
+    }
+    fields |= {f"page.{name}": getattr(event.page, name) for name in ("url", "path", "title", "referrer")}
+    names = ("source", "medium", "name", "term", "content")
+    fields |= {f"campaign.{name}": getattr(event.campaign, name) for name in names}
+    return Happened(event.id, event.name, event.occurred_at, json.loads(event.properties), fields)
+
+
+def _said(events: Sequence[Event]) -> Iterator[TraitSaid]:
+    for event in events:
+        for order, each in enumerate(event.traits):
+            value = json.loads(each.value)
+            yield TraitSaid(event.occurred_at, event.id, order, each.operation.value, each.name, value)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`definitions` may name the `segments`; `kept` is since when units have been members of those, as recorded."""
+
+    clock: Clock
+    world: World
+    definitions: tuple[Definition, ...]
+    segments: Mapping[str, Definition]
+    kept: Mapping[tuple[str, str], Millis]
+
+
+def cases(*, definitions: int = 1, entity: Entity | None = None, tiny: bool = False) -> st.SearchStrategy[Case]:
+    """With `tiny`, durations are a few milliseconds."""
+    few = st.lists(st.binary(min_size=EVENT_BYTES, max_size=EVENT_BYTES), max_size=9)
+    asked = st.binary(min_size=DEFINITION_BYTES, max_size=DEFINITION_BYTES)
+    return st.builds(
+        lambda ground, events, more, asked: case_of(ground, events + more, asked, entity=entity, tiny=tiny),
+        st.binary(min_size=GROUND_BYTES, max_size=GROUND_BYTES),
+        few,
+        few,
+        st.lists(asked, min_size=definitions, max_size=definitions),
+    )
+
+
+GROUND_BYTES, EVENT_BYTES, DEFINITION_BYTES = 160, 24, 96
+
+
+def case_of(
+    ground: bytes, events: Sequence[bytes], asked: Sequence[bytes], *, entity: Entity | None = None, tiny: bool = False
+) -> Case:
+    """The same for the same bytes; random ones will do as well."""
+    choices = Choices(ground)
+    tz = choices.of(ZONES)
+    clock = Clock(choices.of(nows(tz)), tz, TINY if tiny else DURATIONS)
+    entity = entity or choices.of((Entity.PERSON, Entity.PERSON, Entity.LEAD))
+    persons = _persons(choices)
+    owned = {each: _owners(choices, clock, persons) for each in SETS}
+    before = {each: _owners(choices, clock, persons) for each in SETS if choices.once_in(2)}
+    leads = tuple(_lead(choices, clock, f"ld_{number}") for number in range(choices.below(4)))
+    world = World(clock.now, _rows(events, clock), owned, before, leads)
+    segments: dict[str, Definition] = {}
+    for name in ("base", "its own"):
+        part = Choices(ground[choices.below(GROUND_BYTES) :])
+        segments[name] = Maker(part, clock, entity, tuple(segments)).definition()
+    kept = {(name, unit): clock.past(choices) for name in segments for unit in sorted(world.histories(entity))}
+    kept = {unit: since for unit, since in kept.items() if not choices.once_in(3)}
+    made = tuple(Maker(Choices(each), clock, entity, tuple(segments)).definition() for each in asked)
+    return Case(clock, world, made, segments, kept)
+
+
+def _persons(choices: Choices) -> list[PersonId]:
+    """Their ids vary, as samples are taken by them."""
+    first = choices.below(64)
+    return [PersonId(str(uuid5(NAMESPACE_URL, f"person {first + number}"))) for number in range(3)]
+
+
+def _owners(choices: Choices, clock: Clock, persons: Sequence[PersonId]) -> list[tuple[Millis | None, PersonId | None]]:
+    over: list[tuple[Millis | None, PersonId | None]] = [
+        (None, choices.of((*persons[:1] * 3, *persons[:2], *persons, None)))
+    ]
+    for start in sorted({clock.moment(choices) for _ in range(choices.of((0, 0, 0, 1, 0, 2)))}):
+        person = choices.of((*persons, None))
+        if person != over[-1][1]:
+            over.append((start, person))
+    return over
+
+
+def _rows(events: Sequence[bytes], clock: Clock) -> tuple[StoredEvent, ...]:
+    rows: list[StoredEvent] = []
+    at = clock.now
+    for number, each in enumerate(events):
+        choices = Choices(each)
+        owner, near = choices.of((*SETS[:1] * 4, *SETS)), choices.below(4)
+        if near and choices.once_in(2):
+            at += choices.of((0, 1, clock.duration(choices), -clock.duration(choices))) + choices.of((0, 0, 1, -1))
+        else:
+            at = clock.moment(choices)
+        # Ids do not lie in the order of time.
+        rows.append(StoredEvent(_event(choices, clock, f"{number * 7 % 32:02d}{number:x}", at), owner))
+    return tuple(rows)
+
+
+def _event(choices: Choices, clock: Clock, id_: str, at: Millis) -> Event:
+    name = choices.of(OFTEN)
+    campaign, path = choices.of(CAMPAIGNS), choices.of(PATHS)
+    return Event(
+        id=EventId(id_),
+        client_id=id_,
+        type=choices.of((EventType.TRACK, EventType.PAGE)),
+        name=name,
+        original_name=name,
+        occurred_at=at,
+        received_at=clock.now,
+        source=choices.of(SOURCES),
+        dialect="segment",
+        hit="0-0",
+        platform=choices.of(PLATFORMS),
+        app=App(id=path, version=campaign),
+        page=Page(url=campaign, path=path),
+        campaign=Campaign(source=campaign, name=path),
+        device=Device(kind=campaign),
+        properties=as_json(_properties(choices, clock)).encode(),
+        traits=tuple(_trait(choices, clock) for _ in range(choices.of((0, 1, 0, 2)))),
+    )
+
+
+def _properties(choices: Choices, clock: Clock) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in choices.some(PROPERTIES, least=0, most=4):
+        value = clock.written(choices) if name == "when" else choices.of(NUMBERS if name == "price" else VALUES)
+        *outer, last = choices.of(WAYS.get(name, ((name,),)))
+        holder = made
+        for each in outer:
+            holder = holder.setdefault(each, {})
+        holder[last] = value
+    return made
+
+
+def _trait(choices: Choices, clock: Clock) -> TraitChange:
+    operation, name = Operation(choices.of(OPERATIONS)), choices.of(TRAITS)
+    if operation is Operation.DELETE:
+        return TraitChange(operation, "")
+    value = clock.written(choices) if name == "delivered_at" else choices.of(VALUES)
+    return TraitChange(operation, name, as_json(value))
+
+
+def _lead(choices: Choices, clock: Clock, id_: str) -> Mapping[str, Any]:
+    return {
+        "id": id_,
+        "subject": choices.of(SETS),
+        "source": choices.of(SOURCES),
+        "channel": choices.of(CHANNELS),
+        "stage": choices.of(STAGES),
+        "owner": choices.of(OWNERS),
+        "created_at": clock.moment(choices),
+        "campaign": choices.of(({}, {"name": "春季's"}, {"name": ""})),
+        "interest": choices.of(({}, {"model": "A", "budget": 2.5}, {"model": "北京", "budget": 1}, {"budget": "1"})),
+        "contact": choices.of(({}, {"phone": "token"})),
+    }
