@@ -25,6 +25,8 @@ class Permission(StrEnum):
     DRAW_CODES = "draw codes"
     DECIDE_IDENTITY = "decide identity"
     REBUILD_IDENTITY = "rebuild identity"
+    READ_SEGMENTS = "read segments"
+    MANAGE_SEGMENTS = "manage segments"
     MANAGE_KEYS = "manage keys"
 
 
@@ -42,14 +44,16 @@ class Role(StrEnum):
 _P = Permission
 
 _TRACKING = frozenset({_P.READ_SOURCES, _P.READ_ACCOUNTING, _P.READ_HITS, _P.READ_EVENTS})
-_PEOPLE = frozenset({_P.READ_EVENTS, _P.READ_PERSONS, _P.READ_LEADS})
+_PEOPLE = frozenset({_P.READ_EVENTS, _P.READ_PERSONS, _P.READ_LEADS, _P.READ_SEGMENTS})
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.DATA: _TRACKING | _PEOPLE | {_P.MANAGE_SOURCES, _P.REPLAY, _P.IMPORT, _P.DRAW_CODES, _P.DECIDE_IDENTITY},
+    Role.DATA: _TRACKING
+    | _PEOPLE
+    | {_P.MANAGE_SOURCES, _P.REPLAY, _P.IMPORT, _P.DRAW_CODES, _P.DECIDE_IDENTITY, _P.MANAGE_SEGMENTS},
     Role.BUSINESS: _PEOPLE | {_P.READ_ACCOUNTING, _P.DRAW_CODES},
-    Role.MARKETER: _PEOPLE | {_P.IMPORT, _P.DRAW_CODES},
-    Role.SALES: frozenset({_P.READ_PERSONS, _P.READ_LEADS, _P.WRITE_LEADS, _P.SEE_CLEAR}),
+    Role.MARKETER: _PEOPLE | {_P.IMPORT, _P.DRAW_CODES, _P.MANAGE_SEGMENTS},
+    Role.SALES: frozenset({_P.READ_PERSONS, _P.READ_LEADS, _P.READ_SEGMENTS, _P.WRITE_LEADS, _P.SEE_CLEAR}),
     Role.DEVELOPER: _TRACKING | {_P.WRITE_LEADS},
     Role.TESTER: _TRACKING,
     Role.PRIVACY: _PEOPLE
