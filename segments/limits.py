@@ -5,6 +5,8 @@ from __future__ import annotations
 DAY_MS = 86_400_000
 
 MAX_LEAVES = 64
+MAX_INLINED_LEAVES = 256
+"""With those of the segments that are named, and of those that they name."""
 MAX_COMPARISONS = 256
 """In the filters of all leaves together."""
 MAX_DEPTH = 16

@@ -71,6 +71,15 @@ def leaf_key(leaf: Leaf, *, entity: Entity, tz: str) -> str:
     return _digest([entity.value, zone, condition_json(form, entity)])
 
 
+def shape(condition: Condition, *, entity: Entity) -> str:
+    """The text of a condition's normal form: equal where two mean the same by their shape."""
+    return _text(condition_json(_condition(condition, entity), entity))
+
+
+def filter_shape(where: Filter, *, of: Of) -> str:
+    return _text(filter_json(_filter(where, of), of))
+
+
 def _digest(value: Any) -> str:
     return sha256(_text(value).encode()).hexdigest()[:16]
 

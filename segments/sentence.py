@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segments.aggregates import kind_of_aggregate
-from segments.comparison import Kind, kind_of_name
+from segments.comparison import Kind, kind_of_name, passes
 from segments.names import Of
 from segments.phrases import LANGS, PERIODS, PHRASES, UNITS, Lang, fill, glue
 from segments.tree import (
@@ -162,7 +162,7 @@ class _Voice:
             return self.say("has not" if rel else "did not", what=what, when=when)
         kind = kind_of_aggregate(leaf.agg)
         said = self._test(test, self._aggregate(leaf.agg, what, when), kind)
-        zero = kind in (Kind.COUNT, Kind.TOTAL) and _holds_at_zero(test)
+        zero = kind in (Kind.COUNT, Kind.TOTAL) and passes(test, 0)
         return self.say("zero too", what=said) if zero else said
 
     def _aggregate(self, agg: Aggregate, what: str, when: str) -> str:
@@ -318,25 +318,3 @@ def _opposite(test: Test) -> Test:
 
 def _is_never(test: Test) -> bool:
     return test in (_NEVER, Test(Op.LT, 1), Test(Op.LE, 0))
-
-
-def _holds_at_zero(test: Test) -> bool:
-    match test.op:
-        case Op.EQ:
-            return bool(test.value == 0)
-        case Op.NE:
-            return bool(test.value != 0)
-        case Op.IN:
-            return 0 in test.value
-        case Op.NOT_IN:
-            return 0 not in test.value
-        case Op.GT:
-            return bool(test.value < 0)
-        case Op.GE:
-            return bool(test.value <= 0)
-        case Op.LT:
-            return bool(test.value > 0)
-        case Op.LE:
-            return bool(test.value >= 0)
-        case _:
-            return bool(test.value[0] <= 0 <= test.value[1])

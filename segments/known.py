@@ -1,0 +1,56 @@
+"""What is known of the data that segments speak of: names, types and values seen so far, and the other segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cdp.model import Millis
+from segments.tree import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of one property or attribute: its types (string, number, boolean, list, object), and texts that it held.
+
+    `complete` says that these are all texts that it ever held.
+    """
+
+    types: frozenset[str] = frozenset()
+    values: frozenset[str] = frozenset()
+    complete: bool = False
+
+
+ANYTHING = Seen()
+"""Of what nothing is known but that it may exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    count: int
+    last_seen: Millis
+    properties: Mapping[str, Seen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSegment:
+    name: str
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`attributes` are those of persons, `of_leads` those of leads; events and segments go by name and id."""
+
+    attributes: Mapping[str, Seen] = field(default_factory=dict)
+    of_leads: Mapping[str, Seen] = field(default_factory=dict)
+    events: Mapping[str, SeenEvent] = field(default_factory=dict)
+    segments: Mapping[str, KnownSegment] = field(default_factory=dict)
+
+
+def lookup(name: str, among: Mapping[str, Seen]) -> Seen | None:
+    """What was seen of `name`; a part of an object that was seen as a whole may hold anything."""
+    if name in among:
+        return among[name]
+    wholes = (name[:at] for at, sign in enumerate(name) if sign == ".")
+    return next((ANYTHING for whole in wholes if whole in among and "object" in among[whole].types), None)

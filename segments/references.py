@@ -1,0 +1,85 @@
+"""Segments that name segments: each must exist, be about the same entity, and never lead back to where it began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from segments.faults import Fault, suggestion
+from segments.known import Known
+from segments.limits import MAX_INLINED_LEAVES
+from segments.tree import Definition, In
+from segments.walk import leaves_of
+
+
+def references_of(definition: Definition) -> set[str]:
+    """The ids of the segments that a definition names."""
+    return {leaf.segment for _, leaf in leaves_of(definition) if isinstance(leaf, In)}
+
+
+def faults_of_references(definition: Definition, known: Known, *, segment: str) -> Iterator[Fault]:
+    """What is wrong with the segments named; `segment` is the id of the one that names them, or ''."""
+    for path, leaf in leaves_of(definition):
+        if not isinstance(leaf, In):
+            continue
+        other = known.segments.get(leaf.segment)
+        ring = _way(leaf.segment, segment, known)
+        if ring:
+            said = " → ".join([segment, *ring])
+            advice = "Take it out of one of them: none could be worked out before the others."
+            yield Fault(f"{path}.in", "a segment that does not depend on this one", said, advice)
+        elif other is None:
+            advice = suggestion(leaf.segment, known.segments, otherwise=_by_name(leaf.segment, known))
+            yield Fault(f"{path}.in", "the id of a segment", leaf.segment, advice)
+        elif other.definition.entity is not definition.entity:
+            about = other.definition.entity.value
+            advice = f"It is about a {about}; name a segment about a {definition.entity.value}."
+            yield Fault(f"{path}.in", "a segment of the same entity", f"{leaf.segment} ({other.name})", advice)
+    if _leaves(definition, known, segment=segment) > MAX_INLINED_LEAVES:
+        expected = f"at most {MAX_INLINED_LEAVES} conditions, with those of the segments it names"
+        yield Fault("where", expected, "more", "Name fewer segments, or simpler ones.")
+
+
+def _by_name(given: str, known: Known) -> str:
+    found = [each for each, segment in known.segments.items() if segment.name == given]
+    return f"Segments go by their id: {found[0]}." if found else "Create that segment first."
+
+
+def _way(start: str, goal: str, known: Known) -> list[str]:
+    """The ids from `start` to `goal` as segments name one another; [] where no way leads there."""
+    came: dict[str, str] = {start: ""}
+    waiting = [start]
+    while waiting:
+        at = waiting.pop()
+        if at == goal:
+            return _back(at, came)
+        inside = known.segments.get(at)
+        for each in sorted(references_of(inside.definition)) if inside else ():
+            if each not in came:
+                came[each] = at
+                waiting.append(each)
+    return []
+
+
+def _back(at: str, came: dict[str, str]) -> list[str]:
+    way = [at]
+    while came[at]:
+        at = came[at]
+        way.append(at)
+    return way[::-1]
+
+
+def _leaves(definition: Definition, known: Known, *, segment: str) -> int:
+    """Leaves in all, those of the segments named counted as often as they are named."""
+    counted: dict[str, int] = {segment: 0}
+
+    def count(each: Definition) -> int:
+        total = 0
+        for _, leaf in leaves_of(each):
+            inside = known.segments.get(leaf.segment) if isinstance(leaf, In) else None
+            if isinstance(leaf, In) and leaf.segment not in counted:
+                counted[leaf.segment] = 0
+                counted[leaf.segment] = count(inside.definition) if inside else 0
+            total += 1 + (counted[leaf.segment] if isinstance(leaf, In) else 0)
+        return total
+
+    return count(definition)
