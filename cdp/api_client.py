@@ -10,10 +10,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import httpx
 
@@ -23,6 +23,8 @@ from cdp.settings import Settings
 
 if TYPE_CHECKING:
     from cdp.wiring import System
+
+T = TypeVar("T")
 
 API = "/api/v1"
 MAX_PAGE = 1_000
@@ -102,11 +104,22 @@ class ApiClient:
         return self._call("POST", path, params=given, content=parts(), timeout=WHOLE_GRAPH_S)
 
     def download(self, path: str, file: Path, **query: Any) -> None:
-        """Write the answer to GET into a file. Raises Declined, ServerUnavailable."""
-        answer = self._send("GET", API + path, params=query, timeout=WHOLE_GRAPH_S)
-        if answer.is_error:
-            raise Declined(answer.status_code, _body(answer) or {})
-        file.write_bytes(answer.content)
+        """Write the answer to GET into a file, which is whole or not there. Raises Declined, ServerUnavailable."""
+        self._answered(self._download(API + path, file, query))
+
+    async def _download(self, path: str, file: Path, query: dict[str, Any]) -> None:
+        coming = file.with_name(f"{file.name}.part")
+        async with self._http.stream("GET", path, params=query, timeout=WHOLE_GRAPH_S) as answer:
+            if answer.is_error:
+                await answer.aread()
+                raise Declined(answer.status_code, _body(answer) or {})
+            try:
+                with coming.open("wb") as out:
+                    async for part in answer.aiter_bytes():
+                        out.write(part)
+                coming.replace(file)
+            finally:
+                coming.unlink(missing_ok=True)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to PATCH. Raises Declined, ServerUnavailable."""
@@ -129,8 +142,11 @@ class ApiClient:
         return _body(answer)
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        return self._answered(self._http.request(method, path, **content))
+
+    def _answered(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
-            return self._runner.run(self._http.request(method, path, **content))
+            return self._runner.run(asking)
         except httpx.TransportError as error:
             raise ServerUnavailable(str(self._http.base_url), str(error) or type(error).__name__) from error
 
