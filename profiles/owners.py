@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Lock
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Engine
 
 from cdp.feeds import drop_places, note_place, place_of
-from cdp.model import PersonId, SetId
+from cdp.model import Millis, PersonId, SetId
 from cdp.records import writing
 from identity.verbs import Identity
 from profiles.store import BEGINNING, EventStore, OwnerRow
@@ -50,7 +50,7 @@ class Owners:
 
     def __init__(self, identity: Identity, events: EventStore, whose: Whose, records: Engine) -> None:
         self._identity, self._whose, self._records = identity, whose, records
-        self._mirror = events.mirror
+        self._events, self._mirror = events, events.mirror
         # Under another policy the events of a set may be another's though nothing in the graph moved.
         self._feed = f"{FEED} {identity.policy.name[:12]}"
         self._place: int | None = None
@@ -59,9 +59,9 @@ class Owners:
     def follow(self, sets: Collection[SetId] = ()) -> Followed:
         """Bring the mirror up to where the graph stands now.
 
-        `sets` are those that the graph cannot name by itself: new ones, those with events that came or went, and those
-        that hold identifiers of evidence that was taken back. The first call over stores that were filled without a
-        mirror, or under another policy, derives everything.
+        `sets` are those that the graph cannot name by itself: new ones (of events, and of observations), those with
+        events that came or went, and those that hold identifiers of evidence that came or was taken back. The first
+        call over stores that were filled without a mirror, or under another policy, derives everything.
         """
         with self._lock:
             self._identity.follow()
@@ -88,14 +88,15 @@ class Owners:
     def check(self) -> list[SetId]:
         """The sets of which the mirror says other than graph and events do, in order. Reads everything.
 
-        What came since the last `follow` is among them.
+        What came since the last `follow` is among them; a set that it was not told of and that has no event is not.
         """
         wrong: list[SetId] = []
         for some in _chunks(self._every_set()):
-            said = {row.set: (row.person, row.starts, row.persons) for row in self._mirror.owners(some)}
-            for each, turns in self._whose.over_time(some).items():
-                if said.get(each, _NOBODYS) != _columns(turns):
-                    wrong.append(each)
+            said = {row.set: _Columns(*row[2:]) for row in self._mirror.owners(some)}
+            unsaid = [each for each in some if each not in said]
+            said |= {each.set: _NOBODYS for each in self._events.summaries(unsaid)}
+            over = self._whose.over_time(list(said))
+            wrong += [each for each in said if said[each] != _columns(over[each])]
         return sorted(wrong)
 
     def forget(self, sets: Collection[SetId]) -> Followed:
@@ -166,16 +167,23 @@ class Owners:
             self._place = seq
 
 
-Columns = tuple[PersonId | None, tuple[int, ...], tuple[PersonId | None, ...]]
-_NOBODYS: Columns = (None, (), ())
+class _Columns(NamedTuple):
+    """Of an `OwnerRow`, what it says of its set."""
+
+    person: PersonId | None
+    starts: tuple[Millis, ...] = ()
+    persons: tuple[PersonId | None, ...] = ()
 
 
-def _columns(turns: list[Turn]) -> Columns:
+_NOBODYS = _Columns(None)
+
+
+def _columns(turns: Sequence[Turn]) -> _Columns:
     newest = turns[-1].person
     if len(turns) == 1:
-        return newest, (), ()
-    starts = tuple(BEGINNING if start is None else start for (start, _), _ in turns)
-    return newest, starts, tuple(turn.person for turn in turns)
+        return _Columns(newest)
+    starts = (BEGINNING if start is None else start for (start, _), _ in turns)
+    return _Columns(newest, tuple(starts), tuple(turn.person for turn in turns))
 
 
 def _chunks(sets: Iterable[SetId]) -> Iterator[list[SetId]]:
