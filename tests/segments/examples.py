@@ -1,8 +1,13 @@
-"""The examples of the reference, as they stand there."""
+"""The examples of the reference, as they stand there, and what is said of definitions that are refused."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
+
+from segments.faults import Fault, MalformedSegment
+from segments.language import parse
 
 TZ = "Asia/Shanghai"
 
@@ -118,3 +123,16 @@ TAKEN = {
 
 def person(where: Any, **fields: Any) -> dict[str, Any]:
     return {"v": 1, "entity": "person", "where": where, **fields}
+
+
+def refusals(document: Any) -> list[Fault]:
+    """What is wrong with a document that must be refused."""
+    with pytest.raises(MalformedSegment) as refused:
+        parse(document, tz=TZ)
+    return list(refused.value.faults)
+
+
+def refusal(where: Any) -> tuple[str, str]:
+    """The path of the only thing wrong with a condition, and the whole of it as text."""
+    [only] = refusals(person(where))
+    return only.path, f"{only.expected}; {only.got}; {only.help}"
