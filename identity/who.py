@@ -91,7 +91,12 @@ class WhoIsWho:
 
     def persons_over_time(self, sets: Collection[SetId]) -> dict[SetId, list[tuple[Window, PersonId | None]]]:
         """Whose the events of these sets are, by event time, oldest first; [] for nobody's."""
-        found = self._graph.members(sets)
+        return self.over_time_of(self._graph.members(sets))
+
+    def over_time_of(
+        self, found: Mapping[SetId, Sequence[SetMember]]
+    ) -> dict[SetId, list[tuple[Window, PersonId | None]]]:
+        """`persons_over_time` of sets whose members were read just now."""
         over = {each: stretches(members, self._policy) for each, members in found.items()}
         persons: dict[Node, PersonId | None] = {
             Node(member.identifier): member.person for members in found.values() for member in members

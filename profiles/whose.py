@@ -85,10 +85,11 @@ class Whose:
         """`person_at` for many, with a few looks into the graph, and into the event store two for each shared device
         that they happened on."""
         sets = {each for each, _ in moments}
-        over = self._identity.persons_over_time(sets)
+        members = self._identity.members_of_sets(sets)
+        over = self._identity.over_time_of(members)
         found = {(each, at): _in_time(over.get(each, ()), at) for each, at in moments}
         shared: defaultdict[Identifier, list[Moment]] = defaultdict(list)
-        device_of = {each: self._device(members) for each, members in self._identity.members_of_sets(sets).items()}
+        device_of = {each: self._device(held) for each, held in members.items()}
         for each, at in moments:
             if device := device_of.get(each):
                 shared[device].append((each, at))
@@ -104,11 +105,12 @@ class Whose:
         """Whose the events of each of these sets are, over all of time, oldest turn first: for every event that is
         stored what `person_at` says. No two turns that follow each other are one person's; None is nobody.
 
-        Two looks into the graph, and into the event store two for each shared device that some of the sets are about.
+        A few looks into the graph, and into the event store two for each shared device that some of the sets are about.
         """
-        over = self._identity.persons_over_time(sets)
+        members = self._identity.members_of_sets(sets)
+        over = self._identity.over_time_of(members)
         found = {each: [Turn(*part) for part in over.get(each, ())] or [Turn(ALWAYS, None)] for each in sets}
-        for device, own in self._own(self._identity.members_of_sets(sets)).items():
+        for device, own in self._own(members).items():
             for each, turns in self._turns_of(device, own):
                 found[each] = _laid_over(found[each], turns)
         return {each: _joined(turns) for each, turns in found.items()}
