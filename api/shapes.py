@@ -350,6 +350,11 @@ class FrozenTrail(TrailHead, frozen=True, kw_only=True):
     additions: list[Addition]
 
 
+class NamedSegment(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+
+
 class _Lead(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     source: str
@@ -368,6 +373,7 @@ class _Lead(msgspec.Struct, frozen=True, kw_only=True):
     interests: list[dict[str, Any]]
     summary: BilingualText
     why: list[dict[str, Any]]
+    segments: list[NamedSegment]
     erased: bool
 
 

@@ -26,6 +26,8 @@ from cdp.model import ALWAYS, PERSONAL_KINDS, Hit, Identifier, Millis, Position,
 from cdp.records import reading, writing
 from cdp.redactions import Redactions
 from cdp.scrub import fill_markers, markers_in
+from cdp.segment_work import Erased as GoneForSegments
+from cdp.segment_work import SegmentWork
 from cdp.tombstones import Tombstones, covered, tombstones_of
 from cdp.vault import Vault
 from identity.erase import Erased, erasure_of
@@ -77,6 +79,7 @@ class Tools:
     open_payload: Callable[[bytes], Hit | None]
     tombstones: Tombstones
     redactions: Redactions
+    segment_work: SegmentWork
     book: ErasureBook
     gate: Gate
     clock: Callable[[], Millis]
@@ -188,11 +191,14 @@ def _names(identifier: Identifier) -> Any:
     return or_(a, (review_rows.c.b_kind == kind) & (review_rows.c.b_value == value))
 
 
-def delete_events(tools: Tools, job: Job, plan: Plan) -> None:
+def delete_events(tools: Tools, job: Job, plan: Plan) -> Written:
     """Events and traits, also of a set that is another's at other times; what came since is of somebody new."""
     person = plan.person
     tools.events.delete_sets(list(person.sets), windows=person.windows, received_until=plan.erased_at)
     tools.profiles.touch(person.sets)
+    names = {job.person, person.id, *(pid(*value.node) for value in person.values)}
+    gone = GoneForSegments(sorted(names), plan.leads, sorted(person.sets))
+    return lambda connection: tools.segment_work.note(connection, gone, at=tools.clock())
 
 
 def clear_trails(tools: Tools, job: Job, plan: Plan) -> None:

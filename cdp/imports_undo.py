@@ -20,11 +20,13 @@ from cdp.imports_jobs import Job
 from cdp.imports_versions import Versions
 from cdp.log import LogReader
 from cdp.model import PERSONAL_KINDS, Identifier, PersonId, Position, SetId
+from cdp.moments import now_ms
 from cdp.records import chunks, reading, writing
 from cdp.redactions import Redactions
 from cdp.scrub import markers_in
 from cdp.sealed_file import SealedWriter, open_sealed
 from cdp.seen import SeenIds, key_of
+from cdp.segment_work import Captured, SegmentWork, Unknown
 from cdp.vault import Cipher, Vault
 from identity.erase import Erased
 from identity.gate import Gate
@@ -64,6 +66,7 @@ class Undoing:
     leads: LeadDesk
     topics: Topics
     redactions: Redactions
+    segment_work: SegmentWork
     aftermath: Aftermath
     versions: Versions
     gate: Gate
@@ -83,7 +86,9 @@ class Undoing:
                 yield
             self._keep_tokens(job, tokens)
         yield from self._clear_trails(job)
-        self.events.delete_that_came(job.events)
+        if self.events.delete_that_came(job.events):
+            with writing(self.records) as connection:
+                self.segment_work.note(connection, Unknown(), at=now_ms())
         yield
         self._destroy(job)
         self._redact(job)
@@ -141,6 +146,8 @@ class Undoing:
                 forget_answers(ids)
         with writing(self.records) as connection:
             leads_undo.remove(connection, gone)
+            if ids:
+                self.segment_work.note(connection, Captured([(each, SetId(0)) for each in ids]), at=now_ms())
             SeenIds().forget(connection, [key_of(each) for each in events])
             self.versions.forget(connection, events)
         job.removed.leads += len(gone.removed)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import Event, Lock
-from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, String, Table, Text
+from sqlalchemy import Engine
 
 from cdp.errors import Retryable
 from cdp.feeds import note_place, place_of
 from cdp.live import LiveFeed
-from cdp.model import Millis, PersonId
+from cdp.model import PersonId
 from cdp.moments import rfc3339
-from cdp.records import insert_ignoring, metadata, writing
+from cdp.outgoing import Outgoing, put_out
+from cdp.records import writing
 from identity.changes import Change, ChangeKind
 from identity.verbs import Identity
 
@@ -31,16 +31,6 @@ AT_ONCE = 1_000
 LOOK_S = 0.2
 """Between two looks at a graph that other processes move."""
 FEED = "graph"
-
-outbox_rows = Table(
-    "outbox",
-    metadata,
-    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
-    Column("at", BigInteger, nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("payload", Text, nullable=False),
-)
 
 
 class PersonChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +100,8 @@ class Outbox:
 
     def _copy(self, changes: Sequence[Change]) -> list[PersonChanged]:
         with writing(self._records) as connection:
-            fresh = [each for change in changes if (each := _told(change)) and _insert(connection, each, change.at)]
+            told = [(each, change.at) for change in changes if (each := _told(change))]
+            fresh = [each for each, at in told if put_out(connection, [Outgoing(each.id, at, each.kind, each)])]
             note_place(connection, FEED, changes[-1].seq)
         return fresh
 
@@ -128,8 +119,3 @@ def _told(change: Change) -> PersonChanged | None:
         causes=() if change.cause is None else (str(change.cause),),
         graph_version=change.seq,
     )
-
-
-def _insert(connection: Connection, told: PersonChanged, at: Millis) -> bool:
-    row: dict[str, Any] = {"id": told.id, "at": at, "kind": told.kind, "payload": msgspec.json.encode(told).decode()}
-    return bool(connection.execute(insert_ignoring(connection, outbox_rows), row).rowcount)

@@ -29,6 +29,7 @@ from cdp.records import writing
 from cdp.redactions import LATE, REDACTED, Redactions
 from cdp.scrub import scrub_text
 from cdp.seen import Place, SeenIds
+from cdp.segment_work import SegmentWork
 from cdp.tombstones import Tombstones, covered
 from cdp.vault import Vault
 from collectors.dialect import Translator
@@ -65,6 +66,7 @@ class Tools:
     records: Engine
     tombstones: Tombstones
     redactions: Redactions
+    segment_work: SegmentWork
     gate: Gate = field(default_factory=Gate)
     notes: Notes = field(default_factory=Notes)
 
@@ -273,6 +275,8 @@ def commit(tools: Tools, batch: Batch) -> None:
         tools.redactions.note(connection, LATE, batch.erased)
         for leads, late in batch.leads:
             tools.leads.write(connection, leads, late)
+        stored = ((item.set, item.event) for item in batch.stored)
+        tools.segment_work.stored(connection, stored, at=batch.now)
         # Last: of all workers' rows these are the same, and are locked from here to the end.
         batch.tally.write(connection)
     tools.vault.committed(clear)
@@ -285,6 +289,7 @@ def publish(tools: Tools, batch: Batch) -> None:
     tools.profiles.touch({item.set for item in batch.stored} | batch.changed_sets)
     tools.live.publish(batch)
     tools.outbox.tell()
+    tools.segment_work.due.set()
     if batch.erased:
         tools.redactions.due.set()
 

@@ -241,6 +241,18 @@ def _adding(dialect: str, table: Table) -> Insert:
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=added)
 
 
+@lru_cache
+def _replacing(dialect: str, table: Table) -> Insert:
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+    new = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=new)
+
+
+def insert_replacing(connection: Connection, table: Table) -> Insert:
+    """An insert that takes the place of a row whose key is already there."""
+    return _replacing(connection.dialect.name, table)
+
+
 def chunks(items: Sequence[T], size: int = IN_CHUNK) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

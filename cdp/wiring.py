@@ -39,6 +39,7 @@ from cdp.redactions import Redactions
 from cdp.replays import ReplayBook, Replays
 from cdp.roles import APP, Role
 from cdp.seen import SeenIds
+from cdp.segment_work import SegmentWork
 from cdp.settings import Settings
 from cdp.shared_gate import SharedGate, open_gate
 from cdp.stores import (
@@ -71,6 +72,8 @@ from profiles.interests import Topics, load_topics
 from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
+from segments.book import SegmentBook
+from segments.members import Membership
 
 SIMILAR_LOOK_S = 1.0
 NOT_LEASED: Mapping[Role, int] = {}
@@ -108,6 +111,9 @@ class System:
     replays: ReplayBook
     replaying: Replays
     forget_answers: list[Callable[[Collection[str]], None]]
+    segment_work: SegmentWork
+    segment_book: SegmentBook
+    membership: Membership
 
     @property
     def run_folder(self) -> Path:
@@ -182,7 +188,19 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         gate.entering += [tombstones.refresh, partial(refuse_half_done, erasures)]
     among_others = Watching.AMONG_OTHERS if Role.WORKER in roles else Watching.BY_OTHERS
     watching = among_others if shared else Watching.ALONE
-    leads = LeadDesk(records, identity, events, vault, topics, region=settings.region, gate=gate, watching=watching)
+    segment_work, membership = SegmentWork(), Membership(records)
+    leads = LeadDesk(
+        records,
+        identity,
+        events,
+        vault,
+        topics,
+        region=settings.region,
+        gate=gate,
+        watching=watching,
+        segment_work=segment_work,
+        segments_of=membership.named,
+    )
     outbox = Outbox(records, identity, stores.live, shared=shared)
     outbox.tell()
     aftermath = Aftermath(profiles, leads, outbox)
@@ -208,6 +226,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         records=records,
         tombstones=tombstones,
         redactions=Redactions(records, stores.log, secret),
+        segment_work=segment_work,
         gate=gate,
     )
     consumer = partial(open_log_consumer, settings, stores.log)
@@ -244,6 +263,9 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         replays=replays,
         replaying=Replays(replays, records, stores.log, replayer),
         forget_answers=erasing.answers,
+        segment_work=segment_work,
+        segment_book=SegmentBook(records, segment_work),
+        membership=membership,
     )
 
 
@@ -265,6 +287,7 @@ def _erasing(
         open_payload=hits.open_payload,
         tombstones=tools.tombstones,
         redactions=tools.redactions,
+        segment_work=tools.segment_work,
         book=book,
         gate=tools.gate,
         clock=now_ms,
@@ -288,6 +311,7 @@ def _importer(
         leads=tools.leads,
         topics=erasing.topics,
         redactions=tools.redactions,
+        segment_work=tools.segment_work,
         aftermath=aftermath,
         versions=versions,
         gate=tools.gate,

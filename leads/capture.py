@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from cdp.model import NO_WINDOWS, Event, Fact, Identifier, Millis, PersonId, SetId, Trust, Windows
 from cdp.moments import now_ms
 from cdp.records import reading, writing
+from cdp.segment_work import Captured, SegmentWork
 from cdp.vault import Vault
 from identity.gate import REQUEST_S, Gate
 from identity.observation import Observation, observation_id, set_id, strength_of, strongest
@@ -38,6 +39,9 @@ from profiles.store import EventStore, StoredEvent
 from profiles.whose import Whose
 
 log = structlog.get_logger()
+
+SegmentsOf = Callable[[PersonId], Sequence[dict[str, str]]]
+"""The segments that a person is in now, by id and name."""
 
 NO_SET = SetId(0)
 AT_ONCE = Waited(complete=True)
@@ -74,6 +78,8 @@ class LeadDesk(LeadReader):
         clock: Callable[[], Millis] = now_ms,
         gate: Gate | None = None,
         watching: Watching = Watching.ALONE,
+        segment_work: SegmentWork | None = None,
+        segments_of: SegmentsOf = lambda _: (),
     ) -> None:
         super().__init__(records, identity, vault, Whose(identity, events), region=region, clock=clock)
         # Captures are in it together; whoever erases a person is in it alone.
@@ -81,6 +87,8 @@ class LeadDesk(LeadReader):
         self._events = events
         self._topics = topics
         self._open = open_trails(watching, records, identity, events, self._whose)
+        self._segment_work = segment_work or SegmentWork()
+        self._segments_of = segments_of
         self._followers: list[SimilarLeads] = []
         with reading(records) as connection:
             self._open.begin(connection, clock() - ADDITIONS_MS)
@@ -166,11 +174,12 @@ class LeadDesk(LeadReader):
 
     def write(self, connection: Connection, leads: Iterable[Lead], found: Found) -> list[LeadId]:
         """Write leads and additions in the caller's transaction; which of the leads were new."""
-        new = []
+        new, now = [], self._clock()
         for lead in leads:
             self._vault.remember(connection, lead.draft.clear, at=lead.trail.frozen_at)
             if store.insert(connection, lead):
                 new.append(lead.draft.id)
+                self._segment_work.note(connection, Captured([(lead.draft.id, lead.draft.subject)]), at=now)
         store.add(connection, self._open.allowed(connection, found.additions))
         return new
 
@@ -181,6 +190,7 @@ class LeadDesk(LeadReader):
         self._open.settle(found)
         for follower in self._followers:
             follower.captured(lead.draft.id for lead in leads)
+        self._segment_work.due.set()
 
     def catch_up(self, changed: Collection[SetId] = ()) -> None:
         """Add to the leads of the last 24 hours what nobody brings: where these sets are now another person's, and
@@ -269,6 +279,7 @@ class LeadDesk(LeadReader):
             windows=watched.windows,
             devices=watched.devices,
             linked=watched.linked,
+            segments=self._segments_of(watched.person) if watched.person else (),
         )
         return Lead(watched.draft, trail)
 

@@ -39,6 +39,7 @@ def freeze(
     windows: Windows = NO_WINDOWS,
     devices: frozenset[Identifier] = frozenset(),
     linked: bool = True,
+    segments: Sequence[dict[str, str]] = (),
 ) -> FrozenTrail:
     """The trail of `sets` in `windows`, with what it says of the person; `own` is what the lead brought of identifiers,
     `version` the graph's before it was asked whose they are.
@@ -64,6 +65,7 @@ def freeze(
         why=_with_likeness(identity, reasons(identity.links_of(person), own)) if person and linked else [],
         windows=windows,
         devices=devices,
+        segments=[*segments],
     )
 
 

@@ -75,8 +75,8 @@ class FrozenTrail(msgspec.Struct, frozen=True, kw_only=True):
     """The behaviour of a person as it was known at `frozen_at`, and what was concluded from it.
 
     `events` are the newest 200 of `total`, newest first, as the event store gives them; `sets` are the identifier
-    sets that were the person's at that moment, in these `windows`; `devices` are shared ones that the person had. All
-    of it is as new as `graph_version`, or newer.
+    sets that were the person's at that moment, in these `windows`; `devices` are shared ones that the person had;
+    `segments` are those that the person was in, by id and name. All of it is as new as `graph_version`, or newer.
     """
 
     frozen_at: Millis
@@ -91,6 +91,7 @@ class FrozenTrail(msgspec.Struct, frozen=True, kw_only=True):
     why: list[dict[str, Any]]
     windows: Windows = NO_WINDOWS
     devices: frozenset[Identifier] = frozenset()
+    segments: list[dict[str, str]] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,6 +165,7 @@ def card(stored: StoredLead) -> dict[str, Any]:
         "interests": kept.interests,
         "summary": kept.summary,
         "why": kept.why,
+        "segments": kept.segments,
         "erased": kept.erased,
     }
 

@@ -95,6 +95,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     summary: dict[str, str]
     why: list[dict[str, Any]]
     erased: bool = False
+    segments: list[dict[str, str]] = []
 
 
 class Behaviour(msgspec.Struct, frozen=True, array_like=True):
@@ -189,6 +190,7 @@ def _card_of(lead: Lead) -> Card:
         interests=trail.interests,
         summary=trail.summary,
         why=trail.why,
+        segments=trail.segments,
     )
 
 

@@ -23,14 +23,16 @@ DECLARING = (
     "cdp.accounting",
     "cdp.audit",
     "cdp.erasure_jobs",
+    "cdp.feeds",
     "cdp.imports_jobs",
     "cdp.imports_versions",
     "cdp.lease",
     "cdp.log_notes",
-    "cdp.outbox",
+    "cdp.outgoing",
     "cdp.redactions",
     "cdp.replays",
     "cdp.seen",
+    "cdp.segment_work",
     "cdp.tombstones",
     "cdp.vault",
     "collectors.sources",
@@ -38,6 +40,10 @@ DECLARING = (
     "leads.open_leads",
     "leads.similar_keys",
     "leads.store",
+    "segments.book",
+    "segments.health",
+    "segments.stays",
+    "segments.timers",
 )
 """Each domain declares its tables of the records beside the code that uses them."""
 

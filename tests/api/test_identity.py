@@ -17,7 +17,7 @@ from api.shapes import History
 from cdp.audit import audit_rows
 from cdp.model import Identifier, PersonId, Source
 from cdp.moments import now_ms, parse_rfc3339
-from cdp.outbox import outbox_rows
+from cdp.outgoing import outbox_rows
 from cdp.records import reading
 from cdp.wiring import System
 from identity.kinds import BUILT_IN

@@ -15,7 +15,8 @@ from cdp.errors import StoreUnavailable
 from cdp.feeds import cursor_rows
 from cdp.live import LiveFeed
 from cdp.migrations import migrate
-from cdp.outbox import Outbox, outbox_rows
+from cdp.outbox import Outbox
+from cdp.outgoing import outbox_rows
 from cdp.records import open_engine, reading
 from identity.engine import IdentityEngine
 from identity.graph_sql import SqlGraph

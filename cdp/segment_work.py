@@ -1,0 +1,138 @@
+"""What may have changed who is in a segment: a row in the transaction that made it true, until somebody has looked.
+
+`segments.live` is who looks; it takes the rows away in the transaction that writes what came of them. So nothing is
+missed whatever dies in between, and looking twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, LargeBinary, Table, delete, func, select
+
+from cdp.model import Event, Millis, PersonId, SetId
+from cdp.records import chunks, metadata, reading
+
+work_rows = Table(
+    "segment_work",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("due_at", BigInteger, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("work", LargeBinary, nullable=False),
+)
+
+
+class Happened(NamedTuple):
+    """What segments can see of an event: whose set, when, which, its name, and the traits that it changed ('' where
+    it deleted all)."""
+
+    set: SetId
+    at: Millis
+    id: str
+    name: str
+    traits: Sequence[str]
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Events came."""
+
+    events: list[Happened]
+
+
+class Captured(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Leads came, changed, or went, each of a person by this set; 0 where it is nobody's any more."""
+
+    leads: list[tuple[str, SetId]]
+
+
+class Erased(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A person was erased who had these names, and its leads; events of these sets are gone."""
+
+    persons: list[PersonId]
+    leads: list[str]
+    sets: list[SetId]
+
+
+class Joined(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Units came into segments or left them, by the numbers of these."""
+
+    units: dict[int, list[str]]
+
+
+class Dropped(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A segment was deleted."""
+
+    segment: int
+
+
+class Unknown(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Events went, and nobody can say of whom."""
+
+
+Work: TypeAlias = Stored | Captured | Erased | Joined | Dropped | Unknown
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Work).decode
+
+
+class Task(NamedTuple):
+    """`since` is from when on it could be looked at."""
+
+    n: int
+    since: Millis
+    work: Work
+
+
+class SegmentWork:
+    """Thread-safe. `due` is set, in the process where it happens, once what was noted is durable."""
+
+    def __init__(self) -> None:
+        self.due = threading.Event()
+
+    def stored(self, connection: Connection, events: Iterable[tuple[SetId, Event]], *, at: Millis) -> None:
+        """Note the events of a batch in one row, and once more, for the time when it happens, what lies in the future.
+
+        Due when all the rest has happened, also by the clock of a machine that is a little behind.
+        """
+        noted = [
+            (each, event.occurred_at, event.id, event.name, [one.name for one in event.traits] if event.traits else ())
+            for each, event in events
+            if each
+        ]
+        if not noted:
+            return
+        later = [each for each in noted if each[1] > at]
+        due_at = max((each[1] for each in noted if each[1] <= at), default=at)
+        rows = [(due_at, noted), *((each[1], [each]) for each in later)]
+        connection.execute(work_rows.insert(), [_row(Stored(what), due, at) for due, what in rows])  # type: ignore[arg-type]
+
+    def note(self, connection: Connection, *works: Work, at: Millis) -> None:
+        if works:
+            connection.execute(work_rows.insert(), [_row(each, at, at) for each in works])
+
+
+def _row(work: Work, due_at: Millis, at: Millis) -> Mapping[str, object]:
+    return {"due_at": due_at, "at": at, "work": _encode(work)}
+
+
+def due(records: Engine, now: Millis, limit: int) -> list[Task]:
+    """What is due, oldest first."""
+    wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(limit)
+    with reading(records) as connection:
+        return [Task(row.n, max(row.at, row.due_at), _decode(row.work)) for row in connection.execute(wanted)]
+
+
+def next_due(connection: Connection) -> Millis | None:
+    """When the next is due, or was."""
+    found: Millis | None = connection.execute(select(func.min(work_rows.c.due_at))).scalar()
+    return found
+
+
+def done(connection: Connection, numbers: Collection[int]) -> None:
+    """Take rows away."""
+    for chunk in chunks(sorted(numbers)):
+        connection.execute(delete(work_rows).where(work_rows.c.n.in_(chunk)))

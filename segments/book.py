@@ -1,0 +1,234 @@
+"""The segments that there are: people make, change and delete them; `segments.live` keeps who is in them.
+
+A segment's definition has versions. A new one, or one whose meaning changed, is in no state to act on until it is
+filled; so are those that name it, for their meaning changed with it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, Row, String, Table, Text, delete, select, update
+
+from cdp.errors import Conflict, NotFound, Refused
+from cdp.model import Millis
+from cdp.moments import now_ms
+from cdp.records import metadata, reading, writing
+from cdp.segment_work import Dropped, SegmentWork
+from segments import health
+from segments.language import as_json, parse
+from segments.limits import MAX_SEGMENT_NAME
+from segments.mentions import Definitions, named, reached
+from segments.normal import key
+from segments.tree import Definition
+
+segment_rows = Table(
+    "segments",
+    metadata,
+    # Never given twice: what is left of a deleted segment must not become another's.
+    Column("n", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("name", String(MAX_SEGMENT_NAME), nullable=False, unique=True),
+    Column("definition", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+class State(StrEnum):
+    """LIVE, or to be filled: for the first time, or because what it means changed."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+    DEFINITION = "definition"
+
+
+class Segment(NamedTuple):
+    """`n` is its number in the tables, `id` its name for others, which never changes."""
+
+    n: int
+    id: str
+    name: str
+    definition: Definition
+    version: int
+    created_at: Millis
+    updated_at: Millis
+    state: State
+
+    @property
+    def live(self) -> bool:
+        return self.state is State.LIVE
+
+
+class SegmentBook:
+    """Thread-safe. Durable on return. Raises StoreUnavailable."""
+
+    def __init__(self, records: Engine, work: SegmentWork, *, clock: Callable[[], Millis] = now_ms) -> None:
+        self._records, self._work, self._clock = records, work, clock
+
+    def create(self, name: str, definition: Definition) -> tuple[Segment, bool]:
+        """Make a segment, and whether it is new: the same name and meaning again gives the one that is there.
+
+        Raises Conflict where another has the name, Refused where it names segments that it cannot.
+        """
+        name = _name(name)
+        with writing(self._records) as connection:
+            there = segments_in(connection)
+            for each in there:
+                if each.name == name and key(each.definition) == key(definition):
+                    return each, False
+            _refuse_taken(name, there)
+            segment_id = f"sg_{secrets.token_hex(8)}"
+            _check(segment_id, definition, {each.id: each.definition for each in there})
+            at = self._clock()
+            row = {"id": segment_id, "name": name, "definition": _text(definition), "version": 1}
+            row |= {"created_at": at, "updated_at": at, "state": State.BACKFILL.value}
+            connection.execute(segment_rows.insert(), row)
+            made = _find(connection, segment_id)
+            health.begin(connection, made.n)
+        self._work.due.set()
+        return made, True
+
+    def update(self, segment_id: str, *, name: str | None = None, definition: Definition | None = None) -> Segment:
+        """Change name or definition. One that means the same keeps its version, and who is in it is not touched.
+
+        Raises as `create` does, and NotFound.
+        """
+        with writing(self._records) as connection:
+            before = _find(connection, segment_id)
+            others = [each for each in segments_in(connection) if each.id != segment_id]
+            changed: dict[str, Any] = {}
+            if name is not None:
+                changed["name"] = _name(name)
+                _refuse_taken(changed["name"], others)
+            if definition is not None and key(definition) != key(before.definition):
+                there = {each.id: each.definition for each in others}
+                _check(segment_id, definition, there)
+                state = State.BACKFILL if before.state is State.BACKFILL else State.DEFINITION
+                changed |= {"version": before.version + 1, "state": state.value}
+                _fill_again(connection, _users(segment_id, others), self._clock())
+            if definition is not None:
+                changed["definition"] = _text(definition)
+            if changed:
+                changed["updated_at"] = _after(before, self._clock())
+                connection.execute(update(segment_rows).where(segment_rows.c.id == segment_id).values(changed))
+            after = _find(connection, segment_id)
+        self._work.due.set()
+        return after
+
+    def delete(self, segment_id: str) -> None:
+        """Raises Conflict, with their list, where others name it; NotFound."""
+        with writing(self._records) as connection:
+            segment = _find(connection, segment_id)
+            users = [each for each in segments_in(connection) if segment_id in named(each.definition)]
+            if users:
+                names = ", ".join(repr(each.name) for each in users)
+                told = [{"segment": each.id, "name": each.name} for each in users]
+                raise Conflict(f"{segment.name!r} is named by {names}. Change or delete these first.", told)
+            connection.execute(delete(segment_rows).where(segment_rows.c.n == segment.n))
+            health.drop(connection, segment.n)
+            self._work.note(connection, Dropped(segment.n), at=self._clock())
+        self._work.due.set()
+
+    def get(self, segment_id: str) -> Segment:
+        """Raises NotFound."""
+        with reading(self._records) as connection:
+            return _find(connection, segment_id)
+
+    def every(self) -> list[Segment]:
+        """By name."""
+        with reading(self._records) as connection:
+            return sorted(segments_in(connection), key=lambda each: each.name)
+
+    def definitions(self) -> Mapping[str, Definition]:
+        """All of them by id: what `in` may name."""
+        return {each.id: each.definition for each in self.every()}
+
+
+def segments_in(connection: Connection) -> list[Segment]:
+    """All of them, in the order in which they were made."""
+    return [_segment(row) for row in connection.execute(select(segment_rows).order_by(segment_rows.c.n))]
+
+
+def states_in(connection: Connection) -> dict[int, tuple[int, State]]:
+    """By number, the versions and states of all segments."""
+    rows = connection.execute(select(segment_rows.c.n, segment_rows.c.version, segment_rows.c.state))
+    return {n: (version, State(state)) for n, version, state in rows}
+
+
+def filled(connection: Connection, segment: Segment) -> None:
+    """It can be acted on, unless it changed since it was read."""
+    same = (segment_rows.c.n == segment.n) & (segment_rows.c.updated_at == segment.updated_at)
+    connection.execute(update(segment_rows).where(same).values(state=State.LIVE.value))
+
+
+def _fill_again(connection: Connection, segments: Iterable[Segment], at: Millis) -> None:
+    """What these mean has changed, because what they name has."""
+    for each in segments:
+        state = State.DEFINITION if each.live else each.state
+        values = {"state": state.value, "updated_at": _after(each, at)}
+        connection.execute(update(segment_rows).where(segment_rows.c.n == each.n).values(values))
+
+
+def _after(segment: Segment, at: Millis) -> Millis:
+    """The time of a change, which no other change has."""
+    return max(at, segment.updated_at + 1)
+
+
+def _find(connection: Connection, segment_id: str) -> Segment:
+    row = connection.execute(select(segment_rows).where(segment_rows.c.id == segment_id)).one_or_none()
+    if row is None:
+        raise NotFound("segment", segment_id)
+    return _segment(row)
+
+
+def _segment(row: Row[Any]) -> Segment:
+    definition, state = _definition(row.definition), State(row.state)
+    return Segment(row.n, row.id, row.name, definition, row.version, row.created_at, row.updated_at, state)
+
+
+@lru_cache(maxsize=4_096)
+def _definition(text: str) -> Definition:
+    # Its time zone is always written.
+    return parse(msgspec.json.decode(text), tz="UTC")
+
+
+def _text(definition: Definition) -> str:
+    return msgspec.json.encode(as_json(definition)).decode()
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= MAX_SEGMENT_NAME:
+        raise Refused(f"The name of a segment has 1 to {MAX_SEGMENT_NAME} characters, this one {len(name)}.")
+    return name
+
+
+def _refuse_taken(name: str, others: Iterable[Segment]) -> None:
+    if any(each.name == name for each in others):
+        raise Conflict(f"There is another segment {name!r}. Take a new name.")
+
+
+def _check(segment_id: str, definition: Definition, others: Definitions) -> None:
+    """That it names only segments that are there, are about the same, and do not name it."""
+    for each in named(definition):
+        if each not in others:
+            raise Refused(f"It names the segment {each}, which is not there.")
+        if others[each].entity is not definition.entity:
+            raise Refused(f"It is about a {definition.entity}, and the segment {each}, which it names, about another.")
+    if segment_id in reached(definition, others):
+        raise Refused("It names a segment that names it in turn. A circle has no meaning; take one of the names out.")
+
+
+def _users(segment_id: str, others: Sequence[Segment]) -> list[Segment]:
+    """Those that name it, themselves or through others."""
+    there = {each.id: each.definition for each in others}
+    return [each for each in others if segment_id in reached(each.definition, there)]

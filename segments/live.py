@@ -1,0 +1,232 @@
+"""Keeps who is in each segment: the only one who writes it, one thread of one process.
+
+Everything reaches it through rows that were written with what made them true (`cdp.segment_work`), through the graph's
+version, and through the clock. A round takes what waits, looks at the units that it is about with the one evaluator,
+and writes what it found in one transaction, which takes the waiting rows away. So a round that is cut off anywhere is
+done again, and gives the same. What takes long, filling and reconciling, goes on slice by slice between rounds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import structlog
+from prometheus_client import Histogram
+from sqlalchemy import Engine
+
+from cdp import segment_work
+from cdp.errors import Retryable
+from cdp.feeds import place_of
+from cdp.model import Millis
+from cdp.moments import now_ms
+from cdp.records import reading, writing
+from cdp.segment_work import Dropped, SegmentWork, Task
+from identity.verbs import Identity
+from segments import stays, timers
+from segments.book import Segment, segments_in
+from segments.live_causes import explained
+from segments.live_looks import Eye, Standing, slices
+from segments.live_passes import filling, next_to_fill, reconciling
+from segments.live_touched import Ask, Index, Touched, Toucher
+from segments.live_writing import FEED, Round, Tell, Writer
+from segments.timers import Timers
+from segments.tree import Entity
+from segments.verdict import Evaluates
+
+log = structlog.get_logger()
+
+TASKS = 20
+"""Rows taken in one round, each of a batch at most."""
+TIMERS = 5_000
+"""Units whose moment has come, in one round: what happens need not wait for the others."""
+FULL_FROM = 20_000
+"""Units from which on a look at everybody is cheaper."""
+RECONCILE_S = 3_600.0
+AGAIN_S = 30.0
+"""After a fault of ours."""
+SETTLE_S = 5.0
+"""Until a difference is looked at again: what was under way when it was found is done by then."""
+
+ROUND_SECONDS = Histogram("xunji_segment_round_seconds", "Time of one round that looks at who is in segments")
+
+
+class LiveSegments:
+    """For one thread, but for `stop`. Where several processes could do it, the lease of the scheduler says which.
+
+    `tell` is given each change once it is durable. `look_s` is how often to look for what other processes noted.
+    """
+
+    def __init__(
+        self,
+        records: Engine,
+        work: SegmentWork,
+        identity: Identity,
+        toucher: Toucher,
+        evaluator: Evaluates,
+        tell: Tell,
+        *,
+        clock: Callable[[], Millis] = now_ms,
+        look_s: float = 1.0,
+    ) -> None:
+        self._records, self._evaluator = records, evaluator
+        self._writer = Writer(records, work, tell, clock)
+        self._work, self._identity, self._toucher = work, identity, toucher
+        self._clock, self._look_s = clock, look_s
+        self._stopping = threading.Event()
+        self._job: Iterator[bool] | None = None
+        self._reconciled = time.monotonic()
+
+    def run(self) -> None:
+        """Until `stop`; a store that is away is waited for."""
+        while not self._stopping.is_set():
+            try:
+                if not self._turn():
+                    self._work.due.wait(self._pause_s())
+            except Retryable as error:
+                log.warning("segments_wait", reason=str(error))
+                self._stopping.wait(error.retry_after_s)
+            except Exception:
+                log.exception("segments_failed")
+                self._stopping.wait(AGAIN_S)
+
+    def stop(self) -> None:
+        """From any thread: end after the present round."""
+        self._stopping.set()
+        self._work.due.set()
+
+    def drain(self) -> None:
+        """Do all that is due now; for tests."""
+        while self._turn():
+            pass
+
+    def reconcile(self) -> Mapping[str, int]:
+        """Compare all segments with a full evaluation, and mend what differs: how many differences each has, by id."""
+        found: dict[str, int] = {}
+        for _ in reconciling(self._writer, self._evaluator, found, settled=lambda: not self._round()):
+            pass
+        return found
+
+    # One turn
+
+    def _turn(self) -> bool:
+        """What is due, and a part of what takes long; whether there was anything to do."""
+        self._work.due.clear()
+        did = self._round()
+        job, self._job = self._job or self._next_job(), None
+        went_on = False if job is None else next(job, None)
+        if went_on is not None:
+            self._job = job
+        return did or went_on is not False
+
+    def _next_job(self) -> Iterator[bool] | None:
+        """Fill what is to be filled; else, once an hour, see that all is right."""
+        if some := next_to_fill(self._segments()):
+            return filling(self._writer, self._evaluator, some)
+        began = time.monotonic()
+        if began - self._reconciled < RECONCILE_S:
+            return None
+        self._reconciled = began
+        return reconciling(self._writer, self._evaluator, {}, settled=lambda: time.monotonic() - began > SETTLE_S)
+
+    def _round(self) -> bool:
+        """Look at what is due; whether anything was."""
+        now = self._writer.moment()
+        tasks = segment_work.due(self._records, now, TASKS)
+        with reading(self._records) as connection:
+            fired = timers.due(connection, now, TIMERS)
+        self._identity.follow()
+        # Before the mirror is brought up to the graph, so that what comes in between is told again.
+        head = self._identity.graph.head().seq
+        place = place_of(self._records, FEED)
+        if not tasks and not fired and head == place:
+            return False
+        with ROUND_SECONDS.time():
+            for task in tasks:
+                if isinstance(task.work, Dropped):
+                    self._drop(task.work.segment)
+            self._look(tasks, fired, place or 0, head, now)
+        return True
+
+    def _look(self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int, head: int, now: Millis) -> None:
+        every = self._segments()
+        index, eye = Index(every), Eye(self._evaluator, every)
+        touched = self._toucher.touched(tasks, index, since=place)
+        complete = len(tasks) < TASKS and len(fired) < TIMERS
+        done = Round(tasks, head, touched.erased, touched.emptied, complete)
+        since = min((task.since for task in tasks), default=None)
+        asks = [*touched.asks, *_asked_by_timers(fired, index, now)]
+        before: Standing | None = None
+        for standing in self._looks(asks, fired, touched, index, eye, now):
+            if before is not None:
+                changes = explained(before.flips.values(), touched, index, eye, now)
+                self._writer.write(changes, before.renewed, index, now, since=since)
+            before = standing
+        last = before or Standing({}, {})
+        changes = explained(last.flips.values(), touched, index, eye, now)
+        self._writer.write(changes, last.renewed, index, now, since=since, done=done)
+
+    def _looks(
+        self, asks: Sequence[Ask], fired: Collection[str], touched: Touched, index: Index, eye: Eye, now: Millis
+    ) -> Iterator[Standing]:
+        """What is found of all that is asked for; where that is very much, by slices of everybody."""
+        units = set(fired).union(*(ask.units for ask in asks))
+        if touched.everything or len(units) > FULL_FROM:
+            wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
+            for entity in Entity:
+                segments = _in_order(index, index.about(entity) & wanted)
+                for part in slices(entity) if segments else ():
+                    with reading(self._records) as connection:
+                        standing = Standing.of_slice(connection, segments, part)
+                    self._prepare(standing, touched, index)
+                    standing.compare(eye.slice(segments, part, now, standing.known(now)), now)
+                    yield standing
+            return
+        with reading(self._records) as connection:
+            standing = Standing.of_units(connection, units)
+        self._prepare(standing, touched, index)
+        for ask in asks:
+            for look in eye.units(_in_order(index, ask.segments), ask.units, now):
+                standing.compare(look, now)
+        yield standing
+
+    def _prepare(self, standing: Standing, touched: Touched, index: Index) -> None:
+        standing.keep(frozenset(index.segments))
+        standing.forget(touched.erased)
+
+    def _drop(self, segment: int) -> None:
+        """Take away who was in a segment that is deleted."""
+        more = True
+        while more:
+            with writing(self._records) as connection:
+                more = stays.drop(connection, segment)
+
+    def _segments(self) -> list[Segment]:
+        with reading(self._records) as connection:
+            return segments_in(connection)
+
+    def _pause_s(self) -> float:
+        with reading(self._records) as connection:
+            moments = [segment_work.next_due(connection), timers.next_due(connection)]
+        soonest = min((each for each in moments if each is not None), default=None)
+        if soonest is None:
+            return self._look_s
+        return min(self._look_s, max(0.0, (soonest - self._clock()) / 1000))
+
+
+def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> Iterator[Ask]:
+    for entity in Entity:
+        about = index.about(entity)
+        due = {unit: _due(of_unit, now) & about for unit, of_unit in fired.items()}
+        units = frozenset(unit for unit, segments in due.items() if segments)
+        if units:
+            yield Ask(frozenset().union(*due.values()), units)
+
+
+def _due(of_unit: Timers, now: Millis) -> frozenset[int]:
+    return frozenset(n for n, each in of_unit.items() if each.at <= now)
+
+
+def _in_order(index: Index, segments: Collection[int]) -> list[Segment]:
+    return [index.segments[n] for n in sorted(segments)]

@@ -1,0 +1,115 @@
+"""Why somebody came into a segment or left it, and when exactly."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from cdp.model import Millis
+from cdp.segment_work import Happened
+from segments.book import State
+from segments.live_looks import Eye, Flip
+from segments.live_touched import Index, Touched
+from segments.stays import Change, Reason
+from segments.verdict import Verdict
+
+LOOKS_BACK = 20
+"""Moments that are looked at once more in one round, to find when exactly something became true."""
+
+FILLING = {State.BACKFILL: Reason.BACKFILL, State.DEFINITION: Reason.DEFINITION}
+
+
+def explained(flips: Iterable[Flip], touched: Touched, index: Index, eye: Eye, now: Millis) -> list[Change]:
+    """The changes that a round found, each with its reason and its moment: that of the timer where time alone brought
+    it about, else `now`."""
+    found, by_time = [], []
+    for flip in flips:
+        reason = FILLING.get(flip.segment.state) or _reason(flip.unit, touched)
+        if reason is None and flip.timer is not None:
+            by_time.append(flip)
+        elif reason is not None:
+            found.append(change(flip, reason, None, now))
+        else:
+            found.append(_by_event(flip, touched, index, now))
+    moments = _moments(by_time, touched, eye, now)
+    for flip in by_time:
+        at = moments.get((flip.segment.n, flip.unit))
+        timed = at is not None or flip.unit not in touched.happened
+        found.append(
+            change(flip, Reason.TIMER, None, now if at is None else at)
+            if timed
+            else _by_event(flip, touched, index, now)
+        )
+    return found
+
+
+def change(flip: Flip, reason: Reason, cause: str | None, at: Millis) -> Change:
+    return Change(flip.segment.n, flip.unit, flip.entered, at, reason, cause, flip.segment.version, flip.since)
+
+
+def _reason(unit: str, touched: Touched) -> Reason | None:
+    return Reason.ERASURE if unit in touched.erased or unit in touched.emptied else touched.moved.get(unit)
+
+
+def _by_event(flip: Flip, touched: Touched, index: Index, now: Millis) -> Change:
+    seen = [each for each in touched.happened.get(flip.unit, ()) if flip.segment.n in index.event(each)]
+    newest: Happened | None = max(seen, key=lambda each: (each.at, each.id), default=None)
+    said = newest is not None and not index.mentions[flip.segment.n].event(newest.name)
+    return change(flip, Reason.ATTRIBUTE if said else Reason.EVENT, newest.id if newest else None, now)
+
+
+def _moments(flips: Sequence[Flip], touched: Touched, eye: Eye, now: Millis) -> dict[tuple[int, str], Millis | None]:
+    """When time alone changed these, None where it did not.
+
+    A timer that is exact says so itself, unless something came as well. Where one is too early the moment after it is
+    tried, and the next that is told then; each moment is one look at all that it may have changed.
+    """
+    found: dict[tuple[int, str], Millis | None] = {}
+    waiting: defaultdict[Millis, list[Flip]] = defaultdict(list)
+    for flip in flips:
+        timer = flip.timer
+        if timer is None:
+            continue
+        if timer.exact and flip.unit not in touched.happened:
+            found[flip.segment.n, flip.unit] = timer.at
+        else:
+            waiting[timer.at].append(flip)
+    moments = sorted(waiting)
+    looked = 0
+    while moments:
+        at = heapq.heappop(moments)
+        those = waiting.pop(at)
+        if looked == LOOKS_BACK:
+            found |= {(flip.segment.n, flip.unit): at for flip in those}
+            continue
+        looked += 1
+        for flip, then in _looked_back(those, eye, at):
+            if then is None or then > now:
+                found[flip.segment.n, flip.unit] = None
+            elif then == at:
+                found[flip.segment.n, flip.unit] = at
+            else:
+                if then not in waiting:
+                    heapq.heappush(moments, then)
+                waiting[then].append(flip)
+    return found
+
+
+def _looked_back(flips: Sequence[Flip], eye: Eye, at: Millis) -> list[tuple[Flip, Millis | None]]:
+    """Each with `at` where it was so then, else with when it may have become so next."""
+    found: list[tuple[Flip, Millis | None]] = []
+    by_entity = defaultdict(list)
+    for flip in flips:
+        by_entity[flip.segment.definition.entity].append(flip)
+    for those in by_entity.values():
+        segments = list({flip.segment.n: flip.segment for flip in those}.values())
+        told: dict[tuple[int, str], Verdict] = {}
+        for look in eye.units(segments, {flip.unit for flip in those}, at):
+            for unit, verdicts in look.verdicts.items():
+                told |= {(segments[each.segment].n, unit): each for each in verdicts}
+        for flip in those:
+            verdict = told.get((flip.segment.n, flip.unit))
+            so = (verdict is not None and verdict.member) is flip.entered
+            found.append((flip, at if so else verdict.next if verdict else None))
+    return found

@@ -1,0 +1,210 @@
+"""Whom the work that waits is about: which units are to be looked at, for which segments, and why.
+
+An event is of a set, a set is of a person, and whose it is may have changed since: first the mirror is brought up to
+the graph, then everybody is looked at who has or had something of what came or moved.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import Engine, select
+
+from cdp.model import PersonId, SetId
+from cdp.records import chunks, reading
+from cdp.segment_work import Captured, Erased, Happened, Joined, Stored, Task, Unknown
+from identity.changes import ChangeKind
+from identity.verbs import Identity
+from leads.store import lead_rows
+from profiles.owners import Owners
+from profiles.store import Mirror
+from segments.book import Segment
+from segments.mentions import Mentions, mentions_of
+from segments.stays import Reason
+from segments.tree import Entity
+
+CHANGES_AT_ONCE = 1_000
+NOTHING: Sequence[Segment] = ()
+
+
+class Index:
+    """Which segments look at what."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = {each.n: each for each in segments}
+        by_id = {each.id: each.definition for each in segments}
+        self.mentions = {each.n: mentions_of(each.definition, by_id) for each in segments}
+        self._of_events: dict[tuple[str, tuple[str, ...]], frozenset[int]] = {}
+
+    def about(self, entity: Entity) -> frozenset[int]:
+        return frozenset(n for n, each in self.segments.items() if each.definition.entity is entity)
+
+    def event(self, happened: Happened) -> frozenset[int]:
+        """Those that look at such an event."""
+        key = happened.name, tuple(happened.traits)
+        if key not in self._of_events:
+            self._of_events[key] = self._where(lambda each: _sees(each, happened))
+        return self._of_events[key]
+
+    def leads(self) -> frozenset[int]:
+        return self._where(lambda each: each.leads)
+
+    def held(self, n: int) -> frozenset[int]:
+        """Those that ask for how long one has been in this one."""
+        segment = self.segments.get(n)
+        return self._where(lambda each: segment is not None and segment.id in each.held)
+
+    def _where(self, wanted: Callable[[Mentions], bool]) -> frozenset[int]:
+        return frozenset(n for n, each in self.mentions.items() if wanted(each))
+
+
+def _sees(mentions: Mentions, happened: Happened) -> bool:
+    return mentions.event(happened.name) or any(mentions.trait(each) for each in happened.traits)
+
+
+class Ask(NamedTuple):
+    """Look at these units for these segments, all about one entity."""
+
+    segments: frozenset[int]
+    units: frozenset[str]
+
+
+@dataclass(slots=True)
+class Touched:
+    """`asks` are what to look at; where `everything` is to be, they are not all. `moved` are persons whose events are
+    not those that were theirs, with the reason where the graph has one; `happened` is what came of each unit that a
+    segment looks at."""
+
+    everything: bool = False
+    asks: list[Ask] = field(default_factory=list)
+    moved: dict[str, Reason | None] = field(default_factory=dict)
+    happened: dict[str, list[Happened]] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+
+
+class Toucher:
+    """For one thread. Raises StoreUnavailable."""
+
+    def __init__(self, records: Engine, identity: Identity, owners: Owners, mirror: Mirror) -> None:
+        self._records, self._identity, self._owners, self._mirror = records, identity, owners, mirror
+
+    def touched(self, tasks: Iterable[Task], index: Index, *, since: int) -> Touched:
+        """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
+        work = _Sorted.of(tasks)
+        followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)})
+        if work.gone:
+            self._owners.forget(work.gone)
+        found = Touched(everything=followed.filled or work.unknown, erased=work.erased, emptied=work.emptied)
+        found.moved = self._reasons(followed.persons, since)
+        seen = [(each, index.event(each)) for each in work.happened]
+        subjects = {subject for _, subject in work.leads if subject}
+        owners = self._owners_of({each.set for each, segments in seen if segments} | subjects)
+        wanted: defaultdict[str, set[int]] = defaultdict(set)
+        for each, segments in seen:
+            for person in owners.get(each.set, ()) if segments else ():
+                wanted[person] |= segments
+                found.happened.setdefault(person, []).append(each)
+        for subject in subjects:
+            for person in owners.get(subject, ()):
+                wanted[person] |= index.leads()
+        for unit in (*found.moved, *found.erased):
+            wanted[unit] |= index.segments.keys()
+        found.asks = [*self._asks(wanted, index, {lead for lead, _ in work.leads} | work.emptied, found)]
+        found.asks += [Ask(index.held(n), frozenset(units)) for n, units in work.joined.items() if index.held(n)]
+        return found
+
+    def _asks(
+        self, wanted: Mapping[str, Collection[int]], index: Index, leads: Collection[str], found: Touched
+    ) -> Iterator[Ask]:
+        about_persons, about_leads = index.about(Entity.PERSON), index.about(Entity.LEAD)
+        yield from _grouped({person: frozenset(about_persons.intersection(each)) for person, each in wanted.items()})
+        if not about_leads:
+            return
+        of_leads: dict[str, frozenset[int]] = dict.fromkeys(leads, about_leads)
+        persons = {person: some for person, each in wanted.items() if (some := about_leads.intersection(each))}
+        for lead, person in self._leads_of(persons):
+            of_leads[lead] = of_leads.get(lead, frozenset()) | persons[person]
+            found.happened.setdefault(lead, []).extend(found.happened.get(person, ()))
+        yield from _grouped(of_leads)
+
+    def _owners_of(self, sets: Collection[SetId]) -> dict[SetId, set[str]]:
+        return {row.set: set(row.owners()) for row in self._mirror.owners(sets)} if sets else {}
+
+    def _leads_of(self, persons: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The leads of these persons, each with whose it is, or once was."""
+        sets = self._mirror.owned_sets([PersonId(each) for each in persons])
+        owners = self._owners_of(sets)
+        columns = (lead_rows.c.id, lead_rows.c.subject)
+        for chunk in chunks(sorted(sets)):
+            with reading(self._records) as connection:
+                rows = connection.execute(select(*columns).where(lead_rows.c.subject.in_(chunk))).all()
+            for lead, subject in rows:
+                yield from ((lead, person) for person in owners[subject] if person in persons)
+
+    def _reasons(self, persons: Collection[PersonId], since: int) -> dict[str, Reason | None]:
+        found: dict[str, Reason | None] = dict.fromkeys(persons)
+        while persons and (changes := self._identity.changes_since(since, CHANGES_AT_ONCE)):
+            for each in changes:
+                if each.kind is not ChangeKind.CREATED:
+                    reason = Reason.MERGE if each.kind is ChangeKind.MERGED else Reason.SPLIT
+                    found |= {person: reason for person in (each.person, *each.others) if person in found}
+            since = changes[-1].seq
+        for person in (each for each in persons if found[each] is None):
+            now = self._identity.current(person)
+            found[person] = Reason.ERASURE if now is None else None if now == person else Reason.MERGE
+        return found
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """Tasks by what is in them."""
+
+    happened: list[Happened] = field(default_factory=list)
+    leads: list[tuple[str, SetId]] = field(default_factory=list)
+    joined: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    sets: set[SetId] = field(default_factory=set)
+    gone: set[SetId] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+    unknown: bool = False
+
+    @classmethod
+    def of(cls, tasks: Iterable[Task]) -> _Sorted:
+        found = cls()
+        for task in tasks:
+            found._add(task)
+        return found
+
+    def _add(self, task: Task) -> None:
+        match task.work:
+            case Stored(events):
+                self.happened += events
+                self.sets.update(each.set for each in events)
+            case Captured(leads):
+                self.leads += leads
+            case Joined(units):
+                for n, some in units.items():
+                    self.joined[n].update(some)
+            case Erased(persons, leads, sets):
+                self.erased.update(persons)
+                self.emptied.update(leads)
+                self.sets.update(sets)
+                self.gone.update(sets)
+            case Unknown():
+                self.unknown = True
+
+
+def _grouped(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:
+    """Two asks at most, for each is a query: those of whom all is to be known, and the others for all that is wanted
+    of any of them."""
+    every = frozenset().union(*wanted.values()) if wanted else frozenset()
+    whole = frozenset(unit for unit, segments in wanted.items() if segments == every)
+    rest = {unit: segments for unit, segments in wanted.items() if segments and unit not in whole}
+    if every and whole:
+        yield Ask(every, whole)
+    if rest:
+        yield Ask(frozenset().union(*rest.values()), frozenset(rest))

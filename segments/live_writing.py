@@ -1,0 +1,151 @@
+"""Writes what looks have found: stays, timers, sizes and outgoing messages in one transaction, and then tells it.
+
+What was found by a definition that was changed or deleted meanwhile is left out; the new one is filled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from cdp import segment_work
+from cdp.feeds import note_place
+from cdp.model import Millis
+from cdp.moments import rfc3339
+from cdp.outgoing import Outgoing, put_out
+from cdp.records import reading, writing
+from cdp.segment_work import Joined, SegmentWork, Task
+from segments import health, stays, timers
+from segments.book import Segment, states_in
+from segments.health import Lags
+from segments.live_touched import Index
+from segments.stays import Change, Reason
+from segments.timers import Timers
+
+FEED = "segments"
+AT_ONCE = 10_000
+"""Changes in one transaction, where many come at once: others write records too."""
+
+Tell = Callable[[str, Iterable[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is done once all that it found is written: these tasks, the graph's changes up to `place`, and what is to be
+    forgotten of persons and leads that were erased. `complete` where nothing that was due is left."""
+
+    tasks: Sequence[Task] = ()
+    place: int | None = None
+    erased: Collection[str] = frozenset()
+    emptied: Collection[str] = frozenset()
+    complete: bool = False
+
+
+class Writer:
+    """For one thread. Each of its moments is later than those of all that was written before."""
+
+    def __init__(self, records: Engine, work: SegmentWork, tell: Tell, clock: Callable[[], Millis]) -> None:
+        self.records = records
+        self._work, self._tell, self._clock = work, tell, clock
+        self._lags = Lags()
+        self._last: Millis | None = None
+
+    def moment(self) -> Millis:
+        """Now, by a clock that never stands still or goes back."""
+        if self._last is None:
+            with reading(self.records) as connection:
+                self._last = health.newest(connection)
+        return max(self._clock(), self._last + 1)
+
+    def write(
+        self,
+        changes: Sequence[Change],
+        renewed: Mapping[str, Timers],
+        index: Index,
+        now: Millis,
+        *,
+        since: Millis | None = None,
+        done: Round | None = None,
+    ) -> None:
+        """Write what a look of the moment `now` found at segments of this index, durably, in one transaction unless it
+        is much; `done` goes with the last. `since` is when what brought it about could have been known."""
+        self._last = now
+        units = sorted(renewed)
+        parts = max(1, -(-max(len(changes), len(units)) // AT_ONCE))
+        for part in range(parts):
+            some = slice(part * AT_ONCE, (part + 1) * AT_ONCE)
+            its_timers = {unit: renewed[unit] for unit in units[some]}
+            public = self._write(changes[some], its_timers, index, now, done if part == parts - 1 else None)
+            self._lags.note(public, _causes(public, since), self._clock())
+
+    def _write(
+        self, changes: Sequence[Change], renewed: Mapping[str, Timers], index: Index, now: Millis, done: Round | None
+    ) -> list[Change]:
+        """The changes that others are told of."""
+        with writing(self.records) as connection:
+            states = states_in(connection)
+            same = {n for n, each in index.segments.items() if states.get(n) == (each.version, each.state)}
+            changes = [each for each in changes if each.segment in same]
+            public = [each for each in changes if index.segments[each.segment].live]
+            stays.write(connection, changes)
+            timers.write(connection, renewed)
+            health.grow(connection, changes)
+            messages = [_message(each, index.segments[each.segment]) for each in public]
+            put_out(connection, messages)
+            self._tell_those_who_ask(connection, changes, index, now)
+            if done is not None:
+                self._finish(connection, done, [n for n in same if index.segments[n].live], now)
+        self._tell("segment", [each.body for each in messages])
+        return public
+
+    def _tell_those_who_ask(self, connection: Connection, changes: Sequence[Change], index: Index, now: Millis) -> None:
+        """Segments that ask for how long one has been in another look again."""
+        units: defaultdict[int, list[str]] = defaultdict(list)
+        for each in changes:
+            if index.held(each.segment):
+                units[each.segment].append(each.unit)
+        if units:
+            self._work.note(connection, Joined(dict(units)), at=now)
+
+    def _finish(self, connection: Connection, done: Round, live: Sequence[int], now: Millis) -> None:
+        segment_work.done(connection, [task.n for task in done.tasks])
+        if done.place is not None:
+            note_place(connection, FEED, done.place)
+        stays.forget(connection, {unit: f"erased-{secrets.token_hex(12)}" for unit in done.erased})
+        stays.forget_causes(connection, done.emptied)
+        if self._lags.due():
+            self._lags.write(connection)
+            if done.complete:
+                health.freshen(connection, live, now)
+
+
+def _causes(changes: Iterable[Change], since: Millis | None) -> dict[tuple[int, str], Millis]:
+    """When each could have been known."""
+    return {
+        (each.segment, each.unit): at
+        for each in changes
+        if (at := each.at if each.reason is Reason.TIMER else since) is not None
+    }
+
+
+def _message(change: Change, segment: Segment) -> Outgoing:
+    kind = "entered" if change.entered else "exited"
+    named = f"{segment.id} {change.version} {change.unit} {kind} {change.at}"
+    name = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+    body = {
+        "id": name,
+        "segment": segment.id,
+        "version": change.version,
+        segment.definition.entity.value: change.unit,
+        "change": kind,
+        "at": rfc3339(change.at),
+        "reason": change.reason.value,
+        "cause_event": change.cause,
+    }
+    return Outgoing(name, change.at, f"segment.{kind}", body)

@@ -1,0 +1,163 @@
+"""Who is and was in a segment, and who came and went, for whoever asks: pages of what `segments.live` has written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, literal, or_, select, union_all
+
+from cdp import segment_work
+from cdp.model import Millis
+from cdp.records import chunks, reading
+from segments import health, timers
+from segments.book import State, segment_rows
+from segments.health import Health
+from segments.stays import Reason, stay_rows
+
+MAX_PAGE = 1_000
+
+
+class Place(NamedTuple):
+    """Where a page ended: the moment and the unit of its last row."""
+
+    at: Millis
+    unit: str
+
+
+class Member(NamedTuple):
+    unit: str
+    since: Millis
+
+
+class Moved(NamedTuple):
+    """A unit came in or went out. `cause` is the event that brought it about, None where none did."""
+
+    unit: str
+    entered: bool
+    at: Millis
+    reason: Reason
+    cause: str | None
+
+
+class Within(NamedTuple):
+    """A segment that somebody is in."""
+
+    id: str
+    name: str
+    since: Millis
+
+
+class Membership:
+    """Reads of the records store; thread-safe. Segments go by their numbers. Raises StoreUnavailable."""
+
+    def __init__(self, records: Engine) -> None:
+        self._records = records
+
+    def members(
+        self, segment: int, *, at: Millis | None = None, after: Place | None = None, limit: int = MAX_PAGE
+    ) -> tuple[list[Member], Place | None]:
+        """Who is in it now, or was at that moment, newest first, ties by unit; and where the next page begins."""
+        here = [stay_rows.c.segment == segment]
+        if at is None:
+            here.append(stay_rows.c.left_at.is_(None))
+        else:
+            here += [stay_rows.c.entered_at <= at, or_(stay_rows.c.left_at.is_(None), stay_rows.c.left_at > at)]
+        wanted = select(stay_rows.c.unit, stay_rows.c.entered_at.label("at")).where(*here)
+        rows = self._page(wanted, stay_rows.c.entered_at, stay_rows.c.unit, after, limit)
+        return [Member(row.unit, row.at) for row in rows[:limit]], _place(rows, limit)
+
+    def changes(
+        self, segment: int, *, after: Place | None = None, limit: int = MAX_PAGE
+    ) -> tuple[list[Moved], Place | None]:
+        """Who came and went, newest first, ties by unit; and where the next page begins."""
+        parts = [
+            select(
+                stay_rows.c.unit,
+                literal(entered).label("entered"),
+                at.label("at"),
+                reason.label("reason"),
+                cause.label("cause"),
+            )
+            .where(stay_rows.c.segment == segment, at.is_not(None), *_beyond(at, stay_rows.c.unit, after))
+            .order_by(at.desc(), stay_rows.c.unit)
+            .limit(limit + 1)
+            .subquery()
+            for entered, at, reason, cause in (
+                (True, stay_rows.c.entered_at, stay_rows.c.entered_reason, stay_rows.c.entered_cause),
+                (False, stay_rows.c.left_at, stay_rows.c.left_reason, stay_rows.c.left_cause),
+            )
+        ]
+        both = union_all(*(select(part) for part in parts)).subquery()
+        with reading(self._records) as connection:
+            rows = connection.execute(select(both).order_by(both.c.at.desc(), both.c.unit).limit(limit + 1)).all()
+        moved = [Moved(row.unit, bool(row.entered), row.at, Reason(row.reason), row.cause) for row in rows[:limit]]
+        return moved, _place(rows, limit)
+
+    def segments_of(self, unit: str) -> list[Within]:
+        """The filled segments that a unit is in now, by name."""
+        return self.segments_of_each([unit])[unit]
+
+    def segments_of_each(self, units: Collection[str]) -> dict[str, list[Within]]:
+        """`segments_of` for many."""
+        found: dict[str, list[Within]] = {unit: [] for unit in units}
+        columns = (stay_rows.c.unit, segment_rows.c.id, segment_rows.c.name, stay_rows.c.entered_at)
+        wanted = select(*columns).join(segment_rows, segment_rows.c.n == stay_rows.c.segment)
+        wanted = wanted.where(stay_rows.c.left_at.is_(None), segment_rows.c.state == State.LIVE.value)
+        with reading(self._records) as connection:
+            for chunk in chunks(sorted(found)):
+                rows = connection.execute(wanted.where(stay_rows.c.unit.in_(chunk)).order_by(segment_rows.c.name))
+                for unit, *within in rows:
+                    found[unit].append(Within(*within))
+        return found
+
+    def named(self, unit: str) -> list[dict[str, str]]:
+        """`segments_of` by ids and names."""
+        return [{"id": each.id, "name": each.name} for each in self.segments_of(unit)]
+
+    def held(self, segment_id: str, units: Collection[str] | None, at: Millis) -> Mapping[str, Millis]:
+        """Who was in it at that moment, all or of these, and since when without interruption."""
+        there = and_(stay_rows.c.entered_at <= at, or_(stay_rows.c.left_at.is_(None), stay_rows.c.left_at > at))
+        wanted: Select[Any] = select(stay_rows.c.unit, stay_rows.c.entered_at).join(
+            segment_rows, segment_rows.c.n == stay_rows.c.segment
+        )
+        wanted = wanted.where(segment_rows.c.id == segment_id, there)
+        with reading(self._records) as connection:
+            if units is None:
+                return dict(connection.execute(wanted).tuples().all())
+            found: dict[str, Millis] = {}
+            for chunk in chunks(sorted(units)):
+                found |= dict(connection.execute(wanted.where(stay_rows.c.unit.in_(chunk))).tuples().all())
+            return found
+
+    def health(self, segment: int, *, now: Millis) -> Health | None:
+        """Where nothing waits to be looked at, what is known is as fresh as can be."""
+        with reading(self._records) as connection:
+            found = health.health_of(connection, segment)
+            if found is None or found.fresh_at is None or _waits(connection, now):
+                return found
+        return replace(found, fresh_at=now)
+
+    def volatility(self, segment: int, *, now: Millis) -> float:
+        """See `segments.health`."""
+        with reading(self._records) as connection:
+            return health.volatility(connection, segment, now=now)
+
+    def _page(self, wanted: Select[Any], at: Any, unit: Any, after: Place | None, limit: int) -> Sequence[Row[Any]]:
+        page = wanted.where(*_beyond(at, unit, after)).order_by(at.desc(), unit).limit(limit + 1)
+        with reading(self._records) as connection:
+            return connection.execute(page).all()
+
+
+def _waits(connection: Connection, now: Millis) -> bool:
+    moments = (segment_work.next_due(connection), timers.next_due(connection))
+    return any(each is not None and each <= now for each in moments)
+
+
+def _beyond(at: Any, unit: Any, after: Place | None) -> list[Any]:
+    return [] if after is None else [or_(at < after.at, and_(at == after.at, unit > after.unit))]
+
+
+def _place(rows: Sequence[Row[Any]], limit: int) -> Place | None:
+    return Place(rows[limit - 1].at, rows[limit - 1].unit) if len(rows) > limit else None
