@@ -23,6 +23,7 @@ from segments.parts import (
     read_same,
     read_step,
     read_where,
+    says_nothing,
 )
 from segments.reading import Place, Reading, bounded
 from segments.tree import (
@@ -95,13 +96,20 @@ def _condition(place: Place, depth: int) -> Condition:
     if not may_enter(place, depth):
         return All()
     node = node_of(place, (*_LEAVES, "all", "any", "not"))
+    if (node in _LEAVES or says_nothing(place, node)) and not _one_more(place):
+        return All()
     if node in _LEAVES:
-        place.reading.leaves += 1
-        if place.reading.leaves == MAX_LEAVES + 1:
-            place.refuse(f"at most {MAX_LEAVES} conditions", "Make two segments of it, and name one in the other.")
-        return _LEAVES[node](place, depth) if place.reading.leaves <= MAX_LEAVES else All()
+        return _LEAVES[node](place, depth)
     condition: Condition = connective(place, node, lambda part: _condition(part, depth + 1))
     return condition
+
+
+def _one_more(place: Place) -> bool:
+    """Counts a condition; false where there are too many, which is told once."""
+    place.reading.leaves += 1
+    if place.reading.leaves == MAX_LEAVES + 1:
+        place.refuse(f"at most {MAX_LEAVES} conditions", "Make two segments of it, and name one in the other.")
+    return place.reading.leaves <= MAX_LEAVES
 
 
 # Leaves

@@ -65,16 +65,19 @@ def read_filter(place: Place, depth: int, of: Of) -> Filter:
         place.refuse("a property: {prop: …, op: …}", _NOT_IN_FILTERS, got="the attribute of a unit")
         return All()
     node = node_of(place, ("prop", "all", "any", "not"))
-    if node != "prop":
-        inner: Filter = connective(place, node, lambda part: read_filter(part, depth + 1, of))
-        return inner
+    if (node == "prop" or says_nothing(place, node)) and not _one_more(place):
+        return All()
+    if node == "prop":
+        return Prop(*read_named(place, "prop", of))
+    inner: Filter = connective(place, node, lambda part: read_filter(part, depth + 1, of))
+    return inner
+
+
+def _one_more(place: Place) -> bool:
     place.reading.comparisons += 1
     if place.reading.comparisons == MAX_COMPARISONS + 1:
         place.refuse(f"at most {MAX_COMPARISONS} comparisons in filters", "List values with the op in.")
-    if place.reading.comparisons > MAX_COMPARISONS:
-        return All()
-    name, test = read_named(place, "prop", of)
-    return Prop(name, test)
+    return place.reading.comparisons <= MAX_COMPARISONS
 
 
 def read_named(place: Place, field: str, of: Of) -> tuple[str, Test]:
@@ -89,7 +92,12 @@ def read_named(place: Place, field: str, of: Of) -> tuple[str, Test]:
 def may_enter(place: Place, depth: int) -> bool:
     if depth > MAX_DEPTH:
         place.refuse(f"at most {MAX_DEPTH} conditions inside one another", "Nest less.", got="one more")
-    return depth <= MAX_DEPTH
+    return depth <= MAX_DEPTH and not place.reading.full
+
+
+def says_nothing(place: Place, node: str) -> bool:
+    """A connective without parts: it counts as a condition, or there could be any number of them."""
+    return node in ("all", "any") and place.value[node] == []
 
 
 def node_of(place: Place, nodes: tuple[str, ...]) -> str:

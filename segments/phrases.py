@@ -20,8 +20,8 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "lead": ("符合以下条件的线索：{what}。", "Leads that meet this: {what}."),
     "all person": ("所有人。", "All people."),
     "all lead": ("所有线索。", "All leads."),
-    "person within": ("在满足“{among}”的人当中，{sentence}", "Among people who meet “{among}”: {sentence}"),
-    "lead within": ("在满足“{among}”的线索当中，{sentence}", "Among leads that meet “{among}”: {sentence}"),
+    "person within": ("在满足（{among}）的人当中，{sentence}", "Among people who meet ({among}): {sentence}"),
+    "lead within": ("在满足（{among}）的线索当中，{sentence}", "Among leads that meet ({among}): {sentence}"),
     # Connectives
     "and": ("；并且", "; and "),
     "or": ("；或者", "; or "),

@@ -43,8 +43,13 @@ class Reading:
     comparisons: int = 0
     faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def full(self) -> bool:
+        """So much is wrong that no more is looked for."""
+        return len(self.faults) >= MAX_FAULTS
+
     def note(self, fault: Fault) -> None:
-        if len(self.faults) < MAX_FAULTS:
+        if not self.full:
             self.faults.append(fault)
 
 
@@ -65,7 +70,7 @@ class Place:
             self.refuse("an object", f"Its fields are {', '.join(known)}.")
             return {}
         for name in self.value:
-            if name not in known:
+            if name not in known and not self.reading.full:
                 expected = f"one of the fields {', '.join(known)}"
                 advice = suggestion(name, known, otherwise="Take the field out; it would be ignored.")
                 self._within(name).refuse(expected, advice, got=f"the field {shown(name)}")

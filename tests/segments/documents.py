@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
@@ -151,3 +152,6 @@ def _definitions(entity: str) -> Drawn:
 
 CONDITIONS = {entity: _nested(_leaves(entity), 5) for entity in ("person", "lead")}
 DEFINITIONS = _definitions("person") | _definitions("lead")
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests that draw definitions, which takes its time on a busy machine."""

@@ -32,7 +32,7 @@ from segments.tree import (
     Step,
 )
 from segments.tree import Test as Compared  # pytest takes a class named Test for tests
-from tests.segments.documents import DEFINITIONS
+from tests.segments.documents import DEFINITIONS, unhurried
 from tests.segments.examples import TAKEN, TZ, person
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -137,6 +137,7 @@ def test_the_time_zone_is_the_installations_where_none_is_named() -> None:
     assert parse(person({"all": []}, tz="UTC"), tz="Europe/Paris").tz == "UTC"
 
 
+@unhurried
 @given(DEFINITIONS)
 def test_what_is_written_again_reads_the_same(document: Any) -> None:
     definition = parse(document, tz=TZ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from segments.faults import MalformedSegment
 from segments.language import parse
-from tests.segments.documents import DEFINITIONS
+from tests.segments.documents import DEFINITIONS, unhurried
 from tests.segments.examples import TZ, person, refusal, refusals
 
 ATTR = {"attr": "a", "op": "=", "value": 1}
@@ -50,6 +51,13 @@ def test_sixty_four_conditions_are_taken_and_one_more_is_told_once() -> None:
     path, told = refusal({"all": [ATTR] * 200})
     assert path == "where.all[64]"
     assert "at most 64" in told
+
+
+def test_connectives_without_parts_count_too() -> None:
+    parse_where({"all": [{"all": []}] * 64})
+    assert refusal({"all": [{"any": [{"all": []}]}] * 65})[0] == "where.all[64].any[0]"
+    prop = {"did": "a", "where": {"all": [{"all": []}] * 257}}
+    assert refusal(prop)[0] == "where.where.all[256]"
 
 
 def test_comparisons_in_filters_are_limited_over_all_leaves() -> None:
@@ -145,21 +153,24 @@ def reads_or_refuses(document: Any) -> None:
         parse(document, tz=TZ)
 
 
+@unhurried
 @given(_JSON)
 def test_no_document_brings_the_reader_down(where: Any) -> None:
     reads_or_refuses(person(where))
 
 
+@unhurried
 @given(DEFINITIONS, st.data())
 def test_a_definition_with_one_value_spoilt_is_read_or_refused(document: Any, data: st.DataObject) -> None:
-    holders = list(_holders(document))
-    holder, name = data.draw(st.sampled_from(holders))
+    document = deepcopy(document)
+    places = list(_places(document))
+    holder, name = places[data.draw(st.integers(0, len(places) - 1))]
     holder[name] = data.draw(_JSON)
     reads_or_refuses(document)
 
 
-def _holders(value: Any) -> Any:
+def _places(value: Any) -> Any:
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, each in inside:
         yield value, name
-        yield from _holders(each)
+        yield from _places(each)
