@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from segments.comparison import read_name
 from segments.limits import MAX_BACK
-from segments.names import Of
+from segments.names import Of, is_contact
 from segments.parts import event_names, node_of, read_where
 from segments.reading import Place
 from segments.tree import Calendar, Fixed, Rolling, Since, Step, Window
@@ -57,8 +57,11 @@ def _since(place: Place, depth: int) -> Since:
     since = given["since"]
     match node_of(since, ("attr", "did")):
         case "attr":
-            of = Of(place.reading.entity.value)
-            return Since(read_name(since.fields(("attr",))["attr"], of), None, "", length)
+            attr = since.fields(("attr",))["attr"]
+            name = read_name(attr, of := Of(place.reading.entity.value))
+            if is_contact(of, name):
+                attr.refuse("an attribute that holds a moment", "A contact holds none; take created_at.")
+            return Since(name, None, "", length)
         case "did":
             inner = since.fields(("did", "where", "which"))
             which = inner["which"].choice(("first", "last"), what="which match") if "which" in inner else "last"

@@ -177,6 +177,8 @@ def test_a_lead_has_its_own_attributes_and_no_related_objects() -> None:
     assert refusals(of_lead({"attr": "city", "op": "present"}))[0].path == "where.attr"
     assert refusals(of_lead({"attr": "campaign.", "op": "present"}))[0].path == "where.attr"
     assert refusals(of_lead({"attr": "contact.email", "op": "=", "value": "x"}))[0].path == "where.op"
+    since = {"since": {"attr": "contact.phone"}, "for": "P1D"}
+    assert refusals(of_lead({"did": "a", "window": since}))[0].path == "where.window.since.attr"
     assert refusals(of_lead({"rel": "lead"}))[0].expected == "no rel"
 
 
