@@ -23,10 +23,13 @@ class Choices:
     def of(self, pool: Sequence[T]) -> T:
         return pool[self.below(len(pool))]
 
+    def often(self, favourite: T, pool: Sequence[T]) -> T:
+        return self.of(pool) if self.once_in(2) else favourite
+
     def once_in(self, times: int) -> bool:
         return self.below(times) == times - 1
 
     def some(self, pool: Sequence[T], *, least: int = 1, most: int = 2) -> tuple[T, ...]:
-        """Different ones, in the order of drawing."""
-        drawn = (self.of(pool) for _ in range(least + self.below(most - least + 1)))
-        return tuple(dict.fromkeys(drawn))
+        """From different places of the pool, in the order of drawing."""
+        drawn = (self.below(len(pool)) for _ in range(least + self.below(most - least + 1)))
+        return tuple(pool[each] for each in dict.fromkeys(drawn))

@@ -19,7 +19,7 @@ ZONES = (
     "Africa/Casablanca",
     "Pacific/Apia",
 )
-DURATIONS = (DAY, HOUR, 7 * DAY, 2 * HOUR, 30 * DAY, 90 * MINUTE, SECOND)
+DURATIONS = (DAY, HOUR, 7 * DAY, 20 * MINUTE, 2 * HOUR, 30 * DAY, SECOND)
 TINY = (1, 2, 3, 5, 8)
 """So small that a test can look at every millisecond."""
 UNITS = ("day", "week", "month", "quarter", "year")
@@ -28,11 +28,13 @@ OFFSETS = ("Z", "+08:00", "-05:00", "+10:30")
 
 @dataclass(frozen=True)
 class Clock:
-    """What time it is, where, and the durations that are spoken of."""
+    """What time it is, where, and the few moments, durations and calendar units that are spoken of."""
 
     now: Millis
     tz: str
-    durations: tuple[Millis, ...] = DURATIONS
+    durations: tuple[Millis, ...]
+    units: tuple[str, ...]
+    anchors: tuple[Millis, ...] = ()
 
     def duration(self, choices: Choices) -> Millis:
         return choices.of(self.durations)
@@ -42,16 +44,12 @@ class Clock:
         return min(self.moment(choices), self.now)
 
     def moment(self, choices: Choices) -> Millis:
-        kind = choices.below(16)
-        if kind < 10:
-            return self.now - self.duration(choices) * (1 + choices.below(2)) + choices.of((0, 1, -1))
-        if kind < 12:
-            return choices.of(_boundaries(self.now, self.tz)) - choices.below(2)
-        if kind < 14:
-            return choices.of(_around_jump(self.now, self.tz))
-        if kind == 14:
-            return self.now - choices.below(3)
-        return self.now + choices.of((1, *self.durations))
+        kind = choices.below(8)
+        if kind < 4:
+            return self.now - self.duration(choices) * (1 + choices.below(2)) + choices.of((0, 1, -1, 0))
+        if kind < 7:
+            return choices.of(self.anchors) + choices.of((0, 0, -1, 0, self.duration(choices)))
+        return self.now + choices.of((0, -1, 1, *self.durations))
 
     def written(self, choices: Choices) -> str | int | float:
         """A moment as properties hold it."""
@@ -60,15 +58,24 @@ class Clock:
             return at
         if form == 6:
             return at + 0.5
-        return self._date(at) if form == 7 else rfc3339(at, OFFSETS[form % 4])
+        return self._date(at).isoformat() if form == 7 else rfc3339(at, OFFSETS[form % 4])
 
-    def literal(self, choices: Choices) -> str:
-        """A moment as a segment names it."""
+    def literal(self, choices: Choices) -> Millis:
+        """A moment that a segment names, some by the day."""
         at = self.moment(choices)
-        return self._date(at) if choices.once_in(3) else rfc3339(at, choices.of(OFFSETS))
+        return day_start(self._date(at), ZoneInfo(self.tz)) if choices.once_in(3) else at
 
-    def _date(self, at: Millis) -> str:
-        return local(at, ZoneInfo(self.tz)).date().isoformat()
+    def _date(self, at: Millis) -> date:
+        return local(at, ZoneInfo(self.tz)).date()
+
+
+def clock(choices: Choices, *, tiny: bool = False) -> Clock:
+    """With `tiny`, durations are a few milliseconds."""
+    tz = choices.of(ZONES)
+    now, durations, units = choices.of(nows(tz)), choices.some(TINY if tiny else DURATIONS), choices.some(UNITS)
+    anchors = [choices.of(_boundaries(now, tz, units[0])), choices.of(_boundaries(now, tz, units[-1]))]
+    anchors += [choices.of(_around_jump(now, tz)), choices.of(_around_jump(now, tz))]
+    return Clock(now, tz, durations, units, tuple(anchors))
 
 
 def rfc3339(at: Millis, offset: str) -> str:
@@ -81,8 +88,8 @@ def rfc3339(at: Millis, offset: str) -> str:
 def nows(tz: str) -> tuple[Millis, ...]:
     """An ordinary moment, and others."""
     zone = ZoneInfo(tz)
-    midnight = day_start(date(2026, 4, 1), zone)
-    found = [day_start(date(2026, 3, 18), zone) + 12 * HOUR, midnight, midnight - 1, midnight + 1]
+    midnight = day_start(date(2026, 7, 1), zone)
+    found = [day_start(date(2026, 6, 18), zone) + 12 * HOUR, midnight, midnight - 1, midnight + 1]
     found += [day_start(date(2024, 2, 29), zone) + 7 * HOUR, day_start(date(2026, 1, 1), zone)]
     for jump in jumps(tz):
         found += [jump - 1, jump, jump + 45 * MINUTE, jump + DAY, jump + 30 * DAY]
@@ -108,16 +115,15 @@ def _offset(at: Millis, zone: ZoneInfo) -> timedelta | None:
 
 
 @cache
-def _boundaries(now: Millis, tz: str) -> tuple[Millis, ...]:
+def _boundaries(now: Millis, tz: str, unit: str) -> tuple[Millis, ...]:
+    """Where this unit began, and some before it."""
     zone = ZoneInfo(tz)
-    today = local(now, zone).date()
-    return tuple(
-        day_start(units_later(unit, first_day(unit, today), -back), zone) for back in range(4) for unit in UNITS
-    )
+    present = first_day(unit, local(now, zone).date())
+    return tuple(day_start(units_later(unit, present, -back), zone) for back in range(3))
 
 
 @cache
 def _around_jump(now: Millis, tz: str) -> tuple[Millis, ...]:
-    """The last change of the clocks, else today's midnight, and what lies an hour around."""
-    last = max((each for each in jumps(tz) if each <= now), default=_boundaries(now, tz)[0])
+    """The last change of the clocks, else today's midnight, and what lies about an hour around."""
+    last = max((each for each in jumps(tz) if each <= now), default=_boundaries(now, tz, "day")[0])
     return (*(last + minutes * MINUTE for minutes in (0, 30, -30, 60, -60, 90, 15)), last - 1, last + HOUR - 1)

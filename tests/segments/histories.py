@@ -29,30 +29,31 @@ from cdp.model import (
     as_json,
 )
 from profiles.store import StoredEvent
-from segments.tree import Definition, Entity
+from segments.tree import Definition, Entity, Fn
 from tests.oracle.history import Happened, History, TraitSaid
 from tests.oracle.values import Millis
 from tests.segments.choices import Choices
-from tests.segments.clocks import DURATIONS, TINY, ZONES, Clock, nows
+from tests.segments.clocks import Clock
+from tests.segments.clocks import clock as clock_of
 from tests.segments.definitions import Maker
 from tests.segments.words import (
     CAMPAIGNS,
     CHANNELS,
+    DELIVERED,
     NUMBERS,
-    OFTEN,
     OWNERS,
     PATHS,
     PLATFORMS,
-    PROPERTIES,
     SOURCES,
     STAGES,
-    TRAITS,
-    VALUES,
     WAYS,
+    WHEN,
+    Words,
+    words,
 )
 
 SETS = tuple(map(SetId, (7, 2**63 - 1, 1, 2**53 + 1, 2**53)))
-OPERATIONS = ("set", "set", "set_once", "increment", "append", "unset", "delete")
+OPERATIONS = ("set", "set", "set_once", "increment", "set", "increment", "append", "unset", "delete")
 
 Owned = Mapping[SetId, Sequence[tuple[Millis | None, PersonId | None]]]
 """Whose the events of a set are, from which moment on; None for always, and for nobody."""
@@ -137,12 +138,17 @@ class Case:
     kept: Mapping[tuple[str, str], Millis]
 
 
-def cases(*, definitions: int = 1, entity: Entity | None = None, tiny: bool = False) -> st.SearchStrategy[Case]:
-    """With `tiny`, durations are a few milliseconds."""
+def cases(
+    *, definitions: int = 1, entity: Entity | None = None, about: type | Fn | None = None, tiny: bool = False
+) -> st.SearchStrategy[Case]:
+    """`about` is a leaf, an aggregate or a kind of window of which most is to be asked, one for each world otherwise.
+    With `tiny`, durations are a few milliseconds."""
     few = st.lists(st.binary(min_size=EVENT_BYTES, max_size=EVENT_BYTES), max_size=9)
     asked = st.binary(min_size=DEFINITION_BYTES, max_size=DEFINITION_BYTES)
     return st.builds(
-        lambda ground, events, more, asked: case_of(ground, events + more, asked, entity=entity, tiny=tiny),
+        lambda ground, events, more, asked: case_of(
+            ground, events + more, asked, entity=entity, about=about, tiny=tiny
+        ),
         st.binary(min_size=GROUND_BYTES, max_size=GROUND_BYTES),
         few,
         few,
@@ -154,25 +160,31 @@ GROUND_BYTES, EVENT_BYTES, DEFINITION_BYTES = 160, 24, 96
 
 
 def case_of(
-    ground: bytes, events: Sequence[bytes], asked: Sequence[bytes], *, entity: Entity | None = None, tiny: bool = False
+    ground: bytes,
+    events: Sequence[bytes],
+    asked: Sequence[bytes],
+    *,
+    entity: Entity | None = None,
+    about: type | Fn | None = None,
+    tiny: bool = False,
 ) -> Case:
     """The same for the same bytes; random ones will do as well."""
     choices = Choices(ground)
-    tz = choices.of(ZONES)
-    clock = Clock(choices.of(nows(tz)), tz, TINY if tiny else DURATIONS)
+    clock, said = clock_of(choices, tiny=tiny), words(choices)
+    said = said.about(about) if about else said
     entity = entity or choices.of((Entity.PERSON, Entity.PERSON, Entity.LEAD))
     persons = _persons(choices)
     owned = {each: _owners(choices, clock, persons) for each in SETS}
     before = {each: _owners(choices, clock, persons) for each in SETS if choices.once_in(2)}
     leads = tuple(_lead(choices, clock, f"ld_{number}") for number in range(choices.below(4)))
-    world = World(clock.now, _rows(events, clock), owned, before, leads)
+    world = World(clock.now, _rows(events, clock, said), owned, before, leads)
     segments: dict[str, Definition] = {}
     for name in ("base", "its own"):
         part = Choices(ground[choices.below(GROUND_BYTES) :])
-        segments[name] = Maker(part, clock, entity, tuple(segments)).definition()
+        segments[name] = Maker(part, clock, said, entity, tuple(segments)).definition()
     kept = {(name, unit): clock.past(choices) for name in segments for unit in sorted(world.histories(entity))}
     kept = {unit: since for unit, since in kept.items() if not choices.once_in(3)}
-    made = tuple(Maker(Choices(each), clock, entity, tuple(segments)).definition() for each in asked)
+    made = tuple(Maker(Choices(each), clock, said, entity, tuple(segments)).definition() for each in asked)
     return Case(clock, world, made, segments, kept)
 
 
@@ -193,23 +205,23 @@ def _owners(choices: Choices, clock: Clock, persons: Sequence[PersonId]) -> list
     return over
 
 
-def _rows(events: Sequence[bytes], clock: Clock) -> tuple[StoredEvent, ...]:
+def _rows(events: Sequence[bytes], clock: Clock, said: Words) -> tuple[StoredEvent, ...]:
     rows: list[StoredEvent] = []
     at = clock.now
     for number, each in enumerate(events):
         choices = Choices(each)
         owner, near = choices.of((*SETS[:1] * 4, *SETS)), choices.below(4)
         if near and choices.once_in(2):
-            at += choices.of((0, 1, clock.duration(choices), -clock.duration(choices))) + choices.of((0, 0, 1, -1))
+            at += choices.of((0, 0, 1, clock.duration(choices), -clock.duration(choices))) + choices.of((0, 0, 1, -1))
         else:
             at = clock.moment(choices)
         # Ids do not lie in the order of time.
-        rows.append(StoredEvent(_event(choices, clock, f"{number * 7 % 32:02d}{number:x}", at), owner))
+        rows.append(StoredEvent(_event(choices, clock, said, f"{number * 7 % 32:02d}{number:x}", at), owner))
     return tuple(rows)
 
 
-def _event(choices: Choices, clock: Clock, id_: str, at: Millis) -> Event:
-    name = choices.of(OFTEN)
+def _event(choices: Choices, clock: Clock, said: Words, id_: str, at: Millis) -> Event:
+    name = choices.of(said.names)
     campaign, path = choices.of(CAMPAIGNS), choices.of(PATHS)
     return Event(
         id=EventId(id_),
@@ -227,15 +239,15 @@ def _event(choices: Choices, clock: Clock, id_: str, at: Millis) -> Event:
         page=Page(url=campaign, path=path),
         campaign=Campaign(source=campaign, name=path),
         device=Device(kind=campaign),
-        properties=as_json(_properties(choices, clock)).encode(),
-        traits=tuple(_trait(choices, clock) for _ in range(choices.of((0, 1, 0, 2)))),
+        properties=as_json(_properties(choices, clock, said)).encode(),
+        traits=tuple(_trait(choices, clock, said) for _ in range(choices.of((0, 1, 2, 3)))),
     )
 
 
-def _properties(choices: Choices, clock: Clock) -> dict[str, Any]:
+def _properties(choices: Choices, clock: Clock, said: Words) -> dict[str, Any]:
     made: dict[str, Any] = {}
-    for name in choices.some(PROPERTIES, least=0, most=4):
-        value = clock.written(choices) if name == "when" else choices.of(NUMBERS if name == "price" else VALUES)
+    for name in choices.some(said.properties, least=0, most=4):
+        value = clock.written(choices) if name == WHEN else choices.of((*said.values, None))
         *outer, last = choices.of(WAYS.get(name, ((name,),)))
         holder = made
         for each in outer:
@@ -244,11 +256,12 @@ def _properties(choices: Choices, clock: Clock) -> dict[str, Any]:
     return made
 
 
-def _trait(choices: Choices, clock: Clock) -> TraitChange:
-    operation, name = Operation(choices.of(OPERATIONS)), choices.of(TRAITS)
+def _trait(choices: Choices, clock: Clock, said: Words) -> TraitChange:
+    operation, name = Operation(choices.of(OPERATIONS)), choices.of((*said.traits[:1], *said.traits))
     if operation is Operation.DELETE:
         return TraitChange(operation, "")
-    value = clock.written(choices) if name == "delivered_at" else choices.of(VALUES)
+    values = NUMBERS if operation is Operation.INCREMENT else (*said.values, None)
+    value = clock.written(choices) if name == DELIVERED else choices.of(values)
     return TraitChange(operation, name, as_json(value))
 
 
@@ -261,7 +274,7 @@ def _lead(choices: Choices, clock: Clock, id_: str) -> Mapping[str, Any]:
         "stage": choices.of(STAGES),
         "owner": choices.of(OWNERS),
         "created_at": clock.moment(choices),
-        "campaign": choices.of(({}, {"name": "春季's"}, {"name": ""})),
-        "interest": choices.of(({}, {"model": "A", "budget": 2.5}, {"model": "北京", "budget": 1}, {"budget": "1"})),
+        "campaign": choices.of(({}, {"name": "春季's", "cost": 2.5}, {"name": "", "cost": 1}, {"cost": "1"})),
+        "interest": choices.of(({}, {"model": "A"}, {"model": "北京"})),
         "contact": choices.of(({}, {"phone": "token"})),
     }
