@@ -68,8 +68,11 @@ CREATE TABLE IF NOT EXISTS xunji.owners_local ON CLUSTER '{cluster}'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/owners_local', '{replica}', version)
 ORDER BY set
-SETTINGS index_granularity = 128, fsync_after_insert = 1, fsync_part_directory = 1,
+SETTINGS index_granularity = 128,
+    fsync_after_insert = 1, fsync_part_directory = 1,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
+    merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.owned_local ON CLUSTER '{cluster}'
@@ -80,8 +83,11 @@ CREATE TABLE IF NOT EXISTS xunji.owned_local ON CLUSTER '{cluster}'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/owned_local', '{replica}', version)
 ORDER BY (person, set)
-SETTINGS index_granularity = 128, fsync_after_insert = 1, fsync_part_directory = 1,
+SETTINGS index_granularity = 128,
+    fsync_after_insert = 1, fsync_part_directory = 1,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
+    merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.probes_local ON CLUSTER '{cluster}' (at Int64)

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from cdp.model import SetId
 from profiles.events_clickhouse import ClickHouseEvents
-from profiles.events_clickhouse_tables import DURABLE
+from profiles.events_clickhouse_tables import DERIVED, DURABLE
 from tests.contracts.events_contract import EventStoreContract, emptied, ids, make_stored
 from tests.real.servers import ClickHouse
 from tests.servers.conftest import reachable_folder
@@ -78,7 +78,7 @@ def test_the_engine_understands_each_statement_of_the_template(admin: Client, st
     assert admin.raw_query(f"EXPLAIN AST {statement}", fmt="TSV")
 
 
-@pytest.mark.parametrize("name", ["events", "traits", "probes"])
+@pytest.mark.parametrize("name", ["events", "traits", *DERIVED, "probes"])
 def test_the_template_makes_the_tables_of_a_single_engine(cluster: ClickHouse, admin: Client, name: str) -> None:
     ClickHouseEvents(cluster.url_of("single")).close()
     listed = "SELECT groupArray((name, type, compression_codec)) FROM system.columns WHERE table = {table:String}"
@@ -89,7 +89,7 @@ def test_the_template_makes_the_tables_of_a_single_engine(cluster: ClickHouse, a
         assert single == admin.query(asked, {"database": "xunji", "table": f"{name}_local"}).result_rows != []
 
 
-@pytest.mark.parametrize("name", ["events_local", "traits_local"])
+@pytest.mark.parametrize("name", ["events_local", "traits_local", *(f"{name}_local" for name in DERIVED)])
 def test_the_template_is_as_durable_as_a_single_engine(admin: Client, name: str) -> None:
     asked = "SELECT engine_full FROM system.tables WHERE database = 'xunji' AND name = {table:String}"
     [(engine,)] = admin.query(asked, {"table": name}).result_rows
