@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from cdp.errors import Refused
-from cdp.model import Operation, TraitChange
+from cdp.model import Operation, SetId, TraitChange
 from cdp.move import events
 from cdp.move.copy import copy
 from cdp.move.events import EventContents
 from profiles.events_clickhouse import ClickHouseEvents
-from profiles.store import StoredEvent
+from profiles.store import OwnerRow, StoredEvent
 from tests.contracts.events_contract import MONTH_MS, START, make_stored
 from tests.real.product import until
 from tests.real.servers import ClickHouse
@@ -41,6 +41,8 @@ def filled(tmp_path: Path) -> Path:
             store.write(rows[start : start + 100], token=f"batch {start}")
         # What was seen again after its id was forgotten lies there twice.
         store.write(rows[500:510], token="again")
+        # This stays behind.
+        store.mirror.own([OwnerRow(SetId(7), 1, None)])
     return tmp_path / "events"
 
 
