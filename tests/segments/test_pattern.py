@@ -12,7 +12,26 @@ from profiles.events_clickhouse_client import Client, open_client
 from segments.pattern import fault_of
 
 SIGNS = "ab中()|*+?[]^-\\${}.: ,&~\"'_"
-WORDS = r"(?: (?i) (?i: {2} {1,3} {3,} [^ \d \w \b \. \- \\ \pL \p{Han} \x41 \z a-z".split()
+WORDS = [
+    r"(?:",
+    r"(?i)",
+    r"(?i:",
+    r"{2}",
+    r"{1,3}",
+    r"{3,}",
+    r"[^",
+    r"\d",
+    r"\w",
+    r"\b",
+    r"\.",
+    r"\-",
+    r"\\",
+    r"\pL",
+    r"\p{Han}",
+    r"\x41",
+    r"\z",
+    r"a-z",
+]
 PIECES = st.sampled_from([*SIGNS, *WORDS])
 LARGE = [
     "a{1000}",
