@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,18 +11,11 @@ import pytest
 from segments.tree import Op
 from segments.tree import Test as Compare
 from tests.oracle.history import History, TraitSaid, fold
-from tests.oracle.values import EPOCH, MS, Moment, day_start, first_day, found, key, moment, passes, period, units_later
+from tests.oracle.makers import DAY, NOW, at
+from tests.oracle.values import Moment, day_start, first_day, found, key, moment, passes, period, units_later
 
 SHANGHAI, BERLIN, LORD_HOWE = (ZoneInfo(each) for each in ("Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"))
 APIA = ZoneInfo("Pacific/Apia")
-DAY = 86_400_000
-
-
-def at(text: str) -> int:
-    return (datetime.fromisoformat(text) - EPOCH) // MS
-
-
-NOW = at("2026-03-18T12:00:00+08:00")
 
 
 def meets(value: Any, op: Op, other: Any = None) -> bool:

@@ -69,7 +69,7 @@ class Clock:
         return local(at, ZoneInfo(self.tz)).date()
 
 
-def clock(choices: Choices, *, tiny: bool = False) -> Clock:
+def draw_clock(choices: Choices, *, tiny: bool = False) -> Clock:
     """With `tiny`, durations are a few milliseconds."""
     tz = choices.of(ZONES)
     now, durations, units = choices.of(nows(tz)), choices.some(TINY if tiny else DURATIONS), choices.some(UNITS)

@@ -33,8 +33,7 @@ from segments.tree import Definition, Entity, Fn
 from tests.oracle.history import Happened, History, TraitSaid
 from tests.oracle.values import Millis
 from tests.segments.choices import Choices
-from tests.segments.clocks import Clock
-from tests.segments.clocks import clock as clock_of
+from tests.segments.clocks import Clock, draw_clock
 from tests.segments.definitions import Maker
 from tests.segments.words import (
     CAMPAIGNS,
@@ -49,7 +48,7 @@ from tests.segments.words import (
     WAYS,
     WHEN,
     Words,
-    words,
+    draw_words,
 )
 
 SETS = tuple(map(SetId, (7, 2**63 - 1, 1, 2**53 + 1, 2**53)))
@@ -170,7 +169,7 @@ def case_of(
 ) -> Case:
     """The same for the same bytes; random ones will do as well."""
     choices = Choices(ground)
-    clock, said = clock_of(choices, tiny=tiny), words(choices)
+    clock, said = draw_clock(choices, tiny=tiny), draw_words(choices)
     said = said.about(about) if about else said
     entity = entity or choices.of((Entity.PERSON, Entity.PERSON, Entity.LEAD))
     persons = _persons(choices)

@@ -73,7 +73,7 @@ class Words:
         return tuple(each for each in self.values if isinstance(each, str | int | float) and each != "nul\0")
 
 
-def words(choices: Choices) -> Words:
+def draw_words(choices: Choices) -> Words:
     names = choices.some(NAMES, most=3)
     return Words(
         names=(*names, *names[:1]),
