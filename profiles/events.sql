@@ -43,6 +43,39 @@ PRIMARY KEY (set, occurred_at)
 ORDER BY (set, occurred_at, event, `order`)
 SETTINGS index_granularity = 128, {settings};
 
+-- The events once more, for questions about everybody: in the order of their names, and with each value in a column of
+-- its own type, so that a question reads what it asks for. `fields` is the envelope less what nobody asks by.
+CREATE TABLE IF NOT EXISTS typed_events
+(
+    name LowCardinality(String),
+    set Int64,
+    occurred_at Int64,
+    id String,
+    received_at Int64,
+    source LowCardinality(String),
+    fields JSON(
+        max_dynamic_paths = 256,
+        SKIP name, SKIP received_at, SKIP client_id, SKIP original_name, SKIP hit, SKIP identifiers
+    )
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))
+ORDER BY (name, set, occurred_at, id)
+SETTINGS index_granularity = 2048, {settings};
+
+-- The leads of the records store as segments ask for them: a lead's newest row is true. Read it with FINAL.
+CREATE TABLE IF NOT EXISTS leads
+(
+    id String,
+    version UInt64,
+    subject Int64,
+    created_at Int64,
+    fields JSON(max_dynamic_paths = 256)
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY id
+SETTINGS index_granularity = 1024, {settings};
+
 -- Whose the events of each set are, kept after the identity graph by profiles/owners.py: a set's newest row is true, so
 -- it is replaced whole. The zero UUID is nobody. Read it with FINAL, or with argMax by the version.
 CREATE TABLE IF NOT EXISTS owners

@@ -1,8 +1,8 @@
 """The event store on ClickHouse: the engine in this process (`chdb:///path`) or a server (`clickhouse://…`).
 
-Both speak one SQL and are opened by one client, so this is the only adapter. A write of a batch is two inserts,
-traits first, each one block under a token of its own: the engine drops a block whose token it has seen, so after a
-crash between the two, writing again adds what is missing. Readers that see an event thus see its traits too.
+Both speak one SQL and are opened by one client, so this is the only adapter. A write of a batch is three inserts,
+the events themselves last, each one block under a token of its own: the engine drops a block whose token it has seen, so after a
+crash between them, writing again adds what is missing. Readers that see an event thus see all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from profiles.events_clickhouse_client import STORE, Client, open_clients, unava
 from profiles.events_clickhouse_mirror import ClickHouseMirror
 from profiles.events_clickhouse_tables import DERIVED, TEXTS, make_tables
 from profiles.events_clickhouse_where import came_in, in_sets, in_windows, of_sets
-from profiles.rows import EVENT_COLUMNS, READ_COLUMNS, TRAIT_COLUMNS, event_dict, event_lines, trait_lines
+from profiles.rows import (
+    EVENT_COLUMNS,
+    READ_COLUMNS,
+    TRAIT_COLUMNS,
+    TYPED_COLUMNS,
+    event_dict,
+    event_lines,
+    trait_lines,
+)
 from profiles.store import Came, Cursor, SetSummary, StoredEvent, TraitRow
 
 MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
@@ -28,7 +36,9 @@ MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
 NEEDLES = 200
 """Searched for at once; the engine takes 255."""
 PURGE_S, PURGE_LOOK_S = 60.0, 0.2
-PURGED = (*TEXTS, *DERIVED)
+WRITTEN = ("traits", "typed_events", "events")
+"""What an event is written to, in this order: who sees it in the last finds it in the others."""
+PURGED = (*WRITTEN, *DERIVED)
 
 FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
@@ -60,15 +70,18 @@ class ClickHouseEvents:
         with unavailable():
             if "traits" not in stored and (traits := trait_lines(rows)):
                 self._insert("traits", TRAIT_COLUMNS, traits, f"{token}/traits")
+            lines, typed = event_lines(rows)
+            if "typed_events" not in stored:
+                self._insert("typed_events", TYPED_COLUMNS, typed, f"{token}/typed")
             if "events" not in stored:
-                self._insert("events", EVENT_COLUMNS, event_lines(rows), f"{token}/events")
+                self._insert("events", EVENT_COLUMNS, lines, f"{token}/events")
 
     def _stored(self, rows: Sequence[StoredEvent]) -> set[str]:
         """The tables that hold these rows, whatever became of their tokens. One row is looked for, as a block is stored
         as a whole or not at all."""
         if any(place.syncs_tokens for place in self._places.values()) or not _in_one_month(rows):
             return set()
-        looked_for = [("events", "id", rows[0])]
+        looked_for = [("events", "id", rows[0]), ("typed_events", "id", rows[0])]
         looked_for += [("traits", "event", row) for row in rows if row.event.traits][:1]
         found = [
             f"SELECT '{table}' FROM {table} WHERE {in_sets([row.set])} AND occurred_at = {row.event.occurred_at}"
@@ -215,7 +228,7 @@ class ClickHouseEvents:
             where += f" AND received_at <= {int(received_until)}"
         with unavailable():
             counted = self._background.raw_query(f"SELECT count() FROM events WHERE {where}", fmt="TSV")
-            for table in ("traits", "events"):
+            for table in WRITTEN:
                 self._delete(table, where)
         return int(counted)
 
@@ -240,6 +253,7 @@ class ClickHouseEvents:
             # Traits know their event and not its hit, so they go first.
             ids = f"SELECT id FROM {self._places['events'].name} WHERE {where}"
             self._delete("traits", f"source = {{source:String}} AND event IN ({ids})", values)
+            self._delete("typed_events", f"source = {{source:String}} AND id IN ({ids})", values)
             self._delete("events", where, values)
         return int(counted)
 
@@ -321,7 +335,7 @@ class ClickHouseEvents:
 
     def trim(self, before: Millis) -> None:
         with unavailable():
-            for table in ("traits", "events"):
+            for table in WRITTEN:
                 self._trim(table, int(before))
 
     def _trim(self, table: str, before: Millis) -> None:

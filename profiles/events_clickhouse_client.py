@@ -37,8 +37,8 @@ FORM = (
     " in the password percent-encoded"
 )
 SCHEMES = {"clickhouse": "http", "clickhouses": "https"}
-OLDEST = (24, 3)
-"""The first long-term release in which a column can have blocks of a size of its own."""
+OLDEST = (25, 3)
+"""The first long-term release in which values of JSON have columns of their own types."""
 
 UNKNOWN_DATABASE = 81
 REFUSED = {192, 193, 194, 516}
@@ -84,6 +84,10 @@ WRITER = {
     "min_insert_block_size_bytes": 16 * 1024 * MIB,
     "max_partitions_per_insert_block": 0,
     "input_format_json_read_objects_as_strings": 1,
+    # What is text stays text, and of a name that comes twice the first counts.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    "type_json_skip_duplicated_paths": 1,
     # Where tables are spread over servers: all of them have the rows when a write returns.
     "distributed_foreground_insert": 1,
 }

@@ -21,12 +21,12 @@ from cdp.model import (
     Event,
     Identifier,
     Page,
-    SetId,
 )
 from profiles.store import StoredEvent
 
 EVENT_COLUMNS = "set, occurred_at, id, received_at, name, source, envelope"
 READ_COLUMNS = "set, occurred_at, id, envelope"
+TYPED_COLUMNS = "name, set, occurred_at, id, received_at, source, fields"
 TRAIT_COLUMNS = "set, occurred_at, event, `order`, operation, name, value, source, received_at"
 
 _APP = ("id", "name", "version")
@@ -64,14 +64,23 @@ _encoder = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder().decode
 
 
-def event_lines(rows: Sequence[StoredEvent]) -> bytes:
-    """One JSON array a line, in the order of EVENT_COLUMNS. Raises UnicodeEncodeError on a lone surrogate."""
-    return _encoder.encode_lines([_event_row(row.event, row.set) for row in rows])
-
-
-def _event_row(e: Event, set_: SetId) -> tuple[Any, ...]:
+def event_lines(rows: Sequence[StoredEvent]) -> tuple[bytes, bytes]:
+    """One JSON array a line, in the order of EVENT_COLUMNS, and again in that of TYPED_COLUMNS. Raises
+    UnicodeEncodeError on a lone surrogate."""
     # The engine keeps a nested object's text as it stands, so it is not escaped into a string first.
-    envelope = Envelope(
+    whole = [(row.event, row.set, msgspec.Raw(_encoder.encode(_envelope(row.event)))) for row in rows]
+    return (
+        _encoder.encode_lines(
+            [(s, e.occurred_at, e.id, e.received_at, e.name, e.source, text) for e, s, text in whole]
+        ),
+        _encoder.encode_lines(
+            [(e.name, s, e.occurred_at, e.id, e.received_at, e.source, text) for e, s, text in whole]
+        ),
+    )
+
+
+def _envelope(e: Event) -> Envelope:
+    return Envelope(
         e.received_at,
         e.name,
         e.source,
@@ -91,7 +100,6 @@ def _event_row(e: Event, set_: SetId) -> tuple[Any, ...]:
         e.locale,
         e.ip_city,
     )
-    return set_, e.occurred_at, e.id, e.received_at, e.name, e.source, envelope
 
 
 def trait_lines(rows: Iterable[StoredEvent]) -> bytes:

@@ -1,0 +1,49 @@
+"""Tests of a number that is known: of how many there are, and where the outcome changes as there are more."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from segments.tree import Op, Test
+
+
+def meets(wanted: Test, number: int) -> bool:
+    """Whether a present number meets a test; other types in the definition are unequal to it."""
+    op, value = wanted.op, wanted.value
+    match op:
+        case Op.EQ:
+            return _same(value, number)
+        case Op.NE:
+            return not _same(value, number)
+        case Op.IN:
+            return any(_same(each, number) for each in value)
+        case Op.NOT_IN:
+            return not any(_same(each, number) for each in value)
+        case Op.BETWEEN:
+            low, high = value
+            return _is_number(low) and _is_number(high) and bool(low <= number <= high)
+        case Op.GT:
+            return _is_number(value) and bool(number > value)
+        case Op.GE:
+            return _is_number(value) and bool(number >= value)
+        case Op.LT:
+            return _is_number(value) and bool(number < value)
+        case Op.LE:
+            return _is_number(value) and bool(number <= value)
+    return op is Op.PRESENT
+
+
+def breaks_of(wanted: Test) -> list[int]:
+    """The counts from 1 on whose outcome differs from that of one less, in order."""
+    values = wanted.value if isinstance(wanted.value, tuple) else (wanted.value,)
+    near = {math.floor(each) + more for each in values if _is_number(each) for more in (0, 1)}
+    return sorted(each for each in near if each >= 1 and meets(wanted, each) != meets(wanted, each - 1))
+
+
+def _same(value: Any, number: int) -> bool:
+    return _is_number(value) and bool(value == number)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

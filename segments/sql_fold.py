@@ -1,0 +1,37 @@
+"""The fold of trait rows in SQL: what `profiles.traits.fold` says of one attribute, for all units at once.
+
+Of the rows that set, unset or delete, the newest decides; only what adds to a value and came after it matters besides,
+and mostly there is nothing of that kind.
+"""
+
+from __future__ import annotations
+
+from segments.sql_source import Pass
+
+_DECIDES = "((name = {name} AND operation IN ('set', 'unset')) OR operation = 'delete')"
+_ADDS = "(name = {name} AND operation IN ('set_once', 'increment', 'append'))"
+KEY = "tuple(occurred_at, event, `order`)"
+
+
+def folded(over: Pass, name: str, known: str) -> str:
+    """The attribute's value as JSON text, '' where it is missing; `known` is a condition for rows."""
+    decides, adds = (f"{each.format(name=name)} AND {known}" for each in (_DECIDES, _ADDS))
+    last = over.state("argMax", f"tuple({KEY}, operation, value), {KEY}", decides)
+    later = over.state("groupArray", f"tuple({KEY}, operation, value)", adds)
+    start = f"if({last}.2 = 'set', {last}.3, '')"
+    rows = f"arraySort(arrayDistinct(arrayFilter(r -> r.1 > {last}.1, {later})))"
+    step = (
+        "multiIf(r.2 = 'set_once', if(v = '', r.3, v),"
+        f" r.2 = 'increment', toString({_number('v')} + {_number('r.3')}),"
+        f" concat('[', arrayStringConcat(arrayConcat({_items('v')}, {_items('r.3')}), ','), ']'))"
+    )
+    return f"if(empty({rows}), {start}, arrayFold((v, r) -> {step}, {rows}, {start}))"
+
+
+def _number(text: str) -> str:
+    return f"if(JSONType({text}) IN ('Int64', 'UInt64', 'Double'), JSONExtractFloat({text}), 0.)"
+
+
+def _items(text: str) -> str:
+    whole = f"if({text} = '' OR JSONType({text}) = 'Null', [], [{text}])"
+    return f"if(JSONType({text}) = 'Array', JSONExtractArrayRaw({text}), {whole})"

@@ -1,0 +1,180 @@
+"""What a query reads of each unit: its events, traits and leads, folded into states that leaves ask for.
+
+Leaves of all segments that look at the same event names share one pass over those events, and equal states are kept
+once. Rows find their unit through the mirror of the identity graph, so that a merge or a split is right at once.
+
+A unit without rows has 0 or [] for every state. So what is true of nothing at all is told as a difference from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from cdp.model import Millis
+from segments.sql_values import NEVER, Params
+from segments.tree import Entity
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+NOTHING: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a query is about: these units only, or those from one text up to another.
+
+    `shifting`: some sets belong to several persons in turn; where none does, a simpler query says the same.
+    """
+
+    units: Collection[str] | None = None
+    part: tuple[str, str] | None = None
+    shifting: bool = True
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass over some rows of each unit. `states` are aggregates, `told` what is made of them, each with the name of
+    its column; only rows that meet any of `wanted` are looked at."""
+
+    alias: str
+    states: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+    wanted: dict[str, None] = field(default_factory=dict)
+
+    def state(self, function: str, of: str, where: str, parameter: str = "") -> str:
+        """The name of an aggregate over the rows where a condition holds, for expressions that are told."""
+        self.wanted[where] = None
+        text = f"{function}If{parameter}({of + ', ' if of else ''}{where})"
+        return self.states.setdefault(text, f"{self.alias}s{len(self.states)}")
+
+    def tell(self, expression: str) -> str:
+        """The column of an expression over states, as it is for a unit with rows."""
+        return self.told.setdefault(expression, f"{self.alias}t{len(self.told)}")
+
+    def truth(self, condition: str, *, of_nothing: bool) -> str:
+        """Whether a condition holds, given that of a unit without rows."""
+        return f"({self.tell(f'{condition} != 1')} = 0)" if of_nothing else f"({self.tell(condition)} = 1)"
+
+    def moment(self, expression: str) -> str:
+        """A moment that never comes for a unit without rows."""
+        column = self.tell(f"if({expression} >= {NEVER}, 0, {expression})")
+        return f"if({column} = 0, {NEVER}, {column})"
+
+    def select(self, rows: str) -> str:
+        """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
+        states = "".join(f", {text} AS {alias}" for text, alias in self.states.items())
+        told = "".join(f", {text} AS {alias}" for text, alias in self.told.items())
+        where = " OR ".join(f"({each})" for each in self.wanted)
+        return f"(SELECT unit{told} FROM (SELECT {rows} AND ({where or 1}) GROUP BY unit))".replace("{states}", states)
+
+
+@dataclass(slots=True)
+class Sources:
+    """All passes of a query."""
+
+    params: Params
+    entity: Entity
+    now: Millis
+    scope: Scope = field(default_factory=Scope)
+    attributes: set[str] = field(default_factory=set)
+    _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
+    _traits: Pass = field(default_factory=lambda: Pass("a"))
+    _leads: Pass = field(default_factory=lambda: Pass("l"))
+    _alone: dict[str, str] = field(default_factory=dict)
+
+    def of_events(self, names: tuple[str, ...]) -> Pass:
+        """Over events of these names, none for all. Their columns are `name, occurred_at, id, fields`."""
+        return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
+
+    def of_traits(self, attribute: str) -> Pass:
+        """Over trait rows of all attributes asked for and those that delete: `name, operation, value, key`."""
+        self.attributes.add(attribute)
+        return self._traits
+
+    def of_leads(self) -> Pass:
+        """Over a person's leads, or over the lead itself: `at, id, fields`."""
+        return self._leads
+
+    def alone(self, select: str) -> str:
+        """The column `state` of a query of its own, which has one row a unit."""
+        return self._alone.setdefault(select, f"q{len(self._alone)}")
+
+    def joined(self) -> str:
+        """All units with what is told of them, as FROM takes it."""
+        parts = [each.select(self.event_rows(names)) for names, each in self._events.items()]
+        if self._traits.states:
+            parts.append(self._traits.select(self._trait_rows()))
+        if self._leads.states:
+            parts.append(self._leads.select(self._lead_rows()))
+        parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
+        joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
+        return self._universe() + "".join(joins)
+
+    def event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
+        """The events of these names, as SELECT takes it: the unit, these columns, FROM and WHERE."""
+        named = f" AND name IN {self.params.bind(list(names), 'Array(String)')}" if names else ""
+        return self._owned_rows("typed_events", columns) + named
+
+    def _trait_rows(self) -> str:
+        names = self.params.bind(sorted(self.attributes), "Array(String)")
+        return self._owned_rows("traits", "{states}") + f" AND (name IN {names} OR operation = 'delete')"
+
+    def _owned_rows(self, table: str, columns: str) -> str:
+        person = "person"
+        if self.scope.shifting:
+            person = "if(empty(starts), person, persons[arrayLastIndex(each -> each <= occurred_at, starts)])"
+        where = f"occurred_at <= {int(self.now)}{self._of_sets(' AND ')}"
+        rows = f"FROM {table} INNER JOIN {self._owners()} USING (set)"
+        if self.entity is Entity.PERSON:
+            return f"{person} AS unit{columns} {rows} WHERE {where} AND {self._meant('unit')}"
+        lead = f"(SELECT id AS unit, person AS its FROM {self._leads_now()} WHERE its != '{NOBODY}')"
+        return f"unit{columns} {rows} INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
+
+    def _owners(self) -> str:
+        shifting = ", starts, persons" if self.scope.shifting else ""
+        return f"(SELECT set, person{shifting} FROM owners FINAL WHERE 1{self._of_sets(' AND ')}) AS owner"
+
+    def _of_sets(self, before: str) -> str:
+        """Only sets that the units may have events of."""
+        if self.scope.units is None:
+            return ""
+        if self.entity is Entity.PERSON:
+            return f"{before}set IN (SELECT set FROM owned WHERE person IN {self._units()})"
+        subjects = f"SELECT subject FROM leads WHERE id IN {self._units()}"
+        persons = "SELECT arrayJoin(if(empty(starts), [person], persons)) FROM owners FINAL WHERE set IN"
+        return f"{before}set IN (SELECT set FROM owned WHERE person IN ({persons} ({subjects})))"
+
+    def _units(self) -> str:
+        type_ = "UUID" if self.entity is Entity.PERSON else "String"
+        return self.params.bind(sorted(self.scope.units or ()), f"Array({type_})")
+
+    def _meant(self, unit: str) -> str:
+        """Which units are asked for."""
+        found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
+        if self.scope.units is not None:
+            found.append(f"{unit} IN {self._units()}")
+        if self.scope.part is not None:
+            low, high = (self.params.bind(each, "String") for each in self.scope.part)
+            found.append(f"toString({unit}) >= {low} AND toString({unit}) < {high}")
+        return " AND ".join(found) or "1"
+
+    def _universe(self) -> str:
+        if self.entity is Entity.LEAD:
+            return f"(SELECT id AS unit FROM {self._leads_now()}) AS universe"
+        owners = "arrayJoin(if(empty(starts), [person], persons))" if self.scope.shifting else "person"
+        return f"(SELECT DISTINCT {owners} AS unit FROM {self._owners()} WHERE {self._meant('unit')}) AS universe"
+
+    def _lead_rows(self) -> str:
+        unit = "person" if self.entity is Entity.PERSON else "id"
+        return f"{unit} AS unit{{states}} FROM {self._leads_now()} WHERE 1"
+
+    def _leads_now(self) -> str:
+        """Leads with the persons that they are of."""
+        person = "if(empty(starts), person, persons[arrayLastIndex(each -> each <= at, starts)])"
+        where = f" WHERE {self._meant('id')}" if self.entity is Entity.LEAD else ""
+        leads = "SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL"
+        owners = f"(SELECT set, person, starts, persons FROM owners FINAL WHERE 1{self._of_sets(' AND ')})"
+        return (
+            f"(SELECT id, at, fields, {person} AS person FROM ({leads} WHERE created_at <= {int(self.now)}) AS lead"
+            f" ANY LEFT JOIN {owners} AS owner USING (set){where})"
+        )
