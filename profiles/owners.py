@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Lock
 from typing import NamedTuple
@@ -45,6 +45,14 @@ class Followed(NamedTuple):
     filled: bool = False
 
 
+Announce = Callable[[Followed], None]
+"""Is told, durably, what is about to be written: who dies after it has nobody else to tell what moved."""
+
+
+def nobody(_: Followed) -> None:
+    """Does not want to be told."""
+
+
 class Owners:
     """Thread-safe; any process may do it. Raises StoreUnavailable, after which the same call may be made again."""
 
@@ -56,8 +64,8 @@ class Owners:
         self._place: int | None = None
         self._lock = Lock()
 
-    def follow(self, sets: Collection[SetId] = ()) -> Followed:
-        """Bring the mirror up to where the graph stands now.
+    def follow(self, sets: Collection[SetId] = (), announce: Announce = nobody) -> Followed:
+        """Bring the mirror up to where the graph stands now; what moves is announced before it is written.
 
         `sets` are those that the graph cannot name by itself: new ones (of events, and of observations), those with
         events that came or went, and those that hold identifiers of evidence that came or was taken back. The first
@@ -69,13 +77,15 @@ class Owners:
             seq = self._identity.graph.head().seq
             place = self._known_place()
             if place is None or place > seq:
-                return self._fill(seq)
+                return self._fill(seq, announce)
             moved = self._identity.sets_moved_since(place) if place < seq else set()
             touched = moved.union(sets)
             wanted = touched | self._beside(touched)
             followed = Followed(set(), set())
             for some in _chunks(sorted(wanted)):
-                self._derive(some, seq, always=moved, told=followed)
+                news = self._derive(some, seq, always=moved, announce=announce)
+                followed.sets.update(news.sets)
+                followed.persons.update(news.persons)
             self._note(seq)
             return followed
 
@@ -83,7 +93,7 @@ class Owners:
         """Derive everything again."""
         with self._lock:
             self._identity.follow()
-            self._fill(self._identity.graph.head().seq)
+            self._fill(self._identity.graph.head().seq, nobody)
 
     def check(self) -> list[SetId]:
         """The sets of which the mirror says other than graph and events do, in order. Reads everything.
@@ -99,9 +109,9 @@ class Owners:
             wrong += [each for each in said if said[each] != _columns(over[each])]
         return sorted(wrong)
 
-    def forget(self, sets: Collection[SetId]) -> Followed:
+    def forget(self, sets: Collection[SetId], announce: Announce = nobody) -> Followed:
         """`follow`, and erase what was said of these sets before: for an erasure, once the graph has forgotten them."""
-        followed = self.follow(sets)
+        followed = self.follow(sets, announce)
         self._mirror.forget_before(self._mirror.owners(sets))
         return followed
 
@@ -113,21 +123,23 @@ class Owners:
                 self._place = place
         return self._place
 
-    def _fill(self, seq: int) -> Followed:
+    def _fill(self, seq: int, announce: Announce) -> Followed:
+        everything = Followed(set(), set(), filled=True)
+        announce(everything)
         self._place = None
         with writing(self._records) as db:
             drop_places(db, FEED)
         began = said = time.monotonic()
         done = 0
         for some in _chunks(self._every_set()):
-            self._derive(some, seq, always=some, told=None)
+            self._derive(some, seq, always=set(some), announce=nobody)
             done += len(some)
             if time.monotonic() - said > LOG_EVERY_S:
                 said = time.monotonic()
                 log.info("owners_are_derived", sets=done)
         self._note(seq)
         log.info("owners_derived", sets=done, seconds=round(time.monotonic() - began, 1))
-        return Followed(set(), set(), filled=True)
+        return everything
 
     def _every_set(self) -> Iterator[SetId]:
         """Those of the graph, and those that the mirror alone knows yet."""
@@ -138,27 +150,31 @@ class Owners:
             last = each
 
     def _beside(self, sets: Iterable[SetId]) -> set[SetId]:
-        found: set[SetId] = set()
+        """The sets of their shared devices alone, whose sessions may be others now. The mirror is asked: the graph
+        would have to look through all sets in which such a device ever came, of thousands of people."""
+        devices: set[PersonId] = set()
         for some in _chunks(sorted(sets)):
-            found |= self._whose.beside(some)
-        return found
+            devices |= self._whose.devices_in(some)
+        return self._mirror.owned_sets(devices)
 
-    def _derive(self, sets: Collection[SetId], seq: int, *, always: Collection[SetId], told: Followed | None) -> None:
+    def _derive(self, sets: Collection[SetId], seq: int, *, always: Collection[SetId], announce: Announce) -> Followed:
         """Write what holds for these sets now. `always` are written also where nothing is new, so that a slower process
         with an older answer loses."""
         before = {row.set: row for row in self._mirror.owners(sets)}
-        rows = []
+        rows, told = [], Followed(set(), set())
         for each, turns in self._whose.over_time(sets).items():
             old = before.get(each, OwnerRow(each, 0, None))
             row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *_columns(turns))
             if row[2:] != old[2:]:
                 rows.append(row)
-                if told is not None:
-                    told.sets.add(each)
-                    told.persons.update(old.owners(), row.owners())
+                told.sets.add(each)
+                told.persons.update(old.owners(), row.owners())
             elif each in always:
                 rows.append(row)
+        if told.persons:
+            announce(told)
         self._mirror.own(rows)
+        return told
 
     def _note(self, seq: int) -> None:
         if seq != self._place:

@@ -115,15 +115,13 @@ class Whose:
                 found[each] = _laid_over(found[each], turns)
         return {each: _joined(turns) for each, turns in found.items()}
 
-    def beside(self, sets: Collection[SetId]) -> set[SetId]:
-        """The sets whose sessions may be others where something became of these: of their shared devices alone."""
+    def devices_in(self, sets: Collection[SetId]) -> set[PersonId]:
+        """Who the shared devices in these sets are by themselves. Where something becomes of these sets their sessions
+        may be others, and so may whose the events are that came with such a device alone, its own outside of sessions.
+        """
         policy = self._identity.policy
         met = chain.from_iterable(self._identity.members_of_sets(sets).values())
-        devices = {member.identifier for member in met if goes_round(member, policy)}
-        graph = self._identity.graph
-        holding = graph.holding([each.number for each in graph.values([pid(device) for device in devices])])
-        members = self._identity.members_of_sets(holding)
-        return {each for own in self._own(members).values() for each in own}
+        return {member.person for member in met if member.person is not None and goes_round(member, policy)}
 
     # Of a person
 

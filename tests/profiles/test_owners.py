@@ -363,3 +363,16 @@ def test_a_place_never_goes_back(world: World) -> None:
             note_place(db, "x", seq)
     assert place_of(world.records, "x") == 9
     assert place_of(world.records, "y") is None
+
+
+def test_what_moves_is_announced_before_it_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.follow()
+    world.take(came("member:li", minute=0), came("phone:p", minute=1))
+    world.follow()
+    both = {world.person("member:li"), world.person("phone:p")}
+    world.take(came("member:li", "phone:p", minute=3, strength=4))
+    announced: list[Followed] = []
+    cut_off_after(world, monkeypatch, writes=0)
+    with pytest.raises(StoreUnavailable):
+        world.owners.follow(set(world.touched), announced.append)
+    assert [each.persons for each in announced] == [both]

@@ -330,13 +330,13 @@ def test_of_sets_without_shared_devices_the_graph_alone_is_asked_over_time(world
     world.take(came("member:li", "phone:p", minute=0, strength=4), came("phone:p", minute=5))
     both = [set_id(identifiers("phone:p")), set_id(identifiers("phone:p", "member:li"))]
     assert counting(world, lambda: world.whose.over_time(both)) == (0, 0)
-    assert world.whose.beside(both) == set()
+    assert world.whose.devices_in(both) == set()
     unknown = SetId(7)
     assert world.whose.over_time([unknown]) == {unknown: [Turn((None, None), None)]}
 
 
-def test_beside_a_login_on_a_tablet_are_the_sets_of_the_tablet_alone(world: World) -> None:
+def test_a_login_on_a_showrooms_tablet_is_about_the_tablet_too(world: World) -> None:
     a_showroom(world)
-    login, alone = came("member:li", TABLET, minute=0, strength=4), came(TABLET, "name:n", minute=5)
-    world.take(login, alone, came("phone:p", TABLET, minute=6), came("device:other", minute=5))
-    assert world.whose.beside([login.set]) == {alone.set}
+    login, other = came("member:li", TABLET, minute=0, strength=4), came("member:li", "device:hers", minute=5)
+    world.take(login, other)
+    assert world.whose.devices_in([login.set, other.set]) == {world.person(TABLET)}
