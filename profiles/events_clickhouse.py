@@ -1,15 +1,15 @@
 """The event store on ClickHouse: the engine in this process (`chdb:///path`) or a server (`clickhouse://…`).
 
-Both speak one SQL and are opened by one client, so this is the only adapter. A write of a batch is three inserts,
-the events themselves last, each one block under a token of its own: the engine drops a block whose token it has seen, so after a
-crash between them, writing again adds what is missing. Readers that see an event thus see all of it.
+Both speak one SQL and are opened by one client, so this is the only adapter. A write of a batch is three inserts, the
+events themselves last, each one block under a token of its own: the engine drops a block whose token it has seen, so
+after a crash between them, writing again adds what is missing. Readers that see an event thus see all of it.
 """
 
 from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -39,6 +39,8 @@ PURGE_S, PURGE_LOOK_S = 60.0, 0.2
 WRITTEN = ("traits", "typed_events", "events")
 """What an event is written to, in this order: who sees it in the last finds it in the others."""
 PURGED = (*WRITTEN, *DERIVED)
+
+NOTHING: Mapping[str, Any] = {}
 
 FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
@@ -323,6 +325,14 @@ class ClickHouseEvents:
             last = page[-1]
             where = "set >= {set:Int64} AND (set, occurred_at, id) > ({set:Int64}, {at:Int64}, {id:String})"
             values = {"set": last["set"], "at": last["occurred_at"], "id": last["id"]}
+
+    def ask(
+        self, text: str, values: Mapping[str, Any], *, settings: Mapping[str, Any] = NOTHING, aside: bool = False
+    ) -> list[list[Any]]:
+        client = self._clients.watching if aside else self._clients.asking
+        with unavailable():
+            found = client.raw_query(text, dict(values), fmt="JSONCompactEachRow", settings=dict(settings))
+            return _row.decode_lines(found)
 
     def count(self) -> int:
         return int(self._query("SELECT count() FROM events")[0][0])

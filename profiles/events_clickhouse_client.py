@@ -109,6 +109,16 @@ PROFILING = {
     "use_skip_indexes": 0,
     "optimize_use_projections": 0,
 }
+ASKING = {
+    **_READING,
+    "max_threads": 2,
+    "max_memory_usage": 1536 * MIB,
+    "max_execution_time": 120,
+    # Units are many and have all columns of an answer: each pass over events is the side to look up in.
+    "join_algorithm": "hash",
+    "query_plan_join_swap_table": "0",
+}
+"""Of questions about everybody."""
 BACKGROUND = {
     **_READING,
     "max_threads": 1,
@@ -122,12 +132,15 @@ BACKGROUND = {
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`reading` holds a client as often as it may be used at once."""
+    """`reading` holds a client as often as it may be used at once. What somebody waits for is asked by `asking`, what
+    goes on all the time by `watching`."""
 
     writer: Client
     reading: list[Client]
     profiling: Client
     background: Client
+    asking: Client
+    watching: Client
     packing: str | None = None
     """How rows that are written are packed for the way."""
 
@@ -136,7 +149,8 @@ class Clients:
 
     def close(self) -> None:
         for client in {
-            id(each): each for each in (*self.reading, self.profiling, self.writer, self.background)
+            id(each): each
+            for each in (*self.reading, self.profiling, self.writer, self.background, self.asking, self.watching)
         }.values():
             client.close()
 
@@ -159,6 +173,8 @@ def open_clients(url: str) -> Clients:
             writer=open_client(url, WRITER, silent_s=WRITE_S),
             reading=reading,
             profiling=open_client(url, reader | PROFILING, silent_s=READ_S),
+            asking=open_client(url, ASKING, silent_s=WORK_S),
+            watching=open_client(url, ASKING, silent_s=WORK_S),
             packing=packing,
         )
 

@@ -6,7 +6,7 @@ merge or its undo moves a whole trail without touching a row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -48,6 +48,7 @@ class SetSummary(NamedTuple):
     last_seen: Millis
 
 
+NOTHING: Mapping[str, Any] = {}
 BEGINNING = -(2**62)
 """Before all moments."""
 
@@ -185,6 +186,12 @@ class EventStore(Protocol):
 
     def scan(self) -> Iterator[dict[str, Any]]:
         """Every stored event, in no order: for checks and moves."""
+
+    def ask(
+        self, text: str, values: Mapping[str, Any], *, settings: Mapping[str, Any] = NOTHING, aside: bool = False
+    ) -> list[list[Any]]:
+        """The rows of a question in SQL about everybody, over the tables of `events.sql`, with its parameters. `aside`
+        is for what goes on all the time, so that whoever asks does not wait for that. Raises StoreUnavailable."""
 
     def count(self) -> int:
         """How many events are stored."""

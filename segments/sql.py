@@ -1,7 +1,7 @@
 """One query for any number of segments: per unit, which of them it is in, and when each answer can change next.
 
-Preview, first fill, live refresh, timers, the past and explanations all run this query, with another moment or for other
-units; there is no second semantics.
+Preview, first fill, live refresh, timers, the past and explanations all run this query, with another moment or for
+other units; there is no second semantics.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ from segments.tree import (
 
 HOUR_MS = 3_600_000
 MANY = 500
-"""Matches of one unit in a rolling window; with more, the moments at which the window loses them are told by the hour."""
+"""Matches of one unit in a rolling window; of more, the moments at which the window loses them are told by the hour."""
 
 COUNTED = (Fn.COUNT, Fn.DISTINCT, Fn.PERIODS)
 ZERO_OF_NOTHING = (*COUNTED, Fn.SUM)
@@ -422,7 +422,8 @@ class Leaves:
             )
             return f"nullIf({found}, {-NEVER})"
         rows = self._events(window.step)
-        return f"nullIf({rows.over.tell(rows.over.state('min' if window.which == 'first' else 'max', 'occurred_at', rows.match))}, 0)"
+        found = rows.over.state("min" if window.which == "first" else "max", "occurred_at", rows.match)
+        return f"nullIf({rows.over.tell(found)}, 0)"
 
     def _moments(self, matches: str, window: Window | None, agg: Aggregate, wanted: Test) -> str:
         """When the answer may change: a match enters or leaves, the calendar turns, or a value comes of age."""

@@ -1,7 +1,7 @@
 """Values in SQL: how a property or an attribute is read with its type, and how a test of it is written.
 
-Values of a definition reach the engine as parameters only, and names of properties as quoted identifiers. A value has one
-expression for each type it may have, NULL where it has another, so nothing is coerced: "1" is no number, and what
+Values of a definition reach the engine as parameters only, and names of properties as quoted identifiers. A value has
+one expression for each type it may have, NULL where it has another, so nothing is coerced: "1" is no number, and what
 cannot be compared is false.
 """
 
