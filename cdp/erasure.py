@@ -198,7 +198,11 @@ def delete_events(tools: Tools, job: Job, plan: Plan) -> Written:
     tools.profiles.touch(person.sets)
     names = {job.person, person.id, *(pid(*value.node) for value in person.values)}
     gone = GoneForSegments(sorted(names), plan.leads, sorted(person.sets))
-    return lambda connection: tools.segment_work.note(connection, gone, at=tools.clock())
+
+    def write(connection: Connection) -> None:
+        tools.segment_work.note(connection, gone, at=tools.clock())
+
+    return write
 
 
 def clear_trails(tools: Tools, job: Job, plan: Plan) -> None:

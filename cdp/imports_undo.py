@@ -26,7 +26,7 @@ from cdp.redactions import Redactions
 from cdp.scrub import markers_in
 from cdp.sealed_file import SealedWriter, open_sealed
 from cdp.seen import SeenIds, key_of
-from cdp.segment_work import Captured, SegmentWork, Unknown
+from cdp.segment_work import Captured, Moved, SegmentWork
 from cdp.vault import Cipher, Vault
 from identity.erase import Erased
 from identity.gate import Gate
@@ -88,7 +88,7 @@ class Undoing:
         yield from self._clear_trails(job)
         if self.events.delete_that_came(job.events):
             with writing(self.records) as connection:
-                self.segment_work.note(connection, Unknown(), at=now_ms())
+                self.segment_work.note(connection, Moved([]), at=now_ms())
         yield
         self._destroy(job)
         self._redact(job)

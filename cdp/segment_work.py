@@ -63,17 +63,19 @@ class Joined(msgspec.Struct, frozen=True, array_like=True, tag=True):
     units: dict[int, list[str]]
 
 
+class Moved(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Events of these persons were, or will be, another's; of anybody, where none is named."""
+
+    persons: list[PersonId]
+
+
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A segment was deleted."""
 
     segment: int
 
 
-class Unknown(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Events went, and nobody can say of whom."""
-
-
-Work: TypeAlias = Stored | Captured | Erased | Joined | Dropped | Unknown
+Work: TypeAlias = Stored | Captured | Erased | Joined | Moved | Dropped
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Work).decode
@@ -110,9 +112,10 @@ class SegmentWork:
         rows = [(due_at, noted), *((each[1], [each]) for each in later)]
         connection.execute(work_rows.insert(), [_row(Stored(what), due, at) for due, what in rows])  # type: ignore[arg-type]
 
-    def note(self, connection: Connection, *works: Work, at: Millis) -> None:
-        if works:
-            connection.execute(work_rows.insert(), [_row(each, at, at) for each in works])
+    def note(self, connection: Connection, work: Work, *, at: Millis) -> int:
+        """Its number."""
+        made = connection.execute(work_rows.insert().returning(work_rows.c.n), _row(work, at, at))
+        return int(made.scalar_one())
 
 
 def _row(work: Work, due_at: Millis, at: Millis) -> Mapping[str, object]:

@@ -20,6 +20,8 @@ from sqlalchemy import Engine
 from cdp.feeds import drop_places, note_place, place_of
 from cdp.model import Millis, PersonId, SetId
 from cdp.records import writing
+from identity.graph import SetMember
+from identity.resolve import State
 from identity.verbs import Identity
 from profiles.store import BEGINNING, EventStore, OwnerRow
 from profiles.whose import Turn, Whose
@@ -105,8 +107,8 @@ class Owners:
             said = {row.set: _Columns(*row[2:]) for row in self._mirror.owners(some)}
             unsaid = [each for each in some if each not in said]
             said |= {each.set: _NOBODYS for each in self._events.summaries(unsaid)}
-            over = self._whose.over_time(list(said))
-            wrong += [each for each in said if said[each] != _columns(over[each])]
+            now = self._columns(list(said))
+            wrong += [each for each in said if said[each] != now[each]]
         return sorted(wrong)
 
     def forget(self, sets: Collection[SetId], announce: Announce = nobody) -> Followed:
@@ -162,19 +164,24 @@ class Owners:
         with an older answer loses."""
         before = {row.set: row for row in self._mirror.owners(sets)}
         rows, told = [], Followed(set(), set())
-        for each, turns in self._whose.over_time(sets).items():
+        for each, columns in self._columns(sets).items():
             old = before.get(each, OwnerRow(each, 0, None))
-            row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *_columns(turns))
-            if row[2:] != old[2:]:
+            row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *columns)
+            if row[2:] != old[2:] or each in always:
                 rows.append(row)
+            if (row.person, row.starts, row.persons) != (old.person, old.starts, old.persons):
                 told.sets.add(each)
                 told.persons.update(old.owners(), row.owners())
-            elif each in always:
-                rows.append(row)
         if told.persons:
             announce(told)
         self._mirror.own(rows)
         return told
+
+    def _columns(self, sets: Collection[SetId]) -> dict[SetId, _Columns]:
+        """What holds for these sets now."""
+        members = self._identity.members_of_sets(sets)
+        over = self._whose.over_time_of(sets, members)
+        return {each: _derived(turns, members.get(each, ())) for each, turns in over.items()}
 
     def _note(self, seq: int) -> None:
         if seq != self._place:
@@ -189,17 +196,19 @@ class _Columns(NamedTuple):
     person: PersonId | None
     starts: tuple[Millis, ...] = ()
     persons: tuple[PersonId | None, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 _NOBODYS = _Columns(None)
 
 
-def _columns(turns: Sequence[Turn]) -> _Columns:
+def _derived(turns: Sequence[Turn], members: Iterable[SetMember]) -> _Columns:
     newest = turns[-1].person
+    kinds = tuple(sorted({each.identifier.kind for each in members if each.state is not State.BLOCKED}))
     if len(turns) == 1:
-        return _Columns(newest)
+        return _Columns(newest, kinds=kinds)
     starts = (BEGINNING if start is None else start for (start, _), _ in turns)
-    return _Columns(newest, tuple(starts), tuple(turn.person for turn in turns))
+    return _Columns(newest, tuple(starts), tuple(turn.person for turn in turns), kinds)
 
 
 def _chunks(sets: Iterable[SetId]) -> Iterator[list[SetId]]:

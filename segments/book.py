@@ -173,8 +173,8 @@ def filled(connection: Connection, segment: Segment) -> None:
 def _fill_again(connection: Connection, segments: Iterable[Segment], at: Millis) -> None:
     """What these mean has changed, because what they name has."""
     for each in segments:
-        state = State.DEFINITION if each.live else each.state
-        values = {"state": state.value, "updated_at": _after(each, at)}
+        state = State.BACKFILL if each.state is State.BACKFILL else State.DEFINITION
+        values = {"version": each.version + 1, "state": state.value, "updated_at": _after(each, at)}
         connection.execute(update(segment_rows).where(segment_rows.c.n == each.n).values(values))
 
 

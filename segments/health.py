@@ -94,11 +94,6 @@ def note_differences(connection: Connection, found: Mapping[int, int], at: Milli
     run_rows(connection, _wrong, [{"its_segment": each, "at": at, "found": n} for each, n in sorted(found.items())])
 
 
-def newest(connection: Connection) -> Millis:
-    """Up to when any was known at all."""
-    return connection.execute(select(func.max(health_rows.c.fresh_at))).scalar() or 0
-
-
 def health_of(connection: Connection, segment: int) -> Health | None:
     row = connection.execute(select(health_rows).where(health_rows.c.segment == segment)).one_or_none()
     return None if row is None else Health(*row[1:])
@@ -135,7 +130,8 @@ class Lags:
                 self._unwritten.add(each.segment)
 
     def due(self) -> bool:
-        return time.monotonic() - self._written >= WRITE_S
+        """Whether there is something to write, and it is time."""
+        return bool(self._unwritten) and time.monotonic() - self._written >= WRITE_S
 
     def write(self, connection: Connection) -> None:
         self._written = time.monotonic()

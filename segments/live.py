@@ -108,6 +108,10 @@ class LiveSegments:
             pass
         return found
 
+    def moment(self) -> Millis:
+        """The moment of the next round."""
+        return self._writer.moment()
+
     # One turn
 
     def _turn(self) -> bool:
@@ -118,7 +122,10 @@ class LiveSegments:
         went_on = False if job is None else next(job, None)
         if went_on is not None:
             self._job = job
-        return did or went_on is not False
+        if not did and went_on is False:
+            self._writer.rest()
+            return False
+        return True
 
     def _next_job(self) -> Iterator[bool] | None:
         """Fill what is to be filled; else, once an hour, see that all is right."""
@@ -152,9 +159,10 @@ class LiveSegments:
     def _look(self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int, head: int, now: Millis) -> None:
         every = self._segments()
         index, eye = Index(every), Eye(self._evaluator, every)
-        touched = self._toucher.touched(tasks, index, since=place)
+        touched = self._toucher.touched(tasks, index, since=place, now=now)
         complete = len(tasks) < TASKS and len(fired) < TIMERS
-        done = Round(tasks, head, touched.erased, touched.emptied, complete)
+        numbers = [*(task.n for task in tasks), *touched.announced]
+        done = Round(numbers, head, touched.erased, touched.emptied, complete)
         since = min((task.since for task in tasks), default=None)
         asks = [*touched.asks, *_asked_by_timers(fired, index, now)]
         before: Standing | None = None

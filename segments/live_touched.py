@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
-from cdp.model import PersonId, SetId
-from cdp.records import chunks, reading
-from cdp.segment_work import Captured, Erased, Happened, Joined, Stored, Task, Unknown
+from cdp.model import Millis, PersonId, SetId
+from cdp.records import chunks, reading, writing
+from cdp.segment_work import Captured, Erased, Happened, Joined, Moved, SegmentWork, Stored, Task
 from identity.changes import ChangeKind
 from identity.verbs import Identity
 from leads.store import lead_rows
-from profiles.owners import Owners
+from profiles.owners import Followed, Owners
 from profiles.store import Mirror
 from segments.book import Segment
 from segments.mentions import Mentions, mentions_of
@@ -76,7 +76,7 @@ class Ask(NamedTuple):
 class Touched:
     """`asks` are what to look at; where `everything` is to be, they are not all. `moved` are persons whose events are
     not those that were theirs, with the reason where the graph has one; `happened` is what came of each unit that a
-    segment looks at."""
+    segment looks at. `announced` are the numbers of tasks that say again what is told here."""
 
     everything: bool = False
     asks: list[Ask] = field(default_factory=list)
@@ -84,22 +84,31 @@ class Touched:
     happened: dict[str, list[Happened]] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
+    announced: list[int] = field(default_factory=list)
 
 
 class Toucher:
     """For one thread. Raises StoreUnavailable."""
 
-    def __init__(self, records: Engine, identity: Identity, owners: Owners, mirror: Mirror) -> None:
-        self._records, self._identity, self._owners, self._mirror = records, identity, owners, mirror
+    def __init__(self, records: Engine, work: SegmentWork, identity: Identity, owners: Owners, mirror: Mirror) -> None:
+        self._records, self._work = records, work
+        self._identity, self._owners, self._mirror = identity, owners, mirror
 
-    def touched(self, tasks: Iterable[Task], index: Index, *, since: int) -> Touched:
+    def touched(self, tasks: Iterable[Task], index: Index, *, since: int, now: Millis) -> Touched:
         """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
         work = _Sorted.of(tasks)
-        followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)})
+        found = Touched(erased=work.erased, emptied=work.emptied)
+
+        def announce(news: Followed) -> None:
+            """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
+            with writing(self._records) as connection:
+                found.announced.append(self._work.note(connection, Moved(sorted(news.persons)), at=now))
+
+        followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)}, announce)
         if work.gone:
             self._owners.forget(work.gone)
-        found = Touched(everything=followed.filled or work.unknown, erased=work.erased, emptied=work.emptied)
-        found.moved = self._reasons(followed.persons, since)
+        found.everything = followed.filled or work.unknown
+        found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]
         subjects = {subject for _, subject in work.leads if subject}
         owners = self._owners_of({each.set for each, segments in seen if segments} | subjects)
@@ -170,6 +179,7 @@ class _Sorted:
     gone: set[SetId] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
+    moved: set[PersonId] = field(default_factory=set)
     unknown: bool = False
 
     @classmethod
@@ -194,8 +204,9 @@ class _Sorted:
                 self.emptied.update(leads)
                 self.sets.update(sets)
                 self.gone.update(sets)
-            case Unknown():
-                self.unknown = True
+            case Moved(persons):
+                self.moved.update(persons)
+                self.unknown |= not persons
 
 
 def _grouped(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:

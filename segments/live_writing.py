@@ -20,7 +20,7 @@ from cdp.model import Millis
 from cdp.moments import rfc3339
 from cdp.outgoing import Outgoing, put_out
 from cdp.records import reading, writing
-from cdp.segment_work import Joined, SegmentWork, Task
+from cdp.segment_work import Joined, SegmentWork
 from segments import health, stays, timers
 from segments.book import Segment, states_in
 from segments.health import Lags
@@ -29,6 +29,7 @@ from segments.stays import Change, Reason
 from segments.timers import Timers
 
 FEED = "segments"
+FRESHEN_MS = 1_000
 AT_ONCE = 10_000
 """Changes in one transaction, where many come at once: others write records too."""
 
@@ -37,10 +38,11 @@ Tell = Callable[[str, Iterable[Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is done once all that it found is written: these tasks, the graph's changes up to `place`, and what is to be
-    forgotten of persons and leads that were erased. `complete` where nothing that was due is left."""
+    """What is done once all that it found is written: these tasks, by number, and the graph's changes up to `place`;
+    `erased` and `emptied` are persons and leads of which something is to be forgotten. `complete` where nothing that
+    was due is left."""
 
-    tasks: Sequence[Task] = ()
+    tasks: Collection[int] = ()
     place: int | None = None
     erased: Collection[str] = frozenset()
     emptied: Collection[str] = frozenset()
@@ -55,12 +57,13 @@ class Writer:
         self._work, self._tell, self._clock = work, tell, clock
         self._lags = Lags()
         self._last: Millis | None = None
+        self._fresh: Millis = 0
 
     def moment(self) -> Millis:
         """Now, by a clock that never stands still or goes back."""
         if self._last is None:
             with reading(self.records) as connection:
-                self._last = health.newest(connection)
+                self._last = stays.newest(connection, states_in(connection).keys())
         return max(self._clock(), self._last + 1)
 
     def write(
@@ -83,6 +86,12 @@ class Writer:
             its_timers = {unit: renewed[unit] for unit in units[some]}
             public = self._write(changes[some], its_timers, index, now, done if part == parts - 1 else None)
             self._lags.note(public, _causes(public, since), self._clock())
+
+    def rest(self) -> None:
+        """Nothing is to be done: tell how late the last changes were."""
+        if self._lags.due():
+            with writing(self.records) as connection:
+                self._lags.write(connection)
 
     def _write(
         self, changes: Sequence[Change], renewed: Mapping[str, Timers], index: Index, now: Millis, done: Round | None
@@ -114,15 +123,16 @@ class Writer:
             self._work.note(connection, Joined(dict(units)), at=now)
 
     def _finish(self, connection: Connection, done: Round, live: Sequence[int], now: Millis) -> None:
-        segment_work.done(connection, [task.n for task in done.tasks])
+        segment_work.done(connection, done.tasks)
         if done.place is not None:
             note_place(connection, FEED, done.place)
         stays.forget(connection, {unit: f"erased-{secrets.token_hex(12)}" for unit in done.erased})
         stays.forget_causes(connection, done.emptied)
         if self._lags.due():
             self._lags.write(connection)
-            if done.complete:
-                health.freshen(connection, live, now)
+        if done.complete and now - self._fresh >= FRESHEN_MS:
+            self._fresh = now
+            health.freshen(connection, live, now)
 
 
 def _causes(changes: Iterable[Change], since: Millis | None) -> dict[tuple[int, str], Millis]:

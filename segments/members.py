@@ -125,10 +125,11 @@ class Membership:
         wanted = wanted.where(segment_rows.c.id == segment_id, there)
         with reading(self._records) as connection:
             if units is None:
-                return dict(connection.execute(wanted).tuples().all())
+                return {row.unit: row.entered_at for row in connection.execute(wanted)}
             found: dict[str, Millis] = {}
             for chunk in chunks(sorted(units)):
-                found |= dict(connection.execute(wanted.where(stay_rows.c.unit.in_(chunk))).tuples().all())
+                rows = connection.execute(wanted.where(stay_rows.c.unit.in_(chunk)))
+                found |= {row.unit: row.entered_at for row in rows}
             return found
 
     def health(self, segment: int, *, now: Millis) -> Health | None:

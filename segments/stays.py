@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     select,
     update,
 )
@@ -116,6 +117,17 @@ def members_between(connection: Connection, segments: Collection[int], low: str,
         for unit, since in connection.execute(wanted.where(_open, *of_slice)):
             found[unit][segment] = since
     return found
+
+
+def newest(connection: Connection, segments: Collection[int]) -> Millis:
+    """The moment of the last change, 0 where there was none."""
+    last = [
+        connection.execute(select(func.max(moment)).where(stay_rows.c.segment == segment)).scalar()
+        # Each is one step in its index.
+        for segment in segments
+        for moment in (stay_rows.c.entered_at, stay_rows.c.left_at)
+    ]
+    return max((each for each in last if each is not None), default=0)
 
 
 def write(connection: Connection, changes: Sequence[Change]) -> None:
