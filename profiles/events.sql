@@ -77,14 +77,16 @@ ORDER BY id
 SETTINGS index_granularity = 1024, {settings};
 
 -- Whose the events of each set are, kept after the identity graph by profiles/owners.py: a set's newest row is true, so
--- it is replaced whole. The zero UUID is nobody. Read it with FINAL, or with argMax by the version.
+-- it is replaced whole. The zero UUID is nobody. Read it with FINAL, or with argMax by the version. `kinds` are those
+-- of the identifiers by which its person can be reached.
 CREATE TABLE IF NOT EXISTS owners
 (
     set Int64,
     version UInt64,
     person UUID,
     starts Array(Int64),
-    persons Array(UUID)
+    persons Array(UUID),
+    kinds Array(LowCardinality(String))
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY set

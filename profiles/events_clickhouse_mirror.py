@@ -20,8 +20,8 @@ AT_ONCE = 5_000
 
 _lines = msgspec.json.Encoder().encode_lines
 _NEWEST = (
-    "SELECT set, newest.1, newest.2, newest.3, newest.4 FROM"
-    " (SELECT set, argMax((version, person, starts, persons), version) AS newest FROM owners WHERE {} GROUP BY set)"
+    "SELECT set, newest.1, newest.2, newest.3, newest.4, newest.5 FROM (SELECT set,"
+    " argMax((version, person, starts, persons, kinds), version) AS newest FROM owners WHERE {} GROUP BY set)"
 )
 
 
@@ -43,17 +43,20 @@ class ClickHouseMirror:
         # block that it has seen, but what was true before may be so again.
         token = uuid4().hex
         pairs = [(person, row.set, row.version) for row in rows for person in sorted(row.owners())]
-        told = [(*row[:2], _uuid(row.person), row.starts, [_uuid(each) for each in row.persons]) for row in rows]
+        told = [
+            (row.set, row.version, _uuid(row.person), row.starts, [_uuid(each) for each in row.persons], row.kinds)
+            for row in rows
+        ]
         with unavailable():
             if pairs:
                 self._insert("owned", "person, set, version", _lines(pairs), token)
-            self._insert("owners", "set, version, person, starts, persons", _lines(told), token)
+            self._insert("owners", "set, version, person, starts, persons, kinds", _lines(told), token)
 
     def owners(self, sets: Collection[SetId]) -> list[OwnerRow]:
         return [
-            OwnerRow(SetId(each), version, _person(person), tuple(starts), tuple(map(_person, persons)))
+            OwnerRow(SetId(each), version, _person(person), tuple(starts), tuple(map(_person, persons)), tuple(kinds))
             for some in _parts(sets)
-            for each, version, person, starts, persons in self._query(_NEWEST.format(in_sets(some)))
+            for each, version, person, starts, persons, kinds in self._query(_NEWEST.format(in_sets(some)))
         ]
 
     def owned_sets(self, persons: Collection[PersonId]) -> set[SetId]:

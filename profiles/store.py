@@ -58,7 +58,7 @@ class OwnerRow(NamedTuple):
 
     `person` has those of the newest stretch of time. Where others have had some before, `starts` says from when on
     `persons` have them, in order and from BEGINNING on; else both are empty. Of two rows of a set, that with the higher
-    `version` is true.
+    `version` is true. `kinds` are those of its identifiers that are of use: by them its person can be reached.
     """
 
     set: SetId
@@ -66,6 +66,7 @@ class OwnerRow(NamedTuple):
     person: PersonId | None
     starts: tuple[Millis, ...] = ()
     persons: tuple[PersonId | None, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def owners(self) -> frozenset[PersonId]:
         """All persons who have any."""

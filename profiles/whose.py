@@ -107,7 +107,10 @@ class Whose:
 
         A few looks into the graph, and into the event store two for each shared device that some of the sets are about.
         """
-        members = self._identity.members_of_sets(sets)
+        return self.over_time_of(sets, self._identity.members_of_sets(sets))
+
+    def over_time_of(self, sets: Collection[SetId], members: Sets) -> dict[SetId, list[Turn]]:
+        """`over_time` of sets whose members were read just now."""
         over = self._identity.over_time_of(members)
         found = {each: [Turn(*part) for part in over.get(each, ())] or [Turn(ALWAYS, None)] for each in sets}
         for device, own in self._own(members).items():

@@ -64,7 +64,8 @@ CREATE TABLE IF NOT EXISTS xunji.owners_local ON CLUSTER '{cluster}'
     version UInt64,
     person UUID,
     starts Array(Int64),
-    persons Array(UUID)
+    persons Array(UUID),
+    kinds Array(LowCardinality(String))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/owners_local', '{replica}', version)
 ORDER BY set

@@ -415,7 +415,7 @@ class EventStoreContract:
         assert store.mirror.owners(sets(1)) == [owned(1, WANG, version=10)]
 
     def test_who_had_events_of_a_set_at_any_time_owns_it(self, store: EventStore) -> None:
-        sold = owned(1, WANG)._replace(starts=(BEGINNING, -5, at(3)), persons=(LI, None, WANG))
+        sold = owned(1, WANG)._replace(starts=(BEGINNING, -5, at(3)), persons=(LI, None, WANG), kinds=("vin", "phone"))
         store.mirror.own([sold, owned(2, WANG)])
         assert store.mirror.owners(sets(1)) == [sold]
         assert store.mirror.owned_sets([LI]) == set(sets(1))

@@ -186,7 +186,7 @@ def mirrors_the_graph(world: World) -> None:
 def assert_told(followed: Followed, before: dict[SetId, OwnerRow], after: dict[SetId, OwnerRow]) -> None:
     if followed.filled:
         return
-    moved = {each for each, row in after.items() if row[2:] != before.get(each, NOBODY)[2:]}
+    moved = {each for each, row in after.items() if row[2:5] != before.get(each, NOBODY)[2:5]}
     assert followed.sets == moved
     rows = [row for each in moved for row in (before.get(each, NOBODY), after[each])]
     assert followed.persons == {person for row in rows for person in row.owners()}
@@ -239,6 +239,14 @@ def test_of_an_erased_person_the_mirror_holds_nothing_not_even_the_past(world: W
     listed = ", ".join(f"'{each}'" for each in gone)
     for table in ("owners", "owned"):
         assert world.events._query(f"SELECT count() FROM {table} WHERE person IN ({listed})") == [[0]]
+
+
+def test_of_each_set_the_kinds_are_told_by_which_its_person_can_be_reached(world: World) -> None:
+    world.take(came("member:null", "phone:p", "name:li", minute=0), came("member:null", minute=1))
+    world.follow()
+    both, blocked = (world.said()[each.set] for each in world.stored)
+    assert both.kinds == ("name", "phone")
+    assert (blocked.person, blocked.kinds) == (None, ())
 
 
 def test_another_policy_derives_everything_anew_and_so_does_the_old_one_again(world: World) -> None:
