@@ -1,0 +1,195 @@
+"""What may be asked about segments, for whoever asks: is a definition right, whom does it mean, who is in it, and why.
+
+The API comes through here, and through it the commands. `at` is a moment of event time: everything known today that had
+occurred by then. Thread-safe; it blocks on the stores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import nsmallest
+from typing import Any, NamedTuple, Protocol
+
+from cdp.errors import Refused
+from cdp.model import Millis
+from segments.book import Segment, SegmentBook
+from segments.check import check
+from segments.faults import Fault, MalformedSegment
+from segments.known import Known, KnownSegment
+from segments.language import parse
+from segments.members import Membership, Place
+from segments.tree import All, Any_, Condition, Definition, Leaf, Not
+from segments.verdict import Evaluates
+
+FILL_WAIT_S = 30.0
+"""How long whoever made a segment waits for it to be filled."""
+LOOK_S = 0.05
+
+Others = Mapping[str, Definition]
+"""The segments that a definition may name, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`sample` are those of the smallest hashes, so the same as long as they are meant. `zero` and `missing` count, for
+    each leaf, the units whose figure is zero or whose value is missing; `reach` and `channels` count members."""
+
+    count: int
+    sample: Sequence[str]
+    zero: Sequence[int]
+    missing: Sequence[int]
+    reach: Mapping[str, int]
+    channels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of 20 such intervals 19 hold the true count."""
+
+    count: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeafTruth:
+    """One leaf of one unit; `next` is when it changes if nothing more happens, None for never."""
+
+    leaf: Leaf
+    truth: bool
+    next: Millis | None
+    events: Sequence[str]
+
+
+class Asked(Evaluates, Protocol):
+    """What the desk asks of the evaluator. Leaves come in the order of `walk.leaves_of`."""
+
+    def known(self) -> Known: ...
+
+    def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
+
+    def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
+
+    def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
+
+    def explain(self, definition: Definition, unit: str, now: Millis, others: Others) -> Sequence[LeafTruth]: ...
+
+
+class Within(NamedTuple):
+    """One who is or was in a segment; `since` is None where nobody kept that then."""
+
+    unit: str
+    since: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is wrong with a definition, and what is odd; `definition` is None where it cannot be read."""
+
+    definition: Definition | None
+    errors: Sequence[Fault]
+    warnings: Sequence[Fault] = ()
+
+
+class SegmentDesk:
+    def __init__(
+        self, book: SegmentBook, members: Membership, evaluator: Asked, *, tz: str, clock: Callable[[], Millis]
+    ) -> None:
+        self.book, self.membership, self.clock = book, members, clock
+        self._evaluator, self._tz = evaluator, tz
+
+    # Definitions
+
+    def report(self, document: Any, *, segment: str = "") -> Report:
+        """All that is wrong in a JSON value that should be a definition, that of `segment` if it is for one."""
+        try:
+            definition = parse(document, tz=self._tz)
+        except MalformedSegment as error:
+            return Report(None, error.faults)
+        checked = check(definition, self._known(), segment=segment)
+        return Report(definition, checked.errors, checked.warnings)
+
+    def read(self, document: Any, *, segment: str = "") -> Definition:
+        """The definition in a JSON value. Raises MalformedSegment where anything is wrong in it."""
+        report = self.report(document, segment=segment)
+        if report.definition is None or report.errors:
+            raise MalformedSegment(report.errors)
+        return report.definition
+
+    def _known(self) -> Known:
+        segments = {each.id: KnownSegment(each.name, each.definition) for each in self.book.every()}
+        return replace(self._evaluator.known(), segments=segments)
+
+    # Whom a definition means
+
+    def preview(self, definition: Definition, at: Millis) -> Preview:
+        return self._evaluator.preview(definition, at, self.book.definitions())
+
+    def estimate(self, definition: Definition, at: Millis) -> Estimate:
+        return self._evaluator.estimate(definition, at, self.book.definitions())
+
+    def overlap(self, definitions: Sequence[Definition], at: Millis) -> Mapping[frozenset[int], int]:
+        """By the places of those that a unit meets, how many meet these and no other. Raises Refused."""
+        if len({each.entity for each in definitions}) > 1:
+            raise Refused("Some of these are about persons and some about leads. Compare those of one kind.")
+        return self._evaluator.overlap(definitions, at, self.book.definitions())
+
+    def explain(self, definition: Definition, unit: str, at: Millis) -> Sequence[LeafTruth]:
+        return self._evaluator.explain(definition, unit, at, self.book.definitions())
+
+    # Segments
+
+    def create(self, name: str, document: Any) -> tuple[Segment, bool]:
+        """As `SegmentBook.create`, filled unless that takes too long. Raises MalformedSegment besides."""
+        made, new = self.book.create(name, self.read(document))
+        return self._filled(made), new
+
+    def update(self, segment: str, *, name: str | None, document: Any) -> Segment:
+        """As `SegmentBook.update`, filled unless that takes too long. Raises MalformedSegment besides."""
+        self.book.get(segment)
+        definition = None if document is None else self.read(document, segment=segment)
+        return self._filled(self.book.update(segment, name=name, definition=definition))
+
+    def members(
+        self, segment: Segment, *, at: Millis | None, after: Place | None, limit: int
+    ) -> tuple[list[Within], Place | None]:
+        """Who is in it, newest first, or was at that moment. Before the segment was made that is whom it would have
+        meant by what is known today, in order of their ids."""
+        if at is None or at >= segment.created_at:
+            found, place = self.membership.members(segment.n, at=at, after=after, limit=limit)
+            return [Within(each.unit, each.since) for each in found], place
+        meant = self._meant(segment.definition, at)
+        page = nsmallest(limit + 1, (unit for unit in meant if after is None or unit > after.unit))
+        place = Place(at, page[limit - 1]) if len(page) > limit else None
+        return [Within(unit, None) for unit in page[:limit]], place
+
+    def _meant(self, definition: Definition, at: Millis) -> Iterator[str]:
+        found = self._evaluator.evaluate([definition], at, others=self.book.definitions())
+        return (unit for unit, verdicts in found if any(each.member for each in verdicts))
+
+    def _filled(self, segment: Segment) -> Segment:
+        until = time.monotonic() + FILL_WAIT_S
+        while not segment.live and time.monotonic() < until:
+            time.sleep(LOOK_S)
+            segment = self.book.get(segment.id)
+        return segment
+
+
+def holds(definition: Definition, truths: Sequence[bool]) -> bool:
+    """Whether a unit is meant, by the truths of all leaves."""
+    left = iter(truths)
+
+    def true(condition: Condition) -> bool:
+        match condition:
+            case All(parts) | Any_(parts):
+                # All of them, whatever the first says: each leaf takes its own truth.
+                found = [true(part) for part in parts]
+                return all(found) if isinstance(condition, All) else any(found)
+            case Not(part):
+                return not true(part)
+            case _:
+                return next(left)
+
+    return true(All((definition.universe, definition.where)))
