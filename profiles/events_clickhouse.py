@@ -17,7 +17,7 @@ import msgspec
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles.events_clickhouse_client import STORE, Client, open_clients, unavailable
-from profiles.events_clickhouse_mirror import ClickHouseMirror
+from profiles.events_clickhouse_mirror import ClickHouseLeads, ClickHouseMirror
 from profiles.events_clickhouse_tables import DERIVED, TEXTS, make_tables
 from profiles.events_clickhouse_where import came_in, in_sets, in_windows, of_sets
 from profiles.rows import (
@@ -64,6 +64,7 @@ class ClickHouseEvents:
             self._places = make_tables(self._background, embedded=url.startswith("chdb:"))
         self._closed = False
         self.mirror = ClickHouseMirror(self._query, self._insert, self._delete)
+        self.leads = ClickHouseLeads(self._query, self._insert, self._delete)
 
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         if not rows:

@@ -1,8 +1,8 @@
-"""Whose the events of each set are, in ClickHouse: the tables `owners` and `owned`."""
+"""What other stores know, in ClickHouse: whose the events of each set are (`owners`, `owned`), and leads (`leads`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +11,7 @@ import msgspec
 from cdp.model import PersonId, SetId
 from profiles.events_clickhouse_client import unavailable
 from profiles.events_clickhouse_where import in_sets
-from profiles.store import OwnerRow
+from profiles.store import LeadRow, OwnerRow
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 PAGE = 20_000
@@ -81,6 +81,34 @@ class ClickHouseMirror:
             with unavailable():
                 for table in ("owned", "owners"):
                     self._delete(table, older)
+
+
+class ClickHouseLeads:
+    """See `profiles.store.MirroredLeads`; the rest as for `ClickHouseMirror`."""
+
+    def __init__(
+        self,
+        query: Callable[[str, dict[str, Any]], list[list[Any]]],
+        insert: Callable[[str, str, bytes, str], None],
+        delete: Callable[[str, str, dict[str, Any]], None],
+    ) -> None:
+        self._query, self._insert, self._delete = query, insert, delete
+
+    def write(self, rows: Collection[LeadRow]) -> None:
+        if rows:
+            with unavailable():
+                self._insert("leads", "id, version, subject, created_at, fields", _lines(rows), uuid4().hex)
+
+    def versions(self, leads: Collection[str]) -> dict[str, int]:
+        asked = "SELECT id, max(version) FROM leads WHERE id IN {ids:Array(String)} GROUP BY id"
+        return {lead: version for some in _parts(leads) for lead, version in self._query(asked, {"ids": some})}
+
+    def forget_before(self, versions: Mapping[str, int]) -> None:
+        lowest = "transform(id, {ids:Array(String)}, {versions:Array(UInt64)}, 0)"
+        for some in _parts(versions):
+            values = {"ids": some, "versions": [versions[each] for each in some]}
+            with unavailable():
+                self._delete("leads", f"id IN {{ids:Array(String)}} AND version < {lowest}", values)
 
 
 def _parts(wanted: Collection[Any]) -> Iterator[list[Any]]:

@@ -20,8 +20,9 @@ from profiles.events_clickhouse_client import Client
 TEXTS = {"events": "envelope", "traits": "value"}
 """The tables of what is known of persons, and the column that holds what was written."""
 
-DERIVED = ("owners", "owned")
-"""The tables that follow from the graph: a move leaves them behind, and `profiles.owners` fills them again."""
+DERIVED = ("owners", "owned", "leads")
+"""The tables that follow from other stores: a move leaves them behind, and `profiles.owners` and
+`segments.lead_rows` fill them again."""
 
 TOKENS_KEPT = 10_000
 """Blocks whose tokens the engine remembers: what is written twice at once is dropped by them."""

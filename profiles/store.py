@@ -73,6 +73,19 @@ class OwnerRow(NamedTuple):
         return frozenset(each for each in (self.person, *self.persons) if each is not None)
 
 
+class LeadRow(NamedTuple):
+    """A lead as segments ask for it; `fields` is a JSON object, by whose paths its attributes are read.
+
+    Of two rows of a lead, that with the higher `version` is true.
+    """
+
+    id: str
+    version: int
+    subject: SetId
+    created_at: Millis
+    fields: Mapping[str, Any]
+
+
 class Came(NamedTuple):
     """Events of one source that came in these hits: in each partition of the log from one offset up to another. All
     were received from `since` to `until`."""
@@ -103,6 +116,19 @@ class Mirror(Protocol):
         """Erase what was said of the sets of these rows in lower versions than theirs. Durable on return."""
 
 
+class MirroredLeads(Protocol):
+    """The leads of the records store, for questions about many at once. `segments.lead_rows` keeps them."""
+
+    def write(self, rows: Collection[LeadRow]) -> None:
+        """Durably write what is now said of these leads; rows with a higher version stay true."""
+
+    def versions(self, leads: Collection[str]) -> dict[str, int]:
+        """Those of these leads that it knows, with the versions that are true."""
+
+    def forget_before(self, versions: Mapping[str, int]) -> None:
+        """Erase what was said of these leads in lower versions. Durable on return."""
+
+
 class EventStore(Protocol):
     """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
     and traits of a set are meant that occurred in one of its windows; they may be thousands."""
@@ -110,6 +136,10 @@ class EventStore(Protocol):
     @property
     def mirror(self) -> Mirror:
         """The owners of its sets, in tables beside its own."""
+
+    @property
+    def leads(self) -> MirroredLeads:
+        """The leads, in a table beside its own."""
 
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         """Durably add events with their traits; on return they are synced to disk and every read sees them.
