@@ -41,8 +41,8 @@ def captured(world: World, phone: str = "13812345678", **interest: str) -> str:
 def mirrored(world: World) -> dict[str, LeadRow]:
     """The rows that are true, by lead."""
     asked = "SELECT id, version, subject, created_at, toJSONString(fields) FROM leads FINAL"
-    found = (LeadRow(*row[:4], msgspec.json.decode(row[4])) for row in world.system.events.ask(asked, {}))
-    return {each.id: each for each in found}
+    found = world.system.events.ask(asked, {})
+    return {id_: LeadRow(id_, *rest, fields=msgspec.json.decode(told)) for id_, *rest, told in found}
 
 
 def changed(world: World, lead: str, **columns: Any) -> None:
