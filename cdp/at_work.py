@@ -10,8 +10,10 @@ from contextlib import contextmanager, nullcontext
 
 import structlog
 
+from cdp.model import Millis
 from cdp.moments import now_ms
-from cdp.records import is_shared
+from cdp.records import is_shared, writing
+from cdp.segment_work import Moved
 from cdp.wiring import System
 
 log = structlog.get_logger()
@@ -28,11 +30,13 @@ def working(system: System) -> Iterator[None]:
 
 @contextmanager
 def doing_jobs(system: System) -> Iterator[None]:
-    """Erase, import, replay, compare leads, tidy up meanwhile. An import waits for a worker, which must end later."""
+    """Erase, import, replay, keep segments, compare leads, tidy up meanwhile. An import waits for a worker, which must
+    end later."""
     done = threading.Event()
     with (
         _running("eraser", system.eraser.run, system.eraser.stop),
         _running("importer", system.importer.run, system.importer.stop),
+        _running("segments", system.live_segments.run, system.live_segments.stop),
         _running("replays", system.replaying.run, system.replaying.stop),
         _running("outbox", system.outbox.run, system.outbox.stop) if is_shared(system.records) else nullcontext(),
         _running("upkeep", lambda: _keep_up(system, done), done.set),
@@ -76,7 +80,7 @@ def _keep_up(system: System, done: threading.Event) -> None:
     ]
     if settings.events_retention is not None:
         kept_ms = _ms(settings.events_retention.total_seconds())
-        tasks.append(("events", lambda: system.events.trim(now_ms() - kept_ms)))
+        tasks.append(("events", lambda: _trim_events(system, now_ms() - kept_ms)))
     while not done.wait(UPKEEP_S):
         for store, trim in tasks:
             try:
@@ -84,6 +88,12 @@ def _keep_up(system: System, done: threading.Event) -> None:
             except Exception:
                 # What is too old now is still too old in an hour.
                 log.exception("trim_failed", store=store)
+
+
+def _trim_events(system: System, before: Millis) -> None:
+    system.events.trim(before)
+    with writing(system.records) as connection:
+        system.segment_work.note(connection, Moved([]), at=now_ms())
 
 
 def _ms(seconds: float) -> int:

@@ -43,6 +43,7 @@ from profiles.interests import Topics
 from profiles.profile import ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
+from segments.lead_rows import LeadRows
 
 HITS_AT_ONCE = 500
 PAUSE_S = 0.005
@@ -196,6 +197,8 @@ def delete_events(tools: Tools, job: Job, plan: Plan) -> Written:
     person = plan.person
     tools.events.delete_sets(list(person.sets), windows=person.windows, received_until=plan.erased_at)
     tools.profiles.touch(person.sets)
+    # Shells by now, of which nothing may be left in the copy either.
+    LeadRows(tools.records, tools.events.leads).follow(plan.leads)
     names = {job.person, person.id, *(pid(*value.node) for value in person.values)}
     gone = GoneForSegments(sorted(names), plan.leads, sorted(person.sets))
 

@@ -69,13 +69,22 @@ from leads.capture import LeadDesk
 from leads.similar import SimilarLeads
 from leads.watching import Watching
 from profiles.interests import Topics, load_topics
+from profiles.owners import Owners
 from profiles.profile import CACHED_PROFILES, ProfileReader
 from profiles.store import EventStore
 from profiles.whose import Whose
 from segments.book import SegmentBook
+from segments.desk import SegmentDesk
+from segments.evaluate import Evaluator
+from segments.lead_rows import LeadRows
+from segments.live import LiveSegments
+from segments.live_touched import Toucher
 from segments.members import Membership
 
 SIMILAR_LOOK_S = 1.0
+SEGMENTS_LOOK_S = 0.2
+"""Between two looks for what other processes noted."""
+IDLE_LOOK_S = 1.0
 NOT_LEASED: Mapping[Role, int] = {}
 
 
@@ -114,6 +123,9 @@ class System:
     segment_work: SegmentWork
     segment_book: SegmentBook
     membership: Membership
+    evaluator: Evaluator
+    segments: SegmentDesk
+    live_segments: LiveSegments
 
     @property
     def run_folder(self) -> Path:
@@ -189,6 +201,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
     among_others = Watching.AMONG_OTHERS if Role.WORKER in roles else Watching.BY_OTHERS
     watching = among_others if shared else Watching.ALONE
     segment_work, membership = SegmentWork(), Membership(records)
+    segment_book, evaluator = SegmentBook(records, segment_work), Evaluator(events, membership.held)
     leads = LeadDesk(
         records,
         identity,
@@ -264,9 +277,20 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         replaying=Replays(replays, records, stores.log, replayer),
         forget_answers=erasing.answers,
         segment_work=segment_work,
-        segment_book=SegmentBook(records, segment_work),
+        segment_book=segment_book,
         membership=membership,
+        evaluator=evaluator,
+        segments=SegmentDesk(segment_book, membership, evaluator, tz=settings.tz, clock=now_ms),
+        live_segments=_live_segments(tools, evaluator),
     )
+
+
+def _live_segments(tools: Tools, evaluator: Evaluator) -> LiveSegments:
+    records, identity, events, work = tools.records, tools.identity, tools.events, tools.segment_work
+    owners = Owners(identity, events, Whose(identity, events), records)
+    toucher = Toucher(records, work, identity, owners, LeadRows(records, events.leads), events.mirror, tools.gate)
+    look_s = SEGMENTS_LOOK_S if is_shared(records) else IDLE_LOOK_S
+    return LiveSegments(records, work, identity, toucher, evaluator, tools.live.tell, clock=now_ms, look_s=look_s)
 
 
 def _erasing(

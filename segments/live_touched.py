@@ -17,11 +17,13 @@ from cdp.model import Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
 from cdp.segment_work import Captured, Erased, Happened, Joined, Moved, SegmentWork, Stored, Task
 from identity.changes import ChangeKind
+from identity.gate import Gate
 from identity.verbs import Identity
 from leads.store import lead_rows
 from profiles.owners import Followed, Owners
 from profiles.store import Mirror
 from segments.book import Segment
+from segments.lead_rows import LeadRows
 from segments.mentions import Mentions, mentions_of
 from segments.stays import Reason
 from segments.tree import Entity
@@ -90,9 +92,18 @@ class Touched:
 class Toucher:
     """For one thread. Raises StoreUnavailable."""
 
-    def __init__(self, records: Engine, work: SegmentWork, identity: Identity, owners: Owners, mirror: Mirror) -> None:
-        self._records, self._work = records, work
-        self._identity, self._owners, self._mirror = identity, owners, mirror
+    def __init__(
+        self,
+        records: Engine,
+        work: SegmentWork,
+        identity: Identity,
+        owners: Owners,
+        leads: LeadRows,
+        mirror: Mirror,
+        gate: Gate,
+    ) -> None:
+        self._records, self._work, self._identity = records, work, identity
+        self._owners, self._leads, self._mirror, self._gate = owners, leads, mirror, gate
 
     def touched(self, tasks: Iterable[Task], index: Index, *, since: int, now: Millis) -> Touched:
         """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
@@ -107,7 +118,10 @@ class Toucher:
         followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)}, announce)
         if work.gone:
             self._owners.forget(work.gone)
-        found.everything = followed.filled or work.unknown
+        with self._gate.together():
+            # An erasure empties leads while nobody copies them.
+            copied = self._leads.follow({lead for lead, _ in work.leads} | work.emptied)
+        found.everything = followed.filled or copied or work.unknown
         found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]
         subjects = {subject for _, subject in work.leads if subject}

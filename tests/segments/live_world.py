@@ -23,6 +23,7 @@ from profiles.owners import Owners
 from profiles.whose import Whose
 from segments.book import Segment
 from segments.language import parse
+from segments.lead_rows import LeadRows
 from segments.live import LiveSegments
 from segments.live_touched import Toucher
 from segments.members import Moved
@@ -37,9 +38,13 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 class World:
-    """Opened in a folder, or with other settings; `now` is what its clock shows, and moves only when told to."""
+    """Opened in a folder, or with other settings; `now` is what its clock shows, and moves only when told to.
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    With `slow` segments are kept by the evaluator by which they are checked.
+    """
+
+    def __init__(self, folder: Path, *, slow: bool = False, **settings: Any) -> None:
+        self._slow = slow
         self.settings = Settings(data_dir=folder, **settings)
         self.now: Millis = now_ms() + HOUR
         self.told: list[Any] = []
@@ -56,12 +61,21 @@ class World:
         self.book, self.membership = system.segment_book, system.membership
         self.evaluator = SlowEvaluator(system, lambda: [each.id for each in self.book.every()])
         owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
+        leads = LeadRows(system.records, system.events.leads)
         self.live = LiveSegments(
             system.records,
             system.segment_work,
             system.identity,
-            Toucher(system.records, system.segment_work, system.identity, owners, system.events.mirror),
-            self.evaluator,
+            Toucher(
+                system.records,
+                system.segment_work,
+                system.identity,
+                owners,
+                leads,
+                system.events.mirror,
+                system.gate,
+            ),
+            self.evaluator if self._slow else system.evaluator,
             lambda kind, bodies: self.told.extend((kind, body) for body in bodies),
             clock=lambda: self.now,
         )

@@ -205,7 +205,8 @@ def test_a_lead_keeps_the_segments_that_its_person_was_in(world: World) -> None:
     assert world.system.leads.lead(lead)["segments"] == [{"id": viewers.id, "name": "viewers"}]
 
 
-def test_only_segments_that_look_at_what_came_are_looked_at(world: World) -> None:
+def test_only_segments_that_look_at_what_came_are_looked_at(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=True)
     world.segment("viewers", VIEWED)
     world.segment("forms", {"did": "form_sent"})
     world.segment("local", {"attr": "city", "op": "present"})
@@ -219,6 +220,7 @@ def test_only_segments_that_look_at_what_came_are_looked_at(world: World) -> Non
     world.take("page_viewed", "li")
     world.live.drain()
     assert world.evaluator.asked == []
+    world.close()
 
 
 def test_what_was_lost_is_found_by_reconciling_counted_and_mended(world: World) -> None:

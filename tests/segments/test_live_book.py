@@ -144,7 +144,7 @@ def test_what_a_round_found_by_a_definition_that_changed_meanwhile_is_not_writte
 ) -> None:
     viewers = world.segment("viewers", VIEWED)
     world.take("model_viewed", "li")
-    evaluate = world.evaluator.evaluate
+    evaluate = world.system.evaluator.evaluate
 
     def change_meanwhile(*asked: Any, **how: Any) -> Any:
         found = list(evaluate(*asked, **how))
@@ -152,7 +152,7 @@ def test_what_a_round_found_by_a_definition_that_changed_meanwhile_is_not_writte
         world.book.update(viewers.id, definition=defined({"did": "form_sent"}))
         return found
 
-    monkeypatch.setattr(world.evaluator, "evaluate", change_meanwhile)
+    monkeypatch.setattr(world.system.evaluator, "evaluate", change_meanwhile)
     world.live.drain()
     assert world.members(viewers) == set()
     assert world.published() == []
