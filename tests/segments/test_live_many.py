@@ -1,0 +1,138 @@
+"""What many units at once mean: pages, waves, slices, and rounds that do not wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from cdp.model import Millis
+from cdp.records import reading
+from segments import live
+from segments.live_looks import UNITS_AT_ONCE
+from segments.stays import stay_rows
+from segments.tree import Definition
+from segments.verdict import Verdict
+from tests.segments.live_world import DAY, HOUR, SECOND, World
+
+VIEWED: dict[str, Any] = {"did": "model_viewed", "window": {"last": "P7D"}}
+
+
+class Crowd:
+    """An evaluator of so many persons, all of whom are members until a moment."""
+
+    def __init__(self, count: int, until: Millis) -> None:
+        self.units = [f"{n * 7919 % 2**32:08x}-0000-8000-8000-{n:012x}" for n in range(count)]
+        self.until = until
+        self.asked: list[Collection[str] | None] = []
+
+    def evaluate(
+        self,
+        definitions: Sequence[Definition],
+        now: Millis,
+        *,
+        units: Collection[str] | None = None,
+        part: tuple[str, str] | None = None,
+        others: Mapping[str, Definition] | None = None,
+    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+        self.asked.append(units)
+        low, high = part or ("", "~")
+        for unit in self.units if units is None else units:
+            if low <= unit < high and now < self.until:
+                yield unit, [Verdict(n, True, self.until) for n in range(len(definitions))]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    opened = World(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def crowded(world: World) -> Callable[[int], Crowd]:
+    def crowd(count: int) -> Crowd:
+        made = Crowd(count, until=world.now + DAY)
+        world.live._evaluator = made
+        return made
+
+    return crowd
+
+
+def test_the_10001st_member_is_there_now_and_then(world: World, crowded: Callable[[int], Crowd]) -> None:
+    crowd = crowded(10_001)
+    everybody = world.segment("everybody", VIEWED)
+    then = world.live.moment()
+    assert world.members(everybody) == set(crowd.units)
+    world.pass_by(2 * DAY)
+    assert world.members(everybody) == set()
+    assert world.members(everybody, at=then) == set(crowd.units)
+    told = world.membership.health(everybody.n, now=world.now)
+    assert told is not None
+    assert told.size == 0
+
+
+def test_pages_of_changes_hold_each_change_once(world: World, crowded: Callable[[int], Crowd]) -> None:
+    crowd = crowded(2_500)
+    everybody = world.segment("everybody", VIEWED)
+    world.pass_by(2 * DAY)
+    seen = []
+    page, after = world.membership.changes(everybody.n, limit=700)
+    seen += page
+    while after is not None:
+        page, after = world.membership.changes(everybody.n, after=after, limit=700)
+        seen += page
+    assert sorted((each.unit, each.entered) for each in seen) == sorted(
+        (unit, entered) for unit in crowd.units for entered in (True, False)
+    )
+    assert [each.at for each in seen] == sorted((each.at for each in seen), reverse=True)
+
+
+def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_for_it(
+    world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TIMERS", 100)
+    crowd = crowded(1_000)
+    everybody = world.segment("everybody", VIEWED)
+    world.now = crowd.until + SECOND
+    world.take("model_viewed", "li")
+    crowd.asked.clear()
+    assert world.live._round()
+    asked = {unit for units in crowd.asked if units is not None for unit in units}
+    assert world.person("li") in asked
+    assert len(asked) == 101
+    world.live.drain()
+    assert {each.at for each in world.changes(everybody) if not each.entered} == {crowd.until}
+    assert all(len(units or ()) <= UNITS_AT_ONCE for units in crowd.asked)
+
+
+def test_where_very_many_are_touched_everybody_is_looked_at_slice_by_slice(
+    world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FULL_FROM", 500)
+    crowd = crowded(1_000)
+    everybody = world.segment("everybody", VIEWED)
+    world.now = crowd.until + SECOND
+    crowd.asked.clear()
+    world.live.drain()
+    assert crowd.asked == [None] * 16
+    assert world.members(everybody) == set()
+    assert {each["reason"] for each in world.published()} == {"timer"}
+
+
+def test_an_evaluator_that_is_asked_again_after_a_wave_finds_nothing_to_do(
+    world: World, crowded: Callable[[int], Crowd]
+) -> None:
+    crowd = crowded(300)
+    world.segment("everybody", VIEWED)
+    world.pass_by(2 * DAY)
+    crowd.asked.clear()
+    world.pass_by(HOUR)
+    assert crowd.asked == []
+    assert world.live.reconcile() == {}
+    with reading(world.system.records) as connection:
+        left = connection.execute(select(func.count()).where(stay_rows.c.left_at.is_(None))).scalar()
+    assert left == 0
