@@ -27,6 +27,7 @@ from api import (
     persons,
     qr,
     replays,
+    segments,
     sources,
 )
 from api.answer import answer
@@ -63,6 +64,7 @@ ROUTERS = (
     identity,
     decisions,
     leads,
+    segments,
     qr,
     replays,
     imports,

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import identity_shapes, import_shapes, shapes
+from api import identity_shapes, import_shapes, segment_shapes, shapes
 from leads.request import LeadRequest
 
 REF = "#/components/schemas/{name}"
@@ -22,7 +22,7 @@ day."""
 SHAPES: tuple[type[msgspec.Struct], ...] = (
     *(
         shape
-        for shape in (vars(shapes) | vars(identity_shapes) | vars(import_shapes)).values()
+        for shape in (vars(shapes) | vars(identity_shapes) | vars(import_shapes) | vars(segment_shapes)).values()
         if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and not shape.__name__.startswith("_")
     ),
     LeadRequest,

@@ -122,7 +122,9 @@ class Segments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentMember(SegmentUnit, frozen=True, kw_only=True, omit_defaults=True):
-    since: str
+    """`since` is null for a moment at which the segment was not there."""
+
+    since: str | None
 
 
 class SegmentMembers(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,11 +176,21 @@ class SegmentExplanation(SegmentUnit, frozen=True, kw_only=True, omit_defaults=T
     leaves: list[SegmentTruth]
 
 
+class SegmentParameter(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be another in a template. `kind` is event, property, attribute, text, texts, number or duration."""
+
+    name: str
+    kind: str
+    default: Any
+    title: BilingualText
+
+
 class SegmentTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition to begin with."""
+    """A definition to begin with, as it is with all defaults."""
 
     id: str
     title: BilingualText
+    parameters: list[SegmentParameter]
     definition: dict[str, Any]
     sentence: BilingualText
 

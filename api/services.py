@@ -14,6 +14,7 @@ from api.keys import KeyBook, LiveKeys
 from api.people import People
 from api.showing import Showing
 from cdp.wiring import System
+from segments.desk import SegmentDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Services:
     closing: Event = field(default_factory=Event)
     whole_graph: Lock = field(default_factory=Lock)
     progress: list[Callable[[int], None]] = field(default_factory=list)
+
+    @property
+    def segments(self) -> SegmentDesk:
+        return self.system.segments
 
 
 async def _services(request: Request) -> Services:

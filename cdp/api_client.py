@@ -160,10 +160,15 @@ def _body(answer: httpx.Response) -> Any:
 
 @contextmanager
 def connect(
-    settings: Settings, *, processing: bool = False, progress: Callable[[int], None] | None = None
+    settings: Settings,
+    *,
+    processing: bool = False,
+    segments: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[ApiClient]:
-    """A client of the server that runs, else of the API in process; there, `processing` runs the worker besides, and
-    `progress` is told how many observations were read by what goes through all of them.
+    """A client of the server that runs, else of the API in process; there, `segments` first brings up to date who is in
+    segments, `processing` runs the worker besides, and `progress` is told how many observations were read by what goes
+    through all of them.
 
     Raises ServerUnavailable where XUNJI_URL names a server that does not answer, StoreUnavailable and
     ConfigurationError where the stores cannot be opened.
@@ -186,6 +191,8 @@ def connect(
     configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
     try:
+        if segments:
+            system.live_segments.drain()
         with ExitStack() as stack:
             if processing:
                 stack.enter_context(working(system))

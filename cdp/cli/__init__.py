@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cdp.cli import config, identity, imports, key, lead, log, person, source, vault
+from cdp.cli import config, identity, imports, key, lead, log, person, segment, source, vault
 from cdp.cli.accounting import accounting
 from cdp.cli.doctor import doctor
 from cdp.cli.move import move
@@ -38,6 +38,7 @@ app.add_typer(source.app, name="source")
 app.add_typer(key.app, name="key")
 app.add_typer(person.app, name="person")
 app.add_typer(lead.app, name="lead")
+app.add_typer(segment.app, name="segment")
 app.add_typer(identity.app, name="identity")
 app.add_typer(imports.app, name="import")
 app.command("qr")(qr)

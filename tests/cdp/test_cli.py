@@ -58,6 +58,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("vault rotate", "move"),
         *("identity resolve", "identity match", "identity policy", "identity rebuild", "identity what-if"),
         *("person why", "person erase"),
+        *("segment template", "segment check", "segment preview", "segment create", "segment list", "segment members"),
+        *("segment changes", "segment explain", "segment overlap", "segment export", "segment delete"),
         *("import file", "import undo", "import cancel", "import show", "import list", "import report"),
     }
 
@@ -109,6 +111,14 @@ def test_kinds_and_roles_are_those_of_the_product() -> None:
         "person why phone:+8613812345678 member",
         "identity what-if",
         "identity what-if no-such-file.toml",
+        "segment check no-such-file.json",
+        "segment create looked.json",
+        "segment explain looked 13987654320",
+        "segment export looked --out members.pdf",
+        "segment template viewed_without_contact --set wait",
+        "segment template viewed_without_contact --set seconds=ten",
+        "segment template viewed_without_contact --set colour=red",
+        "segment members looked --at yesterday",
         "accounting --from yesterday",
         "log replay --from 2026-11-01",
         "serve --role captain",
@@ -124,8 +134,9 @@ def test_a_wrong_call_exits_2_and_opens_nothing(words: str, capsys: pytest.Captu
 
 
 def test_a_wrong_call_does_not_repeat_a_personal_value(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["person", "show", "13987654320"]) == 2
-    assert "13987654320" not in capsys.readouterr().err
+    for words in (["person", "show", "13987654320"], ["segment", "explain", "looked", "13987654320"]):
+        assert run(words) == 2
+        assert "13987654320" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,221 @@
+"""Segments in the shapes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from api import segment_shapes as shapes
+from api.segment_people import known_by
+from api.services import Services
+from api.shapes import BilingualText, Identifier, Wrong
+from cdp.model import Millis
+from cdp.moments import rfc3339
+from segments.book import Segment
+from segments.desk import Estimate, LeafTruth, Preview, Report, Within, holds
+from segments.faults import Fault
+from segments.language import parse
+from segments.members import Moved
+from segments.phrases import Lang
+from segments.sentence import of_leaf, sentence
+from segments.templates import Template
+from segments.tree import Aggregate, Definition, Did, Fn, Leaf, Rolling
+from segments.walk import leaves_of
+from segments.written import as_json
+
+EVENTS_SHOWN = 20
+"""Newest events behind one condition."""
+
+Names = Mapping[str, str]
+"""Of segments, by id."""
+
+
+def names_of(segments: Iterable[Segment]) -> Names:
+    return {each.id: each.name for each in segments}
+
+
+def said(definition: Definition, names: Names) -> BilingualText:
+    return BilingualText(zh=sentence(definition, "zh", names=names), en=sentence(definition, "en", names=names))
+
+
+def said_of(leaf: Leaf, definition: Definition, names: Names) -> BilingualText:
+    zh, en = of_leaf(leaf, "zh", definition, names=names), of_leaf(leaf, "en", definition, names=names)
+    return BilingualText(zh=zh, en=en)
+
+
+# A definition
+
+
+def checked(report: Report, names: Names) -> shapes.SegmentCheck:
+    definition = report.definition
+    return shapes.SegmentCheck(
+        valid=not report.errors,
+        errors=_wrong(report.errors),
+        warnings=_wrong(report.warnings),
+        sentence=None if definition is None else said(definition, names),
+        leaves=[] if definition is None else _leaves(definition, names),
+    )
+
+
+def _wrong(faults: Iterable[Fault]) -> list[Wrong]:
+    return [Wrong(each.path, each.expected, each.got, each.help) for each in faults]
+
+
+def _leaves(definition: Definition, names: Names) -> list[shapes.SegmentLeaf]:
+    return [
+        shapes.SegmentLeaf(path=path, sentence=said_of(leaf, definition, names), mode=_mode(leaf))
+        for path, leaf in leaves_of(definition)
+    ]
+
+
+def _mode(leaf: Leaf) -> str:
+    match leaf:
+        case Did(window=Rolling(), agg=Aggregate(fn=Fn.SUM | Fn.AVG)):
+            return "hourly"
+        case _:
+            return "real-time"
+
+
+# Whom it means
+
+
+def estimated(found: Estimate, at: Millis) -> shapes.SegmentPreview:
+    interval = shapes.SegmentInterval(low=found.low, high=found.high)
+    return shapes.SegmentPreview(
+        count=found.count, at=rfc3339(at), sample=[], estimate=interval, reach={}, channels={}, missing=[]
+    )
+
+
+def previewed(use: Services, definition: Definition, found: Preview, at: Millis, names: Names) -> shapes.SegmentPreview:
+    known, _ = known_by(use, definition.entity, found.sample)
+    counted = zip(leaves_of(definition), found.zero, found.missing, strict=True)
+    return shapes.SegmentPreview(
+        count=found.count,
+        at=rfc3339(at),
+        sample=[
+            shapes.SegmentSample(
+                **unit_of(definition, each),
+                identifiers=[Identifier(kind=one.kind, value=one.value) for one in known.get(each, ())],
+                why=_why(definition, use.segments.explain(definition, each, at), names),
+            )
+            for each in found.sample
+        ],
+        estimate=None,
+        reach=dict(found.reach),
+        channels=dict(found.channels),
+        missing=[
+            shapes.SegmentCounts(path=path, sentence=said_of(leaf, definition, names), zero=zero, missing=missing)
+            for (path, leaf), zero, missing in counted
+        ],
+    )
+
+
+def _why(definition: Definition, truths: Iterable[LeafTruth], names: Names) -> list[BilingualText]:
+    return [said_of(each.leaf, definition, names) for each in truths if each.truth]
+
+
+def overlapping(sizes: Mapping[frozenset[int], int], count: int, at: Millis) -> shapes.SegmentOverlap:
+    regions = [
+        shapes.SegmentRegion(segments=list(each), size=sizes.get(frozenset(each), 0))
+        for many in range(1, count + 1)
+        for each in combinations(range(count), many)
+    ]
+    whole = [sum(region.size for region in regions if each in region.segments) for each in range(count)]
+    return shapes.SegmentOverlap(sizes=whole, regions=regions, at=rfc3339(at))
+
+
+def explained(
+    use: Services, definition: Definition, unit: str, truths: Sequence[LeafTruth], at: Millis, names: Names
+) -> shapes.SegmentExplanation:
+    return shapes.SegmentExplanation(
+        **unit_of(definition, unit),
+        member=bool(truths) and holds(definition, [each.truth for each in truths]),
+        at=rfc3339(at),
+        leaves=[
+            shapes.SegmentTruth(
+                path=path,
+                sentence=said_of(leaf, definition, names),
+                truth=each.truth,
+                next=_time(each.next),
+                events=_events(use, each.events),
+            )
+            # None of a unit that was not there yet.
+            for (path, leaf), each in zip(leaves_of(definition), truths, strict=bool(truths))
+        ],
+    )
+
+
+def _events(use: Services, ids: Sequence[str]) -> list[shapes.SegmentEvent]:
+    found = [event for each in ids[:EVENTS_SHOWN] if (event := use.system.events.event(each))]
+    return [
+        shapes.SegmentEvent(id=event["id"], name=event["name"], occurred_at=rfc3339(event["occurred_at"]))
+        for event in found
+    ]
+
+
+# A segment
+
+
+def segment(use: Services, found: Segment, names: Names) -> shapes.Segment:
+    membership, now = use.segments.membership, use.segments.clock()
+    health = membership.health(found.n, now=now)
+    lag = None
+    if health and health.lag_p50_ms is not None and health.lag_p95_ms is not None:
+        lag = shapes.SegmentLag(p50_ms=health.lag_p50_ms, p95_ms=health.lag_p95_ms)
+    return shapes.Segment(
+        id=found.id,
+        name=found.name,
+        entity=found.definition.entity.value,
+        definition=as_json(found.definition),
+        sentence=said(found.definition, names),
+        version=found.version,
+        size=health.size if health else 0,
+        state="live" if found.live else "filling",
+        fresh_at=_time(health.fresh_at) if health else None,
+        lag=lag,
+        volatility=membership.volatility(found.n, now=now),
+        created_at=rfc3339(found.created_at),
+        updated_at=rfc3339(found.updated_at),
+    )
+
+
+def template(found: Template, *, tz: str) -> shapes.SegmentTemplate:
+    document = found.filled()
+    return shapes.SegmentTemplate(
+        id=found.id,
+        title=_text(found.title),
+        parameters=[
+            shapes.SegmentParameter(name=each.name, kind=each.kind, default=each.default, title=_text(each.title))
+            for each in found.parameters
+        ],
+        definition=document,
+        sentence=said(parse(document, tz=tz), {}),
+    )
+
+
+def _text(title: Mapping[Lang, str]) -> BilingualText:
+    return BilingualText(zh=title["zh"], en=title["en"])
+
+
+def member(definition: Definition, each: Within) -> shapes.SegmentMember:
+    return shapes.SegmentMember(**unit_of(definition, each.unit), since=_time(each.since))
+
+
+def change(definition: Definition, each: Moved) -> shapes.SegmentChange:
+    return shapes.SegmentChange(
+        **unit_of(definition, each.unit),
+        change="entered" if each.entered else "exited",
+        at=rfc3339(each.at),
+        reason=each.reason.value,
+        cause_event=each.cause,
+    )
+
+
+def unit_of(definition: Definition, unit: str) -> dict[str, Any]:
+    """The field that names a unit: `person` or `lead`."""
+    return {definition.entity.value: unit}
+
+
+def _time(at: Millis | None) -> str | None:
+    return None if at is None else rfc3339(at)

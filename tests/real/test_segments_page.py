@@ -1,0 +1,67 @@
+"""Walks docs/segments.md: each block of commands is run as written, against the demo, and prints what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.product import Product, until
+
+PAGE = Path(__file__).parents[2] / "docs" / "segments.md"
+WALK = re.compile(r"^## The remarketing case\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(text)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """`cdp serve --demo`, and the demo is played."""
+    product = Product(tmp_path_factory.mktemp("demo"))
+    product.start("--demo")
+    until(lambda: "cdp lead show ld_" in product.output(), 60, product.output)
+    yield product
+    product.kill()
+    product.close()
+
+
+def blocks() -> list[tuple[str, list[str]]]:
+    """The commands, each block with the lines that the page says it prints, in order."""
+    found = WALK.search(PAGE.read_text(encoding="utf-8"))
+    assert found is not None
+    told: list[tuple[str, list[str]]] = []
+    for printed, text in BLOCK.findall(found[1]):
+        if printed:
+            told[-1][1].extend(line for line in text.splitlines() if line.strip())
+        else:
+            told.append((text, []))
+    return told
+
+
+def test_the_walk_of_the_page_goes_as_it_is_written(product: Product, tmp_path: Path) -> None:
+    bin_ = str(Path(sys.executable).parent)
+    env = product.env | {"PATH": f"{bin_}:{os.environ['PATH']}", "COLUMNS": "160"}
+    for commands, expected in blocks():
+        # The listener has the port that is free here.
+        script = commands.replace("127.0.0.1:8001", f"127.0.0.1:{product.collector_port}")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (commands, done.stdout, done.stderr)
+        position = 0
+        for line in expected:
+            there = re.compile(re.escape(line.strip()).replace("…", ".*").replace(r"\ ", r"\s+")).search(
+                done.stdout, position
+            )
+            assert there, (line, done.stdout)
+            position = there.end()
+    assert (tmp_path / "members.xlsx").stat().st_size > 0
