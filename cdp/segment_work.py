@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, LargeBinary, Table, delete, func, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, LargeBinary, Row, Table, delete, func, select
 
 from cdp.model import Event, Millis, PersonId, SetId
 from cdp.records import chunks, metadata, reading
@@ -126,7 +126,27 @@ def due(records: Engine, now: Millis, limit: int) -> list[Task]:
     """What is due, oldest first."""
     wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(limit)
     with reading(records) as connection:
-        return [Task(row.n, max(row.at, row.due_at), _decode(row.work)) for row in connection.execute(wanted)]
+        return [_task(row) for row in connection.execute(wanted)]
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(row.n, max(row.at, row.due_at), _decode(row.work))
+
+
+def waiting(records: Engine, until: Millis) -> frozenset[int]:
+    """The numbers of all that is due by then."""
+    with reading(records) as connection:
+        return frozenset(connection.execute(select(work_rows.c.n).where(work_rows.c.due_at <= until)).scalars())
+
+
+def read(records: Engine, numbers: Collection[int]) -> list[Task]:
+    """Those of these that are still there, oldest first."""
+    found = []
+    for chunk in chunks(sorted(numbers)):
+        with reading(records) as connection:
+            rows = connection.execute(select(work_rows).where(work_rows.c.n.in_(chunk)).order_by(work_rows.c.n)).all()
+        found += [_task(row) for row in rows]
+    return found
 
 
 def next_due(connection: Connection) -> Millis | None:

@@ -76,6 +76,7 @@ from profiles.whose import Whose
 from segments.book import SegmentBook
 from segments.desk import SegmentDesk
 from segments.evaluate import Evaluator
+from segments.fresh import Freshness
 from segments.lead_rows import LeadRows
 from segments.live import LiveSegments
 from segments.live_touched import Toucher
@@ -202,6 +203,9 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
     watching = among_others if shared else Watching.ALONE
     segment_work, membership = SegmentWork(), Membership(records)
     segment_book, evaluator = SegmentBook(records, segment_work), Evaluator(events, membership.held)
+    owners = Owners(identity, events, Whose(identity, events), records)
+    lead_rows = LeadRows(records, events.leads)
+    freshness = Freshness(records, segment_work, owners, lead_rows, gate)
     leads = LeadDesk(
         records,
         identity,
@@ -280,15 +284,16 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         segment_book=segment_book,
         membership=membership,
         evaluator=evaluator,
-        segments=SegmentDesk(segment_book, membership, evaluator, tz=settings.tz, clock=now_ms),
-        live_segments=_live_segments(tools, evaluator),
+        segments=SegmentDesk(
+            segment_book, membership, evaluator, tz=settings.tz, clock=now_ms, catch_up=freshness.catch_up
+        ),
+        live_segments=_live_segments(tools, evaluator, owners, lead_rows),
     )
 
 
-def _live_segments(tools: Tools, evaluator: Evaluator) -> LiveSegments:
-    records, identity, events, work = tools.records, tools.identity, tools.events, tools.segment_work
-    owners = Owners(identity, events, Whose(identity, events), records)
-    toucher = Toucher(records, work, identity, owners, LeadRows(records, events.leads), events.mirror, tools.gate)
+def _live_segments(tools: Tools, evaluator: Evaluator, owners: Owners, lead_rows: LeadRows) -> LiveSegments:
+    records, identity, work = tools.records, tools.identity, tools.segment_work
+    toucher = Toucher(records, work, identity, owners, lead_rows, tools.events.mirror, tools.gate)
     look_s = SEGMENTS_LOOK_S if is_shared(records) else IDLE_LOOK_S
     return LiveSegments(records, work, identity, toucher, evaluator, tools.live.tell, clock=now_ms, look_s=look_s)
 

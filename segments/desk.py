@@ -22,6 +22,7 @@ from segments.language import parse
 from segments.members import Membership, Place
 from segments.tree import All, Any_, Condition, Definition, Leaf, Not
 from segments.verdict import Evaluates
+from segments.walk import leaves_of
 
 FILL_WAIT_S = 30.0
 """How long whoever made a segment waits for it to be filled."""
@@ -70,6 +71,13 @@ class Asked(Evaluates, Protocol):
 
     def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
 
+    def true_of(self, definition: Definition, units: Sequence[str], at: Millis) -> dict[str, list[Leaf]]:
+        """Which leaves are true of each of these units, those of which none is left out."""
+        leaves = [leaf for _, leaf in leaves_of(definition)]
+        alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
+        found = self._evaluator.evaluate(alone, at, units=units, others=self.book.definitions())
+        return {unit: [leaves[each.segment] for each in verdicts if each.member] for unit, verdicts in found}
+
     def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
 
     def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
@@ -94,11 +102,20 @@ class Report:
 
 
 class SegmentDesk:
+    """`catch_up` sees to it that the evaluator knows all that is durable."""
+
     def __init__(
-        self, book: SegmentBook, members: Membership, evaluator: Asked, *, tz: str, clock: Callable[[], Millis]
+        self,
+        book: SegmentBook,
+        members: Membership,
+        evaluator: Asked,
+        *,
+        tz: str,
+        clock: Callable[[], Millis],
+        catch_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.book, self.membership, self.clock = book, members, clock
-        self._evaluator, self._tz = evaluator, tz
+        self._evaluator, self._tz, self._catch_up = evaluator, tz, catch_up
 
     # Definitions
 
@@ -125,18 +142,22 @@ class SegmentDesk:
     # Whom a definition means
 
     def preview(self, definition: Definition, at: Millis) -> Preview:
+        self._catch_up()
         return self._evaluator.preview(definition, at, self.book.definitions())
 
     def estimate(self, definition: Definition, at: Millis) -> Estimate:
+        self._catch_up()
         return self._evaluator.estimate(definition, at, self.book.definitions())
 
     def overlap(self, definitions: Sequence[Definition], at: Millis) -> Mapping[frozenset[int], int]:
         """By the places of those that a unit meets, how many meet these and no other. Raises Refused."""
         if len({each.entity for each in definitions}) > 1:
             raise Refused("Some of these are about persons and some about leads. Compare those of one kind.")
+        self._catch_up()
         return self._evaluator.overlap(definitions, at, self.book.definitions())
 
     def explain(self, definition: Definition, unit: str, at: Millis) -> Sequence[LeafTruth]:
+        self._catch_up()
         return self._evaluator.explain(definition, unit, at, self.book.definitions())
 
     # Segments
@@ -166,6 +187,7 @@ class SegmentDesk:
         return [Within(unit, None) for unit in page[:limit]], place
 
     def _meant(self, definition: Definition, at: Millis) -> Iterator[str]:
+        self._catch_up()
         found = self._evaluator.evaluate([definition], at, others=self.book.definitions())
         return (unit for unit, verdicts in found if any(each.member for each in verdicts))
 

@@ -23,6 +23,7 @@ from leads.store import lead_rows
 from profiles.owners import Followed, Owners
 from profiles.store import Mirror
 from segments.book import Segment
+from segments.fresh import OWNERS
 from segments.lead_rows import LeadRows
 from segments.mentions import Mentions, mentions_of
 from segments.stays import Reason
@@ -115,9 +116,10 @@ class Toucher:
             with writing(self._records) as connection:
                 found.announced.append(self._work.note(connection, Moved(sorted(news.persons)), at=now))
 
-        followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)}, announce)
-        if work.gone:
-            self._owners.forget(work.gone)
+        with self._gate.turn(OWNERS):
+            followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)}, announce)
+            if work.gone:
+                self._owners.forget(work.gone)
         with self._gate.together():
             # An erasure empties leads while nobody copies them.
             copied = self._leads.follow({lead for lead, _ in work.leads} | work.emptied)

@@ -42,7 +42,7 @@ def mirrored(world: World) -> dict[str, LeadRow]:
     """The rows that are true, by lead."""
     asked = "SELECT id, version, subject, created_at, toJSONString(fields) FROM leads FINAL"
     found = world.system.events.ask(asked, {})
-    return {id_: LeadRow(id_, *rest, fields=msgspec.json.decode(told)) for id_, *rest, told in found}
+    return {id_: LeadRow(id_, version, of, at, msgspec.json.decode(told)) for id_, version, of, at, told in found}
 
 
 def changed(world: World, lead: str, **columns: Any) -> None:

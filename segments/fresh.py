@@ -1,0 +1,82 @@
+"""What is to be done before a question about many, so that its answer knows all that is durable by now.
+
+Segments are asked of the mirrors beside the events, which follow a moment after each batch, when rounds come to them.
+Whoever asks in between goes ahead: the sets and leads that the waiting rows name are mirrored, and the rows stay for
+the round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+from sqlalchemy import Engine
+
+from cdp import segment_work
+from cdp.model import Millis, SetId
+from cdp.moments import now_ms
+from cdp.records import writing
+from cdp.segment_work import Captured, Erased, Moved, SegmentWork, Stored, Task
+from identity.gate import REQUEST_S, Gate
+from profiles.owners import Owners
+from segments.lead_rows import LeadRows
+
+AHEAD_MS = 60_000
+"""By which the clock of whoever noted a row may be ahead of ours."""
+OWNERS = "owners"
+"""The turn in which one at a time follows the graph: of two who do so at one version neither is the newer."""
+
+
+class Freshness:
+    """Thread-safe, for any process."""
+
+    def __init__(
+        self,
+        records: Engine,
+        work: SegmentWork,
+        owners: Owners,
+        leads: LeadRows,
+        gate: Gate,
+        *,
+        clock: Callable[[], Millis] = now_ms,
+    ) -> None:
+        self._records, self._work = records, work
+        self._owners, self._leads = owners, leads
+        self._gate, self._clock = gate, clock
+        self._done: frozenset[int] = frozenset()
+        self._lock = Lock()
+
+    def catch_up(self) -> None:
+        """Mirror what waits; where nothing does, that is three small reads. Raises StoreUnavailable and GateClosed."""
+        with self._lock:
+            waiting = segment_work.waiting(self._records, self._clock() + AHEAD_MS)
+            sets, leads = _named(segment_work.read(self._records, waiting - self._done))
+            with self._gate.together(within_s=REQUEST_S):
+                if self._leads.follow(leads):
+                    self._tell(Moved([]))
+            with self._gate.turn(OWNERS):
+                self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons))))
+            self._done = waiting
+
+    def _tell(self, moved: Moved) -> None:
+        """Rounds find moved what they did not move themselves."""
+        with writing(self._records) as connection:
+            self._work.note(connection, moved, at=self._clock())
+        self._work.due.set()
+
+
+def _named(tasks: Iterable[Task]) -> tuple[set[SetId], set[str]]:
+    """The sets and the leads that these are about."""
+    sets: set[SetId] = set()
+    leads: set[str] = set()
+    for task in tasks:
+        match task.work:
+            case Stored(events):
+                sets.update(each.set for each in events)
+            case Captured(captured):
+                leads.update(lead for lead, _ in captured)
+                sets.update(subject for _, subject in captured if subject)
+            case Erased(_, emptied, gone):
+                leads.update(emptied)
+                sets.update(gone)
+    return sets, leads
