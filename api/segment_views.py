@@ -89,6 +89,7 @@ def estimated(found: Estimate, at: Millis) -> shapes.SegmentPreview:
 
 def previewed(use: Services, definition: Definition, found: Preview, at: Millis, names: Names) -> shapes.SegmentPreview:
     known, _ = known_by(use, definition.entity, found.sample)
+    why = use.segments.true_of(definition, found.sample, at)
     counted = zip(leaves_of(definition), found.zero, found.missing, strict=True)
     return shapes.SegmentPreview(
         count=found.count,
@@ -97,7 +98,7 @@ def previewed(use: Services, definition: Definition, found: Preview, at: Millis,
             shapes.SegmentSample(
                 **unit_of(definition, each),
                 identifiers=[Identifier(kind=one.kind, value=one.value) for one in known.get(each, ())],
-                why=_why(definition, use.segments.explain(definition, each, at), names),
+                why=[said_of(leaf, definition, names) for leaf in why.get(each, ())],
             )
             for each in found.sample
         ],
@@ -109,10 +110,6 @@ def previewed(use: Services, definition: Definition, found: Preview, at: Millis,
             for (path, leaf), zero, missing in counted
         ],
     )
-
-
-def _why(definition: Definition, truths: Iterable[LeafTruth], names: Names) -> list[BilingualText]:
-    return [said_of(each.leaf, definition, names) for each in truths if each.truth]
 
 
 def overlapping(sizes: Mapping[frozenset[int], int], count: int, at: Millis) -> shapes.SegmentOverlap:

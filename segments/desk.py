@@ -71,13 +71,6 @@ class Asked(Evaluates, Protocol):
 
     def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
 
-    def true_of(self, definition: Definition, units: Sequence[str], at: Millis) -> dict[str, list[Leaf]]:
-        """Which leaves are true of each of these units, those of which none is left out."""
-        leaves = [leaf for _, leaf in leaves_of(definition)]
-        alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
-        found = self._evaluator.evaluate(alone, at, units=units, others=self.book.definitions())
-        return {unit: [leaves[each.segment] for each in verdicts if each.member] for unit, verdicts in found}
-
     def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
 
     def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
@@ -144,6 +137,13 @@ class SegmentDesk:
     def preview(self, definition: Definition, at: Millis) -> Preview:
         self._catch_up()
         return self._evaluator.preview(definition, at, self.book.definitions())
+
+    def true_of(self, definition: Definition, units: Sequence[str], at: Millis) -> dict[str, list[Leaf]]:
+        """Which leaves are true of each of these units; one of which none is may be left out."""
+        leaves = [leaf for _, leaf in leaves_of(definition)]
+        alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
+        found = self._evaluator.evaluate(alone, at, units=units, others=self.book.definitions())
+        return {unit: [leaves[each.segment] for each in verdicts if each.member] for unit, verdicts in found}
 
     def estimate(self, definition: Definition, at: Millis) -> Estimate:
         self._catch_up()
