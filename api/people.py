@@ -1,7 +1,7 @@
 """Read a person: who it is, what is known of them, and how much of that the caller sees.
 
 A person that was read is remembered as the bytes of its masked answer for as long as neither the graph nor the
-profile moves, so that most requests are answered from memory, without a thread or a store.
+profile moves, nor anybody in segments, so that most requests are answered from memory, without a thread or a store.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REMEMBERED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    version: int
+    version: tuple[int, int]
     sets: tuple[SetId, ...]
     windows: Windows
     profile: Profile
@@ -64,26 +64,31 @@ class People:
 
     def find(self, caller: ApiKey, identifier: Identifier) -> bytes | None:
         """The person whose it is, as JSON; None where it is nobody's."""
-        version = self._system.identity.version
+        version = self._version
         who = self.whose.person_of(identifier)
         if who is None:
             return None
-        self._found.put(identifier, (version, who.id))
+        self._found.put(identifier, (version[0], who.id))
         return self._read(caller, who.id, who, version)
 
     def remembered(self, caller: ApiKey, person: str) -> bytes | None:
         """The answer of `read`, where nothing needs to be asked for it. Never blocks."""
         entry = None if caller.may(Permission.SEE_CLEAR) else self._bodies.get(person)
-        if entry is None or entry.version != self._system.identity.version:
+        if entry is None or entry.version != self._version:
             return None
         return entry.body if self._system.profiles.cached(entry.sets, entry.windows) is entry.profile else None
 
     def read(self, caller: ApiKey, person: str) -> bytes:
         """The person that this id means now, as JSON. Raises NotFound."""
-        version = self._system.identity.version
+        version = self._version
         return self._read(caller, person, self.who(person), version)
 
-    def _read(self, caller: ApiKey, asked: str, who: Person, version: int) -> bytes:
+    @property
+    def _version(self) -> tuple[int, int]:
+        """Of who is who, and of who is in segments."""
+        return self._system.identity.version, self._system.segment_work.turns
+
+    def _read(self, caller: ApiKey, asked: str, who: Person, version: tuple[int, int]) -> bytes:
         sets = tuple(who.sets)
         profile = self._system.profiles.get(sets, who.windows)
         body = msgspec.json.encode(self._shown(caller, who, profile, profile.seen))

@@ -136,6 +136,7 @@ class SegmentBook:
             connection.execute(delete(segment_rows).where(segment_rows.c.n == segment.n))
             health.drop(connection, segment.n)
             self._work.note(connection, Dropped(segment.n), at=self._clock())
+        self._work.turns += 1
         self._work.due.set()
 
     def get(self, segment_id: str) -> Segment:

@@ -54,6 +54,7 @@ def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -
         for each in segments:
             filled(connection, each)
         health.freshen(connection, [each.n for each in segments], now)
+    writer.turned()
     log.info("segments_filled", segments=[each.id for each in segments])
 
 

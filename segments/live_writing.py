@@ -87,6 +87,10 @@ class Writer:
             public = self._write(changes[some], its_timers, index, now, done if part == parts - 1 else None)
             self._lags.note(public, _causes(public, since), self._clock())
 
+    def turned(self) -> None:
+        """Say that who is in segments has become another."""
+        self._work.turns += 1
+
     def rest(self) -> None:
         """Nothing is to be done: tell how late the last changes were."""
         if self._lags.due():
@@ -110,6 +114,8 @@ class Writer:
             self._tell_those_who_ask(connection, changes, index, now)
             if done is not None:
                 self._finish(connection, done, [n for n in same if index.segments[n].live], now)
+        if changes:
+            self.turned()
         self._tell("segment", [each.body for each in messages])
         return public
 

@@ -231,6 +231,25 @@ def test_a_segment_is_filled_when_it_is_made_and_changes_as_events_come(
     assert listed["segments"][0]["size"] == 2
 
 
+def test_a_person_is_shown_with_the_segments_that_it_is_in_now(
+    marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
+) -> None:
+    intake.take(source.id, make_event(event=name, anonymousId=visitor))
+    path = f"/api/v1/persons/{person_of(marketer, visitor)}"
+
+    def segments() -> list[str]:
+        return list(marketer.get(path).json()["segments"])
+
+    assert segments() == []
+    short = made(marketer, did(name, window={"last": "PT2S"}))["id"]
+    segment = made(marketer, did(name))["id"]
+    assert segment in segments()
+    until(segments, [segment])
+    marketer.delete(f"{URL}/{segment}")
+    assert segments() == []
+    assert [each["reason"] for each in marketer.get(f"{URL}/{short}/changes").json()["changes"]][:1] == ["timer"]
+
+
 def test_the_same_segment_again_is_the_one_that_is_there(marketer: httpx.Client, name: str) -> None:
     body = {"name": f"segment {name}", "definition": did(name)}
     first = marketer.post(URL, json=body)
