@@ -10,12 +10,13 @@ from api.shapes import BilingualText, Identifier, Wrong
 
 
 class SegmentLeaf(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition of a definition, where it stands, and as a sentence. `mode` is how soon and how exactly it is
-    known: real-time, or hourly where a rolling sum is kept by the hour once it holds too much."""
+    """One condition of a definition, where it stands, and as a sentence. `mode` is real-time, or hourly where of more
+    than `hourly_above` matches of one unit it is told by the hour when the window loses them."""
 
     path: str
     sentence: BilingualText
     mode: str
+    hourly_above: int | None
 
 
 class SegmentCheck(msgspec.Struct, frozen=True, kw_only=True):

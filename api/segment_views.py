@@ -13,14 +13,14 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment
-from segments.desk import Estimate, LeafTruth, Preview, Report, Within, holds
+from segments.desk import Estimate, LeafTruth, Preview, Report, Within, holds, hourly_above
 from segments.faults import Fault
 from segments.language import parse
 from segments.members import Moved
 from segments.phrases import Lang
 from segments.sentence import of_leaf, sentence
 from segments.templates import Template
-from segments.tree import Aggregate, Definition, Did, Fn, Leaf, Rolling
+from segments.tree import Definition, Leaf
 from segments.walk import leaves_of
 from segments.written import as_json
 
@@ -64,17 +64,15 @@ def _wrong(faults: Iterable[Fault]) -> list[Wrong]:
 
 def _leaves(definition: Definition, names: Names) -> list[shapes.SegmentLeaf]:
     return [
-        shapes.SegmentLeaf(path=path, sentence=said_of(leaf, definition, names), mode=_mode(leaf))
+        shapes.SegmentLeaf(
+            path=path,
+            sentence=said_of(leaf, definition, names),
+            mode="real-time" if above is None else "hourly",
+            hourly_above=above,
+        )
         for path, leaf in leaves_of(definition)
+        for above in [hourly_above(leaf)]
     ]
-
-
-def _mode(leaf: Leaf) -> str:
-    match leaf:
-        case Did(window=Rolling(), agg=Aggregate(fn=Fn.SUM | Fn.AVG)):
-            return "hourly"
-        case _:
-            return "real-time"
 
 
 # Whom it means

@@ -20,7 +20,8 @@ from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
 from segments.members import Membership, Place
-from segments.tree import All, Any_, Condition, Definition, Leaf, Not
+from segments.sql_leaves import COUNTED, MANY
+from segments.tree import All, Any_, Condition, Definition, Did, Leaf, Not, Rolling
 from segments.verdict import Evaluates
 from segments.walk import leaves_of
 
@@ -197,6 +198,13 @@ class SegmentDesk:
             time.sleep(LOOK_S)
             segment = self.book.get(segment.id)
         return segment
+
+
+def hourly_above(leaf: Leaf) -> int | None:
+    """Of more matches than these it is told by the hour when a rolling window loses them; None where at once."""
+    if not isinstance(leaf, Did) or not isinstance(leaf.window, Rolling):
+        return None
+    return None if leaf.agg.fn in COUNTED and not leaf.window.until else MANY
 
 
 def holds(definition: Definition, truths: Sequence[bool]) -> bool:

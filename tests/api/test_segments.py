@@ -100,6 +100,9 @@ def test_a_definition_is_read_aloud_and_each_condition_told(marketer: httpx.Clie
     assert name in told["sentence"]["zh"]
     assert name in told["sentence"]["en"]
     assert [(each["path"], each["mode"]) for each in told["leaves"]] == [("where", "real-time")]
+    summed = did(name, window={"last": "P7D"}, agg={"fn": "sum", "of": "seconds"}, op=">", value=60)
+    [leaf] = marketer.post(f"{URL}/check", json={"definition": summed}).json()["leaves"]
+    assert (leaf["mode"], leaf["hourly_above"]) == ("hourly", 500)
     # Nobody ever sent it: tracking may follow.
     assert [each["path"] for each in told["warnings"]] == ["where.did"]
 
