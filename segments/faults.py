@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rapidfuzz import process
-from rapidfuzz.distance import DamerauLevenshtein
-
 from cdp.errors import Refused
 
 SHOWN = 100
@@ -63,6 +60,10 @@ def shown(value: Any) -> str:
 
 def closest(name: str, among: Iterable[str], *, most: int = 3) -> list[str]:
     """The names that somebody who wrote `name` may have meant, the likeliest first."""
+    # Loaded by the first mistake: processes that read no definitions need not pay for it.
+    from rapidfuzz import process
+    from rapidfuzz.distance import DamerauLevenshtein
+
     likeness = DamerauLevenshtein.normalized_similarity
     found = process.extract(name[:SHOWN], list(among), scorer=likeness, limit=most, score_cutoff=CLOSE)
     return [each for each, alike, _ in found if alike > found[0][1] - TELLING]

@@ -25,7 +25,7 @@ def explained(flips: Iterable[Flip], touched: Touched, index: Index, eye: Eye, n
     it about, else `now`."""
     found, by_time = [], []
     for flip in flips:
-        reason = FILLING.get(flip.segment.state) or _reason(flip.unit, touched)
+        reason = FILLING.get(flip.segment.state) or _reason(flip, touched)
         if reason is None and flip.timer is not None:
             by_time.append(flip)
         elif reason is not None:
@@ -48,8 +48,11 @@ def change(flip: Flip, reason: Reason, cause: str | None, at: Millis) -> Change:
     return Change(flip.segment.n, flip.unit, flip.entered, at, reason, cause, flip.segment.version, flip.since)
 
 
-def _reason(unit: str, touched: Touched) -> Reason | None:
-    return Reason.ERASURE if unit in touched.erased or unit in touched.emptied else touched.moved.get(unit)
+def _reason(flip: Flip, touched: Touched) -> Reason | None:
+    """What became of the unit itself. One that was erased may be in a segment again, by what came since."""
+    gone = flip.unit in touched.erased or flip.unit in touched.emptied
+    reason = Reason.ERASURE if gone else touched.moved.get(flip.unit)
+    return None if flip.entered and reason is Reason.ERASURE else reason
 
 
 def _by_event(flip: Flip, touched: Touched, index: Index, now: Millis) -> Change:

@@ -212,6 +212,7 @@ class _Sorted:
                 self.sets.update(each.set for each in events)
             case Captured(leads):
                 self.leads += leads
+                self.emptied.update(lead for lead, subject in leads if not subject)
             case Joined(units):
                 for n, some in units.items():
                     self.joined[n].update(some)
