@@ -33,7 +33,8 @@ from segments.truths import constant_parts
 from segments.walk import leaves_of, props_in, steps_of, window_of
 
 FEW = 50
-"""Texts at most of a closed list, such as the cities one sells in; another one is then taken for a slip."""
+"""Texts at most of a closed list, such as the cities one sells in; another one that resembles one of them is then taken
+for a slip."""
 
 _TEXT, _NUMBER = frozenset({"string"}), frozenset({"number"})
 _DATED = frozenset({"string", "number"})
@@ -110,7 +111,10 @@ class _Check:
         seen = lookup(name, self.known.attributes)
         if seen is None:
             among = (*self.known.attributes, *PERSON_BUILTINS)
-            self._unknown(path, "an attribute that some person has", name, suggestion(name, among, otherwise=_OR_EVENT))
+            advice = suggestion(name, among, otherwise=_OR_EVENT)
+            # Where no attribute has come yet, nothing says that this one is wrong.
+            found = self.errors if self.known.attributes else self.warnings
+            found.append(Fault(path, "an attribute that some person has", name, advice))
         return seen or ANYTHING
 
     def _property(self, path: str, name: str, step: Step) -> Seen:
@@ -184,7 +188,9 @@ class _Check:
         if seen.complete and len(seen.values) <= FEW and value not in seen.values:
             listed = ", ".join(sorted(seen.values)[:10])
             advice = suggestion(value, sorted(seen.values), otherwise=f"So far there are: {listed}.")
-            self.errors.append(Fault(path, "a value that was seen before", value, advice))
+            # What resembles nothing may well come yet, such as the first visitor from another city.
+            found = self.errors if closest(value, seen.values) else self.warnings
+            found.append(Fault(path, "a value that was seen before", value, advice))
 
 
 _OR_EVENT = "Traits of persons are attributes; what happened is asked for with did."

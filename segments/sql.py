@@ -7,17 +7,21 @@ other units; there is no second semantics.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdp.model import Millis
-from segments.sql_leaves import Leaves
+from segments.sql_leaves import ZERO_OF_NOTHING, Answer, Held, Leaves
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, Params
-from segments.tree import Definition, Entity
+from segments.sql_values import NEVER, Params, json_cell
+from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 
-JOINING = {"join_algorithm": "hash", "query_plan_join_swap_table": "0"}
-"""Units are many and have all columns of the answer; each pass over events is the side to look up in."""
+SAMPLED = 20
+"""Units shown with a preview."""
+REACHED_BY = ("phone", "email", "wx_openid", "device_id")
+"""Kinds of identifiers that a message or an advertisement can be addressed to."""
+
+Others = Mapping[str, Definition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +30,110 @@ class Query:
     values: Mapping[str, Any]
 
 
-def verdicts_query(
-    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Mapping[str, Definition]
-) -> Query:
+def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
     """Rows of (unit, [(place of the definition, 1 for a member, when it can change next)]), those left out that are no
     member and never will be one by time alone. All definitions are about one entity."""
-    sources = Sources(Params(), entity_of(definitions), now, scope)
-    answers = [Leaves(sources, now, each.tz, others).member(each) for each in definitions]
+    sources, answers = _members(definitions, now, scope, others, held)
     told = ", ".join(
         f"tuple(toUInt32({n}), toUInt8({each.truth}), toInt64({each.next}))" for n, each in enumerate(answers)
     )
     kept = f"arrayFilter(v -> v.2 OR v.3 < {NEVER}, [{told}])"
-    text = f"SELECT unit, {kept} AS verdicts FROM {sources.joined()} WHERE notEmpty(verdicts)"
-    return Query(text, sources.params.values)
+    return _query(sources, f"SELECT unit, {kept} AS verdicts", " WHERE notEmpty(verdicts)")
 
 
-def entity_of(definitions: Sequence[Definition]) -> Entity:
+def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
+    """One row: [(mask of the definitions that a unit meets and no other, how many units)], those of none included."""
+    sources, answers = _members(definitions, now, scope, others, held)
+    mask = " + ".join(f"bitShiftLeft(toUInt64({each.truth}), {n})" for n, each in enumerate(answers))
+    inner = _query(sources, f"SELECT {mask} AS mask", "")
+    grouped = f"SELECT toUInt32(mask) AS mask, count() AS n FROM ({inner.text}) GROUP BY mask"
+    return replace(inner, text=f"SELECT groupArray(tuple(mask, n)) FROM ({grouped})")
+
+
+def preview_query(
+    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
+) -> Query:
+    """One row: the count of members, a sample of (hash, unit), for each leaf how many units have zero and how many have
+    no value, members by what reaches them, and by the channel that they came through first."""
+    sources, [member] = _members([definition], now, scope, others, held)
+    asked = Leaves(sources, now, now, definition.tz, others, held)
+    counted = [answer for leaf in leaves for answer in _nothings(asked, leaf)]
+    columns = [f"{member.truth} AS member", *(f"{each.truth} AS c{n}" for n, each in enumerate(counted))]
+    reach = ", ".join(f"'{kind}', countIf(member AND has(reach, '{kind}'))" for kind in REACHED_BY)
+    none = f"'none', countIf(member AND NOT hasAny(reach, {list(REACHED_BY)}))"
+    inner = _query(
+        sources, f"SELECT unit, {', '.join(columns)}, {_reach(sources)} AS reach, {_channel(sources)} AS way", ""
+    )
+    told = [
+        "countIf(member)",
+        f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), toString(unit)), member)",
+        f"[{', '.join(f'countIf(c{n})' for n in range(len(counted)))}]",
+        f"map({reach}, {none})",
+        "sumMapIf(map(way, toUInt64(1)), member)",
+    ]
+    return replace(inner, text=f"SELECT {', '.join(told)} FROM ({inner.text})")
+
+
+def explain_query(
+    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
+) -> Query:
+    """A row for each unit of the scope: for each leaf its truth, when that changes, and ids of the newest events."""
+    sources = Sources(Params(), definition.entity, now, scope)
+    asked = Leaves(sources, now, now, definition.tz, others, held)
+    answers = [(asked.leaf(leaf), asked.behind(leaf)) for leaf in leaves]
+    told = ", ".join(f"tuple(toUInt8({answer.truth}), toInt64({answer.next}), {events})" for answer, events in answers)
+    return _query(sources, f"SELECT [{told}]", "")
+
+
+def _members(
+    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held
+) -> tuple[Sources, list[Answer]]:
+    sources = Sources(Params(), _entity_of(definitions), now, scope)
+    return sources, [Leaves(sources, now, now, each.tz, others, held).member(each) for each in definitions]
+
+
+def _entity_of(definitions: Sequence[Definition]) -> Entity:
     """Raises ValueError where they are about several."""
     [entity] = {each.entity for each in definitions}
     return entity
+
+
+def _query(sources: Sources, select: str, where: str) -> Query:
+    return Query(f"{select} FROM {sources.joined()}{where}", sources.params.values)
+
+
+# What a preview tells besides
+
+
+def _nothings(asked: Leaves, leaf: Leaf) -> tuple[Answer, Answer]:
+    """Whether the leaf's figure is zero, and whether its value is missing."""
+    nobody, missing = Answer("0"), Test(Op.MISSING)
+    match leaf:
+        case Attr():
+            return nobody, asked.leaf(replace(leaf, test=missing))
+        case Did() | Rel() if leaf.agg.fn in ZERO_OF_NOTHING:
+            return asked.leaf(replace(leaf, test=Test(Op.EQ, 0))), nobody
+        case Did() | Rel():
+            return nobody, asked.leaf(replace(leaf, test=missing))
+    return nobody, nobody
+
+
+def _reach(sources: Sources) -> str:
+    if sources.entity is Entity.LEAD:
+        over = sources.of_leads()
+        kinds = [f"if(isNotNull(fields.`contact.{kind}`), '{kind}', '')" for kind in REACHED_BY]
+        return over.tell(over.state("any", f"[{', '.join(kinds)}]", "1"))
+    return sources.alone(
+        "SELECT person AS unit, groupUniqArrayArray(arrayMap(kind -> toString(kind), kinds)) AS state"
+        " FROM owners FINAL GROUP BY unit"
+    )
+
+
+def _channel(sources: Sources) -> str:
+    """What the first event that tells so came from, '' where none does."""
+    if sources.entity is Entity.LEAD:
+        over = sources.of_leads()
+        return over.tell(over.state("any", "ifNull(fields.channel.:String, '')", "1"))
+    over = sources.of_events(())
+    source = json_cell(sources.params, "fields", "campaign.source").text
+    return over.tell(over.state("argMin", f"ifNull({source}, ''), tuple(occurred_at, id)", f"isNotNull({source})"))

@@ -7,7 +7,7 @@ enters or leaves the window are tried in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ from segments.tree import (
     Condition,
     Definition,
     Did,
+    Duration,
     Entity,
     Filter,
     Fixed,
@@ -65,10 +66,17 @@ HOUR_MS = 3_600_000
 MANY = 500
 """Matches of one unit in a rolling window; of more, the moments at which the window loses them are told by the hour."""
 
+SHOWN = 50
+"""Events told of one leaf."""
+
 COUNTED = (Fn.COUNT, Fn.DISTINCT, Fn.PERIODS)
 ZERO_OF_NOTHING = (*COUNTED, Fn.SUM)
 BY_VALUE = (Fn.SUM, Fn.AVG, Fn.MIN, Fn.MAX)
 CHOSEN = (Fn.FIRST, Fn.LAST, Fn.NTH)
+
+
+Held = Callable[[str, Collection[str] | None, Millis], Mapping[str, Millis]]
+"""Since when units are members of a segment at a moment, without interruption: of these units, or all."""
 
 
 class Answer(NamedTuple):
@@ -89,12 +97,15 @@ class Rows(NamedTuple):
 
 @dataclass(slots=True)
 class Leaves:
-    """Compiles leaves as of one moment. `others` are the segments that `in` may name."""
+    """Compiles leaves as of one moment, of what had happened by `known`. `others` are the segments that `in` may name,
+    `held` their members of old."""
 
     sources: Sources
     now: Millis
+    known: Millis
     tz: str
     others: Mapping[str, Definition]
+    held: Held
 
     @property
     def place(self) -> Place:
@@ -146,8 +157,8 @@ class Leaves:
     def _rows(self, over: Pass, where: Filter, cell: Callable[[str], Cell], at: str) -> Rows:
         ages: list[str] = []
         match = self._filter(where, cell, ages)
-        if self.now != self.sources.now:
-            match += f" AND {at} <= {self.now}"
+        if self.known != self.sources.now:
+            match += f" AND {at} <= {self.known}"
         flips = [over.state("min", each, f"{each} < {NEVER}") for each in ages]
         return Rows(over, match, earliest(*(f"if({each} = 0, {NEVER}, {each})" for each in flips)) if flips else "")
 
@@ -195,7 +206,7 @@ class Leaves:
 
     def _trait(self, name: str) -> Cell:
         """An attribute of a person, as it is for the whole of it."""
-        known = "1" if self.now == self.sources.now else f"occurred_at <= {self.now}"
+        known = "1" if self.known == self.sources.now else f"occurred_at <= {self.known}"
         if name in ("$events", "$first_seen", "$last_seen"):
             over = self.sources.of_events(())
             if name == "$events":
@@ -210,7 +221,13 @@ class Leaves:
     def _did(self, leaf: Did) -> Answer:
         rows = self._events(leaf.step)
         answer = self._aggregated(rows, leaf.window, leaf.agg, leaf.test, self._property, "occurred_at")
-        return answer._replace(next=earliest(answer.next, self._aged(rows)))
+        return answer._replace(next=earliest(answer.next, self._aged(rows), self._aged_window(leaf.window)))
+
+    def _aged_window(self, window: Window | None) -> str:
+        """When the age of a value changes what a window begins with."""
+        if isinstance(window, Since) and window.step is not None:
+            return self._aged(self._events(window.step))
+        return str(NEVER)
 
     def _rel(self, leaf: Rel) -> Answer:
         rows = self._rows(self.sources.of_leads(), leaf.where, self._of_lead, "at")
@@ -243,23 +260,24 @@ class Leaves:
             return Answer(str(int(truths[0])))
         if agg.fn is Fn.COUNT and breaks == [1]:
             newest = over.state("max", "occurred_at", match)
-            count, moments = f"toUInt64({newest} > 0)", [newest]
-        elif agg.fn is Fn.COUNT:
+            true, flip = f"({newest} > 0) = {int(truths[1])}", f"if({newest} > 0, {newest} + {window.last}, {NEVER})"
+            return Answer(over.truth(true, of_nothing=truths[0]), over.moment(flip))
+        if agg.fn is Fn.COUNT:
             found = over.state("groupArraySorted", "-occurred_at", match, f"({breaks[-1]})")
-            count, moments = f"length({found})", [f"(-{found}[{each}])" for each in breaks]
+            moments = f"arrayMap(t -> -t, {found})"
         else:
             value, more = self._counted(agg, cell)
             found = over.state("maxMap", f"map({value}, occurred_at)", f"{match}{more}")
-            sorted_ = f"arrayReverseSort(mapValues({found}))"
-            count, moments = f"length({sorted_})", [f"{sorted_}[{each}]" for each in breaks]
-        steps = [f"{count} < {each}" for each in breaks]
-        truth = ", ".join(f"{step}, {int(true)}" for step, true in zip(steps, truths, strict=False))
-        later = [str(NEVER), *(f"{each} + {window.last}" for each in moments)]
-        flip = ", ".join(f"{step}, {each}" for step, each in zip(steps, later, strict=False))
-        return Answer(
-            over.truth(f"multiIf({truth}, {int(truths[-1])})", of_nothing=truths[0]),
-            over.moment(f"multiIf({flip}, {later[-1]})"),
-        )
+            moments = f"arrayReverseSort(mapValues({found}))"
+        if len(breaks) == 1:
+            enough = f"length({moments}) >= {breaks[0]}"
+            true, flip = (
+                f"({enough}) = {int(truths[1])}",
+                f"if({enough}, {moments}[{breaks[0]}] + {window.last}, {NEVER})",
+            )
+        else:
+            true, flip = _by_steps(moments, breaks, truths, window.last)
+        return Answer(over.truth(true, of_nothing=truths[0]), over.moment(flip))
 
     def _counted(self, agg: Aggregate, cell: Callable[[str], Cell]) -> tuple[str, str]:
         """What is counted of a match, and a condition for its being there."""
@@ -462,19 +480,20 @@ class Leaves:
         pairs = self.sources.alone(select)
         spans = self._spans(pairs, leaf.window)
         truth, flip = self._of_spans(spans)
-        return Answer(truth, earliest(flip, *(self._age_alone(step, names) for step in leaf.steps)))
+        ages = (self._age_alone(step) for step in leaf.steps)
+        return Answer(truth, earliest(flip, *ages, self._aged_window(leaf.window)))
 
     def _alone(self, step: Step) -> tuple[str, list[str]]:
         ages: list[str] = []
         match = self._filter(step.where, self._property, ages)
         named = self._named(step.names) if step.names else "1"
-        early = f" AND occurred_at <= {self.now}" if self.now != self.sources.now else ""
+        early = f" AND occurred_at <= {self.known}" if self.known != self.sources.now else ""
         return f"({named} AND {match}{early})", ages
 
     def _named(self, names: tuple[str, ...]) -> str:
         return f"name IN {self.sources.params.bind(list(names), 'Array(String)')}"
 
-    def _age_alone(self, step: Step, names: tuple[str, ...]) -> str:
+    def _age_alone(self, step: Step) -> str:
         """When the age of a value changes what matches a step."""
         return self._aged(self._events(step)) if self._alone(step)[1] else str(NEVER)
 
@@ -485,9 +504,9 @@ class Leaves:
                 return f"arrayMap(p -> tuple(p.2, toInt64({NEVER})), {pairs})"
             case Rolling(last, until):
                 return f"arrayMap(p -> tuple(p.2 + {until}, p.1 + {last}), {pairs})"
-            case Fixed(start, end):
-                until = NEVER if end is None else int(end)
-                inside = f"arrayFilter(p -> p.1 >= {int(start)} AND p.2 < {until}, {pairs})"
+            case Fixed(start, before):
+                bound = NEVER if before is None else int(before)
+                inside = f"arrayFilter(p -> p.1 >= {int(start)} AND p.2 < {bound}, {pairs})"
                 return f"arrayMap(p -> tuple(p.2, toInt64({NEVER})), {inside})"
             case Calendar(unit, back, count):
                 begins, first, end = self._shifts(unit, back, count)
@@ -528,7 +547,7 @@ class Leaves:
             )
             spans = self.sources.alone(select)
         truth, flip = self._of_spans(spans)
-        return Answer(truth, earliest(flip, *(self._age_alone(step, ()) for step in (leaf.after, leaf.absent))))
+        return Answer(truth, earliest(flip, *(self._age_alone(step) for step in (leaf.after, leaf.absent))))
 
     def _of_spans(self, spans: str) -> Answer:
         """True within any of these stretches of time; else until the next begins."""
@@ -539,19 +558,62 @@ class Leaves:
         # Where stretches overlap, it ends with the last of them.
         return Answer(truth, f"multiIf({truth}, {joined}, notEmpty({later}), arrayMin({later}), {NEVER})")
 
+    # What a leaf looks at
+
+    def behind(self, leaf: Leaf) -> str:
+        """The ids of the newest events that a leaf's truth comes from, as an array."""
+        match leaf:
+            case Did():
+                return self._ids((leaf.step,), leaf.window)
+            case Seq():
+                return self._ids(leaf.steps, leaf.window)
+            case Absent():
+                return self._ids((leaf.after, leaf.absent), None)
+            case Attr() if self.sources.entity is Entity.PERSON and not leaf.name.startswith("$"):
+                over = self.sources.of_traits(leaf.name)
+                name = self.sources.params.bind(leaf.name, "String")
+                known = f"(name = {name} OR operation = 'delete') AND occurred_at <= {self.known}"
+                return _newest_of([over.tell(over.state("groupArray", "tuple(occurred_at, event)", known))])
+        return "CAST([] AS Array(String))"
+
+    def _ids(self, steps: Collection[Step], window: Window | None) -> str:
+        found = []
+        for step in steps:
+            rows = self._events(step)
+            bound = self._reach(window)
+            if isinstance(window, Fixed):
+                bound = f" AND occurred_at >= {int(window.start)}"
+                bound += f" AND occurred_at < {int(window.end)}" if window.end is not None else ""
+            elif isinstance(window, Rolling):
+                bound += f" AND occurred_at <= {self.now - window.until}"
+            ids = rows.over.state("groupArray", "tuple(occurred_at, id)", f"{rows.match}{bound}")
+            found.append(rows.over.tell(ids))
+        return _newest_of(found)
+
     # Membership, chance
 
     def _in(self, leaf: In) -> Answer:
         if leaf.held is not None:
-            raise NotImplementedError("held")
+            return self._held_for(leaf, leaf.held)
         if leaf.as_of is None:
             return self.member(self.others[leaf.segment])
-        then = replace(self, now=leaf.as_of)
+        then = replace(self, now=leaf.as_of, known=min(self.known, leaf.as_of))
         truth = then.member(self.others[leaf.segment]).truth
         if self.sources.entity is Entity.LEAD:
             over = self.sources.of_leads()
-            truth = f"({over.truth(over.state('max', f'at <= {leaf.as_of}', '1'), of_nothing=False)} AND {truth})"
+            truth = f"({over.truth(over.state('max', f'at <= {then.known}', '1'), of_nothing=False)} AND {truth})"
         return Answer(truth)
+
+    def _held_for(self, leaf: In, length: Duration) -> Answer:
+        members = self.held(leaf.segment, self.sources.scope.units, self.now)
+        type_ = "UUID" if self.sources.entity is Entity.PERSON else "String"
+        units = self.sources.params.bind(list(members), f"Array({type_})")
+        moments = self.sources.params.bind(list(members.values()), "Array(Int64)")
+        pairs = f"SELECT arrayJoin(arrayZip({units}, {moments})) AS pair"
+        since = self.sources.alone(f"SELECT pair.1 AS unit, pair.2 AS state FROM ({pairs})")
+        due = f"{since} + {int(length)}"
+        flip = f"if({since} > 0 AND {due} > {self.now}, {due}, {NEVER})"
+        return Answer(f"({since} > 0 AND {due} <= {self.now})", flip)
 
     def _sample(self, leaf: Sample) -> Answer:
         salt = self.sources.params.bind(f"{leaf.salt}:", "String")
@@ -570,6 +632,26 @@ def earliest(*moments: str) -> str:
 def truth_of_nothing(agg: Aggregate, wanted: Test) -> bool:
     """The test's outcome where nothing matches: sums and counts are 0, the rest is missing."""
     return meets(wanted, 0) if agg.fn in ZERO_OF_NOTHING else wanted.op is Op.MISSING
+
+
+def _by_steps(moments: str, breaks: Sequence[int], truths: Sequence[bool], last: Duration) -> tuple[str, str]:
+    """The truth of a count, given its outcome before the first break and from each on; and when it changes, as the
+    counted, newest first, grow older than `last`. Several may do so at once, and then the count passes steps by."""
+
+    def outcome(count: str) -> str:
+        return f"{[int(each) for each in truths]}[arrayCount(b -> b <= {count}, {list(breaks)}) + 1]"
+
+    now = outcome(f"length({moments})")
+    reached = f"arrayFilter(b -> b <= length({moments}), {list(reversed(breaks))})"
+    left = f"arrayCount(t -> t > {moments}[step], {moments})"
+    step = f"arrayFirst(step -> {outcome(left)} != {now}, {reached})"
+    return f"{now} = 1", f"if({step} = 0, {NEVER}, {moments}[{step}] + {last})"
+
+
+def _newest_of(found: Collection[str]) -> str:
+    """The ids of pairs (time, id), each once, newest first."""
+    newest = f"arrayReverseSort(arrayDistinct(arrayConcat({', '.join(found)})))"
+    return f"arrayMap(e -> e.2, arraySlice({newest}, 1, {SHOWN}))"
 
 
 def _period(period: str, tz: str) -> str:

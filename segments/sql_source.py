@@ -23,11 +23,13 @@ NOTHING: Mapping[str, tuple[str, ...]] = {}
 class Scope:
     """Whom a query is about: these units only, or those from one text up to another.
 
-    `shifting`: some sets belong to several persons in turn; where none does, a simpler query says the same.
+    `one_of` leaves all but one unit of so many out. `shifting`: some sets belong to several persons in turn; where none
+    does, a simpler query says the same.
     """
 
     units: Collection[str] | None = None
     part: tuple[str, str] | None = None
+    one_of: int = 1
     shifting: bool = True
 
 
@@ -156,6 +158,8 @@ class Sources:
         if self.scope.part is not None:
             low, high = (self.params.bind(each, "String") for each in self.scope.part)
             found.append(f"toString({unit}) >= {low} AND toString({unit}) < {high}")
+        if self.scope.one_of > 1:
+            found.append(f"cityHash64({unit}) % {int(self.scope.one_of)} = 0")
         return " AND ".join(found) or "1"
 
     def _universe(self) -> str:

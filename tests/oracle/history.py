@@ -79,7 +79,8 @@ class History:
                 return Moment(min(moments)) if moments else None
             case "$last_seen":
                 return Moment(max(moments)) if moments else None
-        return fold(self.traits).get(name)
+        value = fold(self.traits).get(name)
+        return None if isinstance(value, Mapping) else value
 
 
 def lead_attribute(lead: Lead, name: str) -> Any:

@@ -109,10 +109,10 @@ def _compares(op: Op, value: Any, other: Any) -> bool:
 
 
 def found(holder: Any, name: str) -> Any:
-    """What a name with dots means: a whole name, else one object in another."""
+    """What a name with dots means: a whole name, else one object in another. An object itself is no value."""
     if not isinstance(holder, Mapping):
         return None
-    if holder.get(name) is not None:
+    if holder.get(name) is not None and not isinstance(holder[name], Mapping):
         return holder[name]
     dots = [each.start() for each in re.finditer(r"\.", name)]
     ways = (found(holder.get(name[:dot]), name[dot + 1 :]) for dot in dots)

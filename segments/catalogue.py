@@ -1,0 +1,140 @@
+"""What has been seen so far: names of events, their properties, and attributes, with types and a few values.
+
+Reading all of it takes seconds where there are millions of events; so it is read once, and then what came since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from cdp.model import Millis
+from cdp.moments import now_ms
+from profiles.store import EventStore
+from segments.known import Known, Seen, SeenEvent
+from segments.sql_values import Params, quoted
+
+FRESH_S = 5.0
+BEHIND_MS = 600_000
+"""So much earlier an event may have been received than others that were stored before it; what comes later still, such
+as a file's, is read with everything."""
+ALL_AGAIN_S = 3_600.0
+VALUES = 50
+"""Texts of one property; of more, none is a list to choose from."""
+PATHS = 200
+"""Properties of one event whose values are looked at."""
+
+_TYPES = {"String": "string", "Int64": "number", "UInt64": "number", "Float64": "number", "Double": "number"}
+_TYPES |= {"Bool": "boolean", "Array": "list", "Object": "object"}
+LEAD_FIELDS = ("source", "channel", "stage", "status", "owner")
+"""Attributes that every lead may have."""
+
+
+@dataclass(slots=True)
+class _Values:
+    """Of one property: types, and texts, of which there may be more than are kept."""
+
+    types: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+
+    def add(self, types: Iterable[str], texts: Iterable[str]) -> None:
+        self.types.update(_TYPES.get(each.partition("(")[0], "object") for each in types)
+        if len(self.texts) <= VALUES:
+            self.texts.update(texts)
+
+    def seen(self) -> Seen:
+        return Seen(frozenset(self.types), frozenset(self.texts), complete=len(self.texts) <= VALUES)
+
+
+@dataclass(slots=True)
+class _Event:
+    count: int = 0
+    last: Millis = 0
+    properties: dict[str, _Values] = field(default_factory=dict)
+
+
+class Catalogue:
+    """Thread-safe."""
+
+    def __init__(self, events: EventStore) -> None:
+        self._store = events
+        self._lock = Lock()
+        self._read_at = self._all_read_at = -ALL_AGAIN_S
+        self._since: Millis = 0
+        self._events: dict[str, _Event] = {}
+        self._attributes: dict[str, _Values] = {}
+        self._leads: dict[str, _Values] = {}
+
+    def known(self) -> Known:
+        """Not older than a few seconds. Raises StoreUnavailable."""
+        with self._lock:
+            began = time.monotonic()
+            if began - self._read_at > FRESH_S:
+                if began - self._all_read_at > ALL_AGAIN_S:
+                    self._since, self._events, self._attributes, self._leads = 0, {}, {}, {}
+                    self._all_read_at = began
+                since, self._since = self._since, now_ms() - BEHIND_MS
+                self._read_events(since)
+                self._read_attributes(since)
+                self._read_leads()
+                self._read_at = time.monotonic()
+            return Known(
+                attributes={name: each.seen() for name, each in self._attributes.items()},
+                of_leads={name: each.seen() for name, each in self._leads.items()},
+                events={
+                    name: SeenEvent(each.count, each.last, {path: one.seen() for path, one in each.properties.items()})
+                    for name, each in self._events.items()
+                },
+            )
+
+    def _read_events(self, since: Millis) -> None:
+        rows = self._store.ask(
+            "SELECT name, count(), max(occurred_at), distinctJSONPathsAndTypes(fields) FROM typed_events"
+            " WHERE received_at >= {since:Int64} GROUP BY name",
+            {"since": since},
+        )
+        for name, count, last, paths in rows:
+            event = self._events.setdefault(name, _Event())
+            event.count, event.last = max(event.count, count), max(event.last, last)
+            ours = {path.removeprefix("properties."): types for path, types in paths.items() if _is_property(path)}
+            texts = self._texts("typed_events", name, [path for path in ours if "String" in ours[path]][:PATHS], since)
+            for path, types in ours.items():
+                event.properties.setdefault(path, _Values()).add(types, texts.get(path, ()))
+
+    def _texts(self, table: str, name: str, paths: list[str], since: Millis) -> Mapping[str, list[str]]:
+        if not paths:
+            return {}
+        values = ", ".join(
+            f"groupUniqArray({VALUES + 1})(fields.{quoted(f'properties.{path}')}.:String)" for path in paths
+        )
+        params = Params()
+        where = f"name = {params.bind(name, 'String')} AND received_at >= {params.bind(since, 'Int64')}"
+        [row] = self._store.ask(f"SELECT {values} FROM {table} WHERE {where}", params.values)
+        return dict(zip(paths, row, strict=True))
+
+    def _read_attributes(self, since: Millis) -> None:
+        rows = self._store.ask(
+            f"SELECT name, groupUniqArray(JSONType(value)), groupUniqArrayIf({VALUES + 1})(JSONExtractString(value),"
+            " JSONType(value) = 'String') FROM traits WHERE name != '' AND operation NOT IN ('unset', 'delete')"
+            " AND received_at >= {since:Int64} GROUP BY name",
+            {"since": since},
+        )
+        for name, types, texts in rows:
+            self._attributes.setdefault(name, _Values()).add(types, texts)
+
+    def _read_leads(self) -> None:
+        for name in LEAD_FIELDS:
+            self._leads.setdefault(name, _Values()).add(["String"], ())
+        [[paths]] = self._store.ask("SELECT distinctJSONPathsAndTypes(fields) FROM leads", {})
+        for path, types in paths.items():
+            [[texts]] = self._store.ask(
+                f"SELECT groupUniqArray({VALUES + 1})(fields.{quoted(path)}.:String) FROM leads FINAL", {}
+            )
+            for name in (path, "status") if path == "stage" else (path,):
+                self._leads.setdefault(name, _Values()).add(types, texts)
+
+
+def _is_property(path: str) -> bool:
+    return path.startswith("properties.")

@@ -1,0 +1,123 @@
+"""The one evaluator: who is in segments, at any moment, for everybody or for some; and what people ask about it.
+
+Everything is a function of what is known to have happened by a moment, and of that moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cdp.model import Millis
+from profiles.store import EventStore
+from segments.catalogue import Catalogue
+from segments.desk import Estimate, LeafTruth, Others, Preview
+from segments.known import Known
+from segments.sql import Query, explain_query, overlap_query, preview_query, verdicts_query
+from segments.sql_leaves import Held
+from segments.sql_source import Scope
+from segments.sql_values import NEVER
+from segments.tree import Definition
+from segments.verdict import Verdict
+from segments.walk import leaves_of
+
+SAMPLE = 64
+"""An estimate looks at one unit of so many."""
+Z = 1.959964
+"""Of the standard normal distribution: 95 % lie within it on both sides."""
+NO_OTHERS: Others = {}
+
+
+class Evaluator:
+    """Thread-safe. `held` says since when units have been members of a segment at a moment, as recorded: all of them or
+    these. Raises StoreUnavailable."""
+
+    def __init__(self, events: EventStore, held: Held) -> None:
+        self._events, self._held = events, held
+        self._catalogue = Catalogue(events)
+
+    def evaluate(
+        self,
+        definitions: Sequence[Definition],
+        now: Millis,
+        *,
+        units: Collection[str] | None = None,
+        part: tuple[str, str] | None = None,
+        others: Others = NO_OTHERS,
+    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+        """See `segments.verdict.Evaluates`."""
+        if not definitions or (units is not None and not units):
+            return
+        scope = self._scope(units, part, aside=True)
+        query = verdicts_query(definitions, now, scope, others, self._held)
+        for unit, verdicts in self._rows(query, aside=True):
+            yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
+
+    def known(self) -> Known:
+        """What events, properties and attributes have been seen; a few seconds old at most."""
+        return self._catalogue.known()
+
+    def preview(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Preview:
+        """Exact."""
+        leaves = [leaf for _, leaf in leaves_of(definition)]
+        [row] = self._rows(preview_query(definition, leaves, now, self._scope(), others, self._held))
+        count, sample, counted, reach, channels = row
+        zero, missing = counted[0::2], counted[1::2]
+        return Preview(count, [unit for _, unit in sample], zero, missing, reach, channels)
+
+    def estimate(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Estimate:
+        """From one unit of 64, the same ones each time; with Wilson's interval."""
+        scope = replace(self._scope(), one_of=SAMPLE)
+        [[found]] = self._rows(overlap_query([definition], now, scope, others, self._held))
+        counts = dict(found)
+        return estimate_of(counts.get(1, 0), sum(counts.values()))
+
+    def overlap(
+        self, definitions: Sequence[Definition], now: Millis, others: Others = NO_OTHERS
+    ) -> dict[frozenset[int], int]:
+        """By the places of those that a unit meets, how many meet these and no other; without regions of nobody."""
+        [[found]] = self._rows(overlap_query(definitions, now, self._scope(), others, self._held))
+        return {frozenset(n for n in range(len(definitions)) if mask >> n & 1): count for mask, count in found if mask}
+
+    def explain(
+        self, definition: Definition, unit: str, now: Millis, others: Others = NO_OTHERS
+    ) -> Sequence[LeafTruth]:
+        """Each leaf of one unit; [] where there is no such unit at that moment."""
+        leaves = [leaf for _, leaf in leaves_of(definition)]
+        scope = Scope(units=[unit])
+        found = list(self._rows(explain_query(definition, leaves, now, scope, others, self._held)))
+        if not found:
+            return []
+        return [
+            LeafTruth(leaf, bool(truth), moment_of(flip), events)
+            for leaf, (truth, flip, events) in zip(leaves, found[0][0], strict=True)
+        ]
+
+    def _scope(
+        self, units: Collection[str] | None = None, part: tuple[str, str] | None = None, *, aside: bool = False
+    ) -> Scope:
+        if units is not None:
+            return Scope(units=units, part=part)
+        shifting = self._events.ask("SELECT 1 FROM owners WHERE notEmpty(starts) LIMIT 1", {}, aside=aside)
+        return Scope(part=part, shifting=bool(shifting))
+
+    def _rows(self, query: Query, *, aside: bool = False) -> Iterator[list[Any]]:
+        yield from self._events.ask(query.text, query.values, aside=aside)
+
+
+def moment_of(flip: int) -> Millis | None:
+    return None if flip >= NEVER else flip
+
+
+def estimate_of(members: int, looked_at: int) -> Estimate:
+    """Wilson's score interval for the share of members, for `SAMPLE` times as many as were looked at."""
+    if not looked_at:
+        return Estimate(0, 0, 0)
+    everybody, share = looked_at * SAMPLE, members / looked_at
+    spread = Z * Z / looked_at
+    middle = (share + spread / 2) / (1 + spread)
+    width = Z * math.sqrt(share * (1 - share) / looked_at + spread / looked_at / 4) / (1 + spread)
+    low, high = max(0.0, middle - width), min(1.0, middle + width)
+    return Estimate(round(share * everybody), math.floor(low * everybody), math.ceil(high * everybody))
