@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -123,6 +123,7 @@ def overlapping(sizes: Mapping[frozenset[int], int], count: int, at: Millis) -> 
 def explained(
     use: Services, definition: Definition, unit: str, truths: Sequence[LeafTruth], at: Millis, names: Names
 ) -> shapes.SegmentExplanation:
+    events = _events(use, {each for truth in truths for each in truth.events[:EVENTS_SHOWN]})
     return shapes.SegmentExplanation(
         **unit_of(definition, unit),
         member=bool(truths) and holds(definition, [each.truth for each in truths]),
@@ -133,7 +134,7 @@ def explained(
                 sentence=said_of(leaf, definition, names),
                 truth=each.truth,
                 next=_time(each.next),
-                events=_events(use, each.events),
+                events=[events[one] for one in each.events[:EVENTS_SHOWN] if one in events],
             )
             # None of a unit that was not there yet.
             for (path, leaf), each in zip(leaves_of(definition), truths, strict=bool(truths))
@@ -141,12 +142,11 @@ def explained(
     )
 
 
-def _events(use: Services, ids: Sequence[str]) -> list[shapes.SegmentEvent]:
-    found = [event for each in ids[:EVENTS_SHOWN] if (event := use.system.events.event(each))]
-    return [
-        shapes.SegmentEvent(id=event["id"], name=event["name"], occurred_at=rfc3339(event["occurred_at"]))
-        for event in found
-    ]
+def _events(use: Services, ids: Collection[str]) -> dict[str, shapes.SegmentEvent]:
+    return {
+        event["id"]: shapes.SegmentEvent(id=event["id"], name=event["name"], occurred_at=rfc3339(event["occurred_at"]))
+        for event in use.system.events.events_of(ids)
+    }
 
 
 # A segment

@@ -164,6 +164,11 @@ class ClickHouseEvents:
         found = self._events("WHERE id = {id:String} LIMIT 1", {"id": event_id})
         return found[0] if found else None
 
+    def events_of(self, event_ids: Collection[str]) -> list[dict[str, Any]]:
+        if not event_ids:
+            return []
+        return self._events("WHERE id IN {ids:Array(String)}", {"ids": sorted(event_ids)})
+
     def events_between(
         self, sets: Sequence[SetId], *, after: Millis, until: Millis, windows: Windows = NO_WINDOWS
     ) -> list[dict[str, Any]]:

@@ -171,6 +171,9 @@ class EventStore(Protocol):
     def event(self, event_id: str) -> dict[str, Any] | None:
         """One event by id."""
 
+    def events_of(self, event_ids: Collection[str]) -> list[dict[str, Any]]:
+        """Those of these events that are there, in no order."""
+
     def events_between(
         self, sets: Sequence[SetId], *, after: Millis, until: Millis, windows: Windows = NO_WINDOWS
     ) -> list[dict[str, Any]]:

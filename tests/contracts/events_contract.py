@@ -143,6 +143,13 @@ class EventStoreContract:
         assert event["identifiers"] == []
         assert event["properties"] == {}
 
+    def test_some_events_come_by_their_ids(self, store: EventStore) -> None:
+        first, _, third = rows = [make_stored(n) for n in range(3)]
+        store.write(rows, token="some")
+        wanted = {first.event.id, third.event.id}
+        assert {each["id"] for each in store.events_of([*wanted, "none"])} == wanted
+        assert store.events_of([]) == []
+
     def test_an_event_that_is_not_there_is_none(self, store: EventStore) -> None:
         store.write([make_stored(1)], token="other")
         assert store.event("no such id") is None
