@@ -23,6 +23,7 @@ import collectors
 import identity
 import leads
 import profiles
+import segments
 from api.app import ROUTERS
 from api.permissions import GRANTS
 from cdp.batch import LEAD_NOT_CAPTURED
@@ -42,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NOTES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 NOTE_LINES = 40
-PACKAGES = (api, cdp, collectors, identity, leads, profiles)
+PACKAGES = (api, cdp, collectors, identity, leads, profiles, segments)
 FOLDERS = "|".join([*(each.__name__ for each in PACKAGES), "bench", "docs", "tests"])
 OUR_PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w")
 """A path inside the repository; the same words in a URL have a slash before them."""
