@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from cdp.model import Millis
+from cdp.records import chunks
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
 from segments.desk import Estimate, LeafTruth, Others, Preview
@@ -23,6 +24,8 @@ from segments.tree import Definition
 from segments.verdict import Verdict
 from segments.walk import leaves_of
 
+AT_ONCE = 2_000
+"""Units in one query: a server takes 128 KiB of one parameter."""
 SAMPLE = 64
 """An estimate looks at one unit of so many."""
 Z = 1.959964
@@ -50,10 +53,11 @@ class Evaluator:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
-        scope = self._scope(units, part, aside=True)
-        query = verdicts_query(definitions, now, scope, others, self._held)
-        for unit, verdicts in self._rows(query, aside=True):
-            yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
+        for some in [None] if units is None else chunks(sorted(units), AT_ONCE):
+            scope = self._scope(some, part, aside=True)
+            query = verdicts_query(definitions, now, scope, others, self._held)
+            for unit, verdicts in self._rows(query, aside=True):
+                yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
 
     def known(self) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most."""

@@ -10,6 +10,7 @@ shows nothing of replicas. Of a cluster it is all servers: what is told to them 
 from __future__ import annotations
 
 import base64
+import email
 import gzip
 import re
 import signal
@@ -44,6 +45,8 @@ WRONG_PASSWORD = "Code: 516. DB::Exception: default: Authentication failed: pass
 INSERT = re.compile(rb"(\s*INSERT\s+INTO\s.+?)\sFORMAT\s+(\w+)[ \t]*(?:\n|$)", re.IGNORECASE | re.DOTALL)
 FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.IGNORECASE)
 NAME = re.compile(r"\w+")
+MAX_FIELD = 131_072
+"""The server's own `http_max_field_value_size`, in bytes, as it is unless somebody changes it."""
 TOKEN, MOST_IDLE = "insert_deduplication_token", 8
 TO_ALL = re.compile(rb" ON CLUSTER '[^']+'")
 
@@ -112,6 +115,19 @@ def insert_rows(handle: Any, into: bytes, row_format: bytes, rows: bytes) -> byt
     return b""
 
 
+def form_fields(content_type: str, body: bytes) -> dict[str, str]:
+    """What the client sends in the body of a request where the query's parameters are too long for its head."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    fields = {}
+    for part in email.message_from_bytes(head + body).get_payload():
+        name = part.get_param("name", header="content-disposition")
+        value = part.get_payload(decode=True)
+        if name != "query" and len(value) > MAX_FIELD:
+            raise RuntimeError(f"Code: 1000. DB::Exception: Field value too long: {name}")
+        fields[name] = value.decode()
+    return fields
+
+
 def quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
@@ -147,6 +163,9 @@ class Handler(BaseHTTPRequestHandler):
                 raise RuntimeError(WRONG_PASSWORD)
             if encoding := self.headers.get("Content-Encoding"):
                 body = UNPACK[encoding](body)
+            if self.headers.get_content_type() == "multipart/form-data":
+                asked |= form_fields(self.headers["Content-Type"], body)
+                body = b""
             sql = b"\n".join(part for part in (asked.get("query", "").encode(), body) if part)
             answer, answer_format = self.server.engine.ask(sql, asked)
         except RuntimeError as error:
