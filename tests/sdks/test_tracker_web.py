@@ -35,7 +35,7 @@ SCENARIOS = (
     ),
     *("crash", "limited", "huge", "domains", "lead", "robot"),
 )
-LONGEST_S = 120
+LONGEST_S = 300
 
 pytestmark = pytest.mark.timeout(LONGEST_S + 60)
 
