@@ -1,11 +1,21 @@
-"""Tests of a number that is known: of how many there are, and where the outcome changes as there are more."""
+"""Figures of what matches: which of them are counts, and what a test says of one that is known."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from segments.tree import Op, Test
+from segments.tree import Aggregate, Fn, Op, Test
+
+COUNTED = (Fn.COUNT, Fn.DISTINCT, Fn.PERIODS)
+ZERO_OF_NOTHING = (*COUNTED, Fn.SUM)
+BY_VALUE = (Fn.SUM, Fn.AVG, Fn.MIN, Fn.MAX)
+CHOSEN = (Fn.FIRST, Fn.LAST, Fn.NTH)
+
+
+def truth_of_nothing(agg: Aggregate, wanted: Test) -> bool:
+    """The test's outcome where nothing matches: sums and counts are 0, the rest is missing."""
+    return meets(wanted, 0) if agg.fn in ZERO_OF_NOTHING else wanted.op is Op.MISSING
 
 
 def meets(wanted: Test, number: int) -> bool:

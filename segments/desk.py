@@ -16,11 +16,12 @@ from cdp.errors import Refused
 from cdp.model import Millis
 from segments.book import Segment, SegmentBook
 from segments.check import check
+from segments.counts import COUNTED
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
 from segments.members import Membership, Place
-from segments.sql_leaves import COUNTED, MANY
+from segments.sql_tried import MANY
 from segments.tree import All, Any_, Condition, Definition, Did, Leaf, Not, Rolling
 from segments.verdict import Evaluates
 from segments.walk import leaves_of

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cdp.model import Millis
-from segments.sql_leaves import ZERO_OF_NOTHING, Answer, Held, Leaves
+from segments.counts import ZERO_OF_NOTHING
+from segments.sql_leaves import Held, Leaves
+from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
 from segments.sql_values import NEVER, Params, json_cell
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
@@ -56,8 +58,8 @@ def preview_query(
     """One row: the count of members, a sample of (hash, unit), for each leaf how many units have zero and how many have
     no value, members by what reaches them, and by the channel that they came through first."""
     sources, [member] = _members([definition], now, scope, others, held)
-    asked = Leaves(sources, now, now, definition.tz, others, held)
-    counted = [answer for leaf in leaves for answer in _nothings(asked, leaf)]
+    compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
+    counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
     columns = [f"{member.truth} AS member", *(f"{each.truth} AS c{n}" for n, each in enumerate(counted))]
     reach = ", ".join(f"'{kind}', countIf(member AND has(reach, '{kind}'))" for kind in REACHED_BY)
     none = f"'none', countIf(member AND NOT hasAny(reach, {list(REACHED_BY)}))"
@@ -79,8 +81,8 @@ def explain_query(
 ) -> Query:
     """A row for each unit of the scope: for each leaf its truth, when that changes, and ids of the newest events."""
     sources = Sources(Params(), definition.entity, now, scope)
-    asked = Leaves(sources, now, now, definition.tz, others, held)
-    answers = [(asked.leaf(leaf), asked.behind(leaf)) for leaf in leaves]
+    compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
+    answers = [(compiler.leaf(leaf), compiler.behind(leaf)) for leaf in leaves]
     told = ", ".join(f"tuple(toUInt8({answer.truth}), toInt64({answer.next}), {events})" for answer, events in answers)
     return _query(sources, f"SELECT [{told}]", "")
 
@@ -89,7 +91,7 @@ def _members(
     definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held
 ) -> tuple[Sources, list[Answer]]:
     sources = Sources(Params(), _entity_of(definitions), now, scope)
-    return sources, [Leaves(sources, now, now, each.tz, others, held).member(each) for each in definitions]
+    return sources, [Leaves(Asked(sources, now, now, each.tz), others, held).member(each) for each in definitions]
 
 
 def _entity_of(definitions: Sequence[Definition]) -> Entity:
@@ -105,16 +107,16 @@ def _query(sources: Sources, select: str, where: str) -> Query:
 # What a preview tells besides
 
 
-def _nothings(asked: Leaves, leaf: Leaf) -> tuple[Answer, Answer]:
+def _nothings(compiler: Leaves, leaf: Leaf) -> tuple[Answer, Answer]:
     """Whether the leaf's figure is zero, and whether its value is missing."""
     nobody, missing = Answer("0"), Test(Op.MISSING)
     match leaf:
         case Attr():
-            return nobody, asked.leaf(replace(leaf, test=missing))
+            return nobody, compiler.leaf(replace(leaf, test=missing))
         case Did() | Rel() if leaf.agg.fn in ZERO_OF_NOTHING:
-            return asked.leaf(replace(leaf, test=Test(Op.EQ, 0))), nobody
+            return compiler.leaf(replace(leaf, test=Test(Op.EQ, 0))), nobody
         case Did() | Rel():
-            return nobody, asked.leaf(replace(leaf, test=missing))
+            return nobody, compiler.leaf(replace(leaf, test=missing))
     return nobody, nobody
 
 

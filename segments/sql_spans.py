@@ -1,0 +1,100 @@
+"""Sequences and absence in SQL: each match of the whole pattern makes its leaf true over one stretch of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segments.sql_rows import Answer, Asked, earliest
+from segments.sql_sequence import sequence_select, without_groups
+from segments.sql_values import NEVER
+from segments.sql_windows import aged_window, beginning, reach_of, shifts
+from segments.tree import Absent, Calendar, Fixed, Rolling, Seq, Since, Step, Window
+
+
+def sequence(leaf: Seq, asked: Asked) -> Answer:
+    steps = [asked.alone(step) for step in leaf.steps]
+    keys = [asked.property(name) for name in leaf.same]
+    names = _names_of(leaf.steps)
+    select = sequence_select(
+        lambda columns: asked.sources.event_rows(names, columns),
+        leaf,
+        [match for match, _ in steps],
+        [asked.named(step.without) if step.without else "" for step in leaf.steps],
+        keys,
+        reach_of(leaf.window, asked).removeprefix(" AND "),
+    )
+    spans = _spans(asked.sources.alone(select), leaf.window, asked)
+    truth, flip = _of_spans(spans, asked)
+    return Answer(truth, earliest(flip, *(ages for _, ages in steps), aged_window(leaf.window, asked)))
+
+
+def absence(leaf: Absent, asked: Asked) -> Answer:
+    steps = (leaf.after, leaf.absent)
+    spans = _absent_by_group(leaf, asked) if leaf.same else _absent_at_all(leaf, asked)
+    truth, flip = _of_spans(spans, asked)
+    return Answer(truth, earliest(flip, *(asked.alone(step)[1] for step in steps)))
+
+
+def _absent_at_all(leaf: Absent, asked: Asked) -> str:
+    matches = [asked.events(step) for step in (leaf.after, leaf.absent)]
+    newest, came = (each.over.tell(each.over.state("max", each.at, each.match)) for each in matches)
+    return f"if({newest} > 0 AND {came} <= {newest}, [{_waited(newest, leaf)}], [])"
+
+
+def _absent_by_group(leaf: Absent, asked: Asked) -> str:
+    steps = (leaf.after, leaf.absent)
+    matches = [asked.alone(step)[0] for step in steps]
+    names = _names_of(steps)
+    select = without_groups(
+        lambda columns: asked.sources.event_rows(names, columns),
+        matches,
+        [asked.property(name) for name in leaf.same],
+        _waited("newest", leaf),
+    )
+    return asked.sources.alone(select)
+
+
+def _waited(newest: str, leaf: Absent) -> str:
+    end = str(NEVER) if leaf.until is None else f"{newest} + {leaf.until}"
+    return f"tuple({newest} + {leaf.wait}, toInt64({end}))"
+
+
+def _names_of(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What the events are called that have to be looked at, none for any."""
+    if not all(step.names for step in steps):
+        return ()
+    return tuple(sorted({name for step in steps for name in (*step.names, *step.without)}))
+
+
+def _spans(pairs: str, window: Window | None, asked: Asked) -> str:
+    """When sequences that begin with `.1` and end with `.2` make the leaf true."""
+    forever = f"tuple(p.2, toInt64({NEVER}))"
+    match window:
+        case None:
+            return f"arrayMap(p -> {forever}, {pairs})"
+        case Rolling(last, until):
+            return f"arrayMap(p -> tuple(p.2 + {until}, p.1 + {last}), {pairs})"
+        case Fixed(start, before):
+            bound = NEVER if before is None else int(before)
+            inside = f"arrayFilter(p -> p.1 >= {int(start)} AND p.2 < {bound}, {pairs})"
+            return f"arrayMap(p -> {forever}, {inside})"
+        case Calendar():
+            begins, first, end = shifts(window, asked)
+            ends = f"arrayPushBack(arrayPopFront({begins}), {NEVER})"
+            inside = f"arrayFilter(w -> p.1 >= w.3 AND p.2 < w.4, arrayZip({begins}, {ends}, {first}, {end}))"
+            return f"arrayFlatten(arrayMap(p -> arrayMap(w -> tuple(toInt64(w.1), toInt64(w.2)), {inside}), {pairs}))"
+        case Since():
+            since = beginning(window, asked)
+            inside = f"arrayFilter(p -> ifNull(p.1 >= {since} AND p.2 < {since} + {window.length}, 0), {pairs})"
+            return f"arrayMap(p -> {forever}, {inside})"
+    raise NotImplementedError(window)
+
+
+def _of_spans(spans: str, asked: Asked) -> Answer:
+    """True within any of these stretches of time; else until the next begins."""
+    now = asked.now
+    truth = f"arrayExists(s -> s.1 <= {now} AND s.2 > {now}, {spans})"
+    joined = f"arrayFold((end, s) -> if(s.1 <= end AND s.2 > end, s.2, end), arraySort({spans}), toInt64({now}))"
+    later = f"arrayMap(s -> s.1, arrayFilter(s -> s.1 > {now} AND s.2 > s.1, {spans}))"
+    # Where stretches overlap, it ends with the last of them.
+    return Answer(truth, f"multiIf({truth}, {joined}, notEmpty({later}), arrayMin({later}), {NEVER})")
