@@ -215,14 +215,17 @@ def test_an_overlap_has_the_size_of_each_region(
 def test_a_segment_is_filled_when_it_is_made_and_changes_as_events_come(
     marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
 ) -> None:
+    other = f"{name}_too"
     intake.take(source.id, make_event(event=name, anonymousId=visitor))
-    first = person_of(marketer, visitor)
+    intake.take(source.id, make_event(event=other, anonymousId=f"{visitor}-2"))
+    first, second = person_of(marketer, visitor), person_of(marketer, f"{visitor}-2")
+    known = made(marketer, did(other))
+    until(lambda: members(marketer, known["id"]), [second])
     segment = made(marketer, did(name))
     assert (segment["size"], segment["state"], segment["version"]) == (1, "live", 1)
     assert segment["fresh_at"] is not None
     assert members(marketer, segment["id"]) == [first]
     intake.take(source.id, make_event(event=name, anonymousId=f"{visitor}-2"))
-    second = person_of(marketer, f"{visitor}-2")
     until(lambda: members(marketer, segment["id"]), [second, first])
     found = shaped(marketer.get(f"{URL}/{segment['id']}/changes").json(), shapes.SegmentChanges)
     told = [(each["person"], each["change"], each["reason"]) for each in found["changes"]]
