@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Segments: who is meant, and why. 人群：谁在其中，为什么。", no_args_is_help=True)
 
 NO = 1
+MAX_PAGE = 1_000
 POLL_S = 0.5
 FORMATS = (".csv", ".xlsx")
+
+Named = tuple[str, str, str]
+"""Whose change, which, and when."""
 
 Definition = Annotated[
     Path, typer.Argument(metavar="FILE.json", help="The definition, see docs/segments.md. 人群定义文件。")
@@ -146,11 +151,11 @@ def changes(
     settings = load_settings()
     with connect(settings, processing=follow, segments=True) as client:
         path = f"{_path(client, segment)}/changes"
-        found = client.get(path, limit=limit)
         if not follow:
+            found = client.get(path, limit=limit)
             answer(found, lambda value: changes_of(value["changes"], settings.zone), json=json)
             return
-        for each in _coming(client, path, found["changes"]):
+        for each in _coming(client, path, limit):
             if json:
                 line(each)
             else:
@@ -325,13 +330,28 @@ def _is_id(who: str) -> bool:
         return False
 
 
-def _coming(client: ApiClient, path: str, found: list[dict[str, Any]]) -> Any:
-    """Those found, oldest first, and then each further one."""
-    shown = found
-    yield from reversed(found)
+def _coming(client: ApiClient, path: str, limit: int) -> Iterator[dict[str, Any]]:
+    """The newest changes, oldest first, and then each further one."""
+    newest = client.get(path, limit=MAX_PAGE)["changes"]
+    yield from reversed(newest[:limit])
     while True:
         time.sleep(POLL_S)
-        newest = client.get(path, limit=1_000)["changes"]
-        fresh = [each for each in newest if each not in shown]
-        yield from reversed(fresh)
-        shown = newest
+        seen = {_named(each) for each in newest}
+        newest = _scanned(client, path, seen)
+        yield from reversed([each for each in newest if _named(each) not in seen])
+
+
+def _scanned(client: ApiClient, path: str, seen: set[Named]) -> list[dict[str, Any]]:
+    """The newest changes: pages of them, up to the first with one that was seen."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = client.get(path, limit=MAX_PAGE, cursor=cursor)
+        found += page["changes"]
+        cursor = page["next"]
+        if not cursor or any(_named(each) in seen for each in page["changes"]):
+            return found
+
+
+def _named(change: dict[str, Any]) -> Named:
+    return str(change.get("person") or change.get("lead")), change["change"], change["at"]

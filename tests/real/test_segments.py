@@ -1,7 +1,8 @@
-"""Walks docs/segments.md: each block of commands is run as written, against the demo, and prints what the page says."""
+"""`cdp segment` on the real product: the walk of docs/segments.md as it is written, and changes as they come."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -40,6 +41,29 @@ def blocks() -> list[tuple[str, list[str]]]:
         else:
             told.append((text, []))
     return told
+
+
+def test_changes_are_followed_as_they_come(product: Product, tmp_path: Path) -> None:
+    key = product.create_source("followed", "server")
+
+    def send(visitor: str, event: str) -> None:
+        body = {"anonymousId": visitor, "event": event, "messageId": f"{visitor} {event}"}
+        assert product.collector.post("/v1/track", json=body, auth=(key, "")).status_code == 200
+
+    definition = {"v": 1, "entity": "person", "where": {"did": "seat_viewed", "op": "=", "value": 1}}
+    made = product.api.post("/api/v1/segments", json={"name": "followed", "definition": definition})
+    assert made.status_code == 201, made.text
+    send("v1", "seat_viewed")
+    changes = f"/api/v1/segments/{made.json()['id']}/changes"
+    until(lambda: len(product.api.get(changes).json()["changes"]) == 1, 30)
+    words = [sys.executable, "-m", "cdp", "segment", "changes", "followed", "--follow", "--json"]
+    with subprocess.Popen(words, env=product.env, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        heard = [json.loads(following.stdout.readline())]
+        send("v2", "seat_viewed")
+        heard.append(json.loads(following.stdout.readline()))
+        following.terminate()
+    assert heard == product.api.get(changes).json()["changes"][::-1]
 
 
 def test_the_walk_of_the_page_goes_as_it_is_written(product: Product, tmp_path: Path) -> None:
