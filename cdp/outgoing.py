@@ -33,7 +33,8 @@ class Outgoing(NamedTuple):
 
 def put_out(connection: Connection, messages: Sequence[Outgoing]) -> int:
     """Add messages in the caller's transaction, in their order; how many of them were not there yet."""
-    rows = [{**each._asdict(), "payload": msgspec.json.encode(each.body).decode()} for each in messages]
-    for row in rows:
-        del row["body"]
+    rows = [
+        {"id": each.id, "at": each.at, "kind": each.kind, "payload": msgspec.json.encode(each.body).decode()}
+        for each in messages
+    ]
     return run_rows(connection, insert_ignoring(connection, outbox_rows), rows)

@@ -27,7 +27,7 @@ from identity.verbs import Identity
 from segments import stays, timers
 from segments.book import Segment, segments_in
 from segments.live_causes import explained
-from segments.live_looks import Eye, Standing, slices
+from segments.live_looks import Eye, Slice, Standing, joined, slices
 from segments.live_passes import filling, next_to_fill, reconciling
 from segments.live_touched import Ask, Index, Touched, Toucher
 from segments.live_writing import FEED, Round, Tell, Writer
@@ -43,6 +43,8 @@ TIMERS = 5_000
 """Units whose moment has come, in one round: what happens need not wait for the others."""
 FULL_FROM = 20_000
 """Units from which on a look at everybody is cheaper."""
+PAUSE_S = 0.5
+"""After a round, at most; no longer than it took."""
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0
 """After a fault of ours."""
@@ -82,7 +84,11 @@ class LiveSegments:
         """Until `stop`; a store that is away is waited for."""
         while not self._stopping.is_set():
             try:
-                if not self._turn():
+                began = time.monotonic()
+                if self._turn():
+                    # Others need the processors too; and what comes meanwhile is looked at together, for little more.
+                    self._stopping.wait(min(PAUSE_S, time.monotonic() - began))
+                else:
                     self._work.due.wait(self._pause_s())
             except Retryable as error:
                 log.warning("segments_wait", reason=str(error))
@@ -164,7 +170,7 @@ class LiveSegments:
         numbers = [*(task.n for task in tasks), *touched.announced]
         done = Round(numbers, head, touched.erased, touched.emptied, complete)
         since = min((task.since for task in tasks), default=None)
-        asks = [*touched.asks, *_asked_by_timers(fired, index, now)]
+        asks = _together([*touched.asks, *_asked_by_timers(fired, index, now)], index)
         before: Standing | None = None
         for standing in self._looks(asks, fired, touched, index, eye, now):
             if before is not None:
@@ -184,12 +190,8 @@ class LiveSegments:
             wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
             for entity in Entity:
                 segments = _in_order(index, index.about(entity) & wanted)
-                for part in slices(entity) if segments else ():
-                    with reading(self._records) as connection:
-                        standing = Standing.of_slice(connection, segments, part)
-                    self._prepare(standing, touched, index)
-                    standing.compare(eye.slice(segments, part, now, standing.known(now)), now)
-                    yield standing
+                if segments:
+                    yield from self._everybody(segments, touched, index, eye, now)
             return
         with reading(self._records) as connection:
             standing = Standing.of_units(connection, units)
@@ -198,6 +200,23 @@ class LiveSegments:
             for look in eye.units(_in_order(index, ask.segments), ask.units, now):
                 standing.compare(look, now)
         yield standing
+
+    def _everybody(
+        self, segments: Sequence[Segment], touched: Touched, index: Index, eye: Eye, now: Millis
+    ) -> Iterator[Standing]:
+        def look(part: Slice) -> Standing:
+            with reading(self._records) as connection:
+                standing = Standing.of_slice(connection, segments, part)
+            self._prepare(standing, touched, index)
+            standing.compare(eye.slice(segments, part, now, standing.known(now)), now)
+            return standing
+
+        first, *others = slices(segments[0].definition.entity)
+        found = look(first)
+        verdicts = found.verdicts
+        yield found
+        for part in joined(others, verdicts):
+            yield look(part)
 
     def _prepare(self, standing: Standing, touched: Touched, index: Index) -> None:
         standing.keep(frozenset(index.segments))
@@ -230,6 +249,17 @@ def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> 
         units = frozenset(unit for unit, segments in due.items() if segments)
         if units:
             yield Ask(frozenset().union(*due.values()), units)
+
+
+def _together(asks: Sequence[Ask], index: Index) -> list[Ask]:
+    """One ask for each entity: every further query costs more than the answers that nobody needed."""
+    found = []
+    for entity in Entity:
+        mine = [ask for ask in asks if ask.segments & index.about(entity)]
+        if mine:
+            segments = frozenset().union(*(ask.segments for ask in mine))
+            found.append(Ask(segments, frozenset().union(*(ask.units for ask in mine))))
+    return found
 
 
 def _due(of_unit: Timers, now: Millis) -> frozenset[int]:

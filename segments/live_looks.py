@@ -20,6 +20,8 @@ Slice = tuple[str, str]
 """Units from the first up to the second, as text."""
 
 UNITS_AT_ONCE = 5_000
+VERDICTS_AT_ONCE = 500_000
+"""Of a slice: what is looked at lies in memory until it is compared."""
 
 _DIGITS = "0123456789abcdef"
 _STARTS = {Entity.PERSON: "", Entity.LEAD: "ld_"}
@@ -30,6 +32,13 @@ def slices(entity: Entity) -> list[Slice]:
     start = _STARTS[entity]
     bounds = [start, *(start + digit for digit in _DIGITS[1:]), start + "g"]
     return list(pairwise(bounds))
+
+
+def joined(parts: Sequence[Slice], verdicts: int) -> list[Slice]:
+    """The same units in fewer parts, where one of these holds so many verdicts: each costs a look at everything."""
+    together = max(1, VERDICTS_AT_ONCE // max(1, verdicts))
+    groups = [parts[start : start + together] for start in range(0, len(parts), together)]
+    return [(group[0][0], group[-1][1]) for group in groups]
 
 
 class Look(NamedTuple):
@@ -52,12 +61,14 @@ class Flip(NamedTuple):
 
 
 class Standing:
-    """What is stored of some units, kept up with what looks at them find; of timers, what is to be written anew."""
+    """What is stored of some units, kept up with what looks at them find; of timers, what is to be written anew.
+    `verdicts` counts what was compared."""
 
     def __init__(self, members: Members, stored: dict[str, Timers]) -> None:
         self.members, self.timers = members, stored
         self.renewed: dict[str, Timers] = {}
         self.flips: dict[tuple[int, str], Flip] = {}
+        self.verdicts = 0
 
     @classmethod
     def of_units(cls, connection: Connection, units: Collection[str]) -> Standing:
@@ -89,6 +100,7 @@ class Standing:
     def compare(self, look: Look, now: Millis) -> None:
         """Take over what a look at `now` found."""
         numbers = {segment.n: segment for segment in look.segments}
+        self.verdicts += len(look.units) * len(numbers)
         for unit in look.units:
             verdicts = look.verdicts.get(unit, ())
             inside = {look.segments[each.segment].n for each in verdicts if each.member}

@@ -15,7 +15,7 @@ from cdp.records import reading, writing
 from segments import health
 from segments.book import Segment, filled, segments_in
 from segments.live_causes import FILLING, change, explained
-from segments.live_looks import Eye, Slice, Standing, slices
+from segments.live_looks import Eye, Slice, Standing, joined, slices
 from segments.live_touched import Index, Touched
 from segments.live_writing import Writer
 from segments.mentions import mentions_of
@@ -43,19 +43,28 @@ def next_to_fill(segments: Sequence[Segment]) -> list[Segment]:
 
 def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -> Iterator[bool]:
     """Fill these, in silence; what changes meanwhile comes in with the rounds. Doing so twice changes nothing."""
-    for part in slices(segments[0].definition.entity):
-        every = _segments(writer)
-        now = writer.moment()
-        standing = _looked_at(writer, Eye(evaluator, every), segments, part, now)
-        changes = [change(each, FILLING[each.segment.state], None, now) for each in standing.flips.values()]
-        writer.write(changes, standing.renewed, Index(every), now)
+    first, *others = slices(segments[0].definition.entity)
+    verdicts = _fill(writer, evaluator, segments, first)
+    yield True
+    for part in joined(others, verdicts):
+        _fill(writer, evaluator, segments, part)
         yield True
     with writing(writer.records) as connection:
         for each in segments:
             filled(connection, each)
-        health.freshen(connection, [each.n for each in segments], now)
+        health.freshen(connection, [each.n for each in segments], writer.moment())
     writer.turned()
     log.info("segments_filled", segments=[each.id for each in segments])
+
+
+def _fill(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment], part: Slice) -> int:
+    """How many verdicts there were."""
+    every = _segments(writer)
+    now = writer.moment()
+    standing = _looked_at(writer, Eye(evaluator, every), segments, part, now)
+    changes = [change(each, FILLING[each.segment.state], None, now) for each in standing.flips.values()]
+    writer.write(changes, standing.renewed, Index(every), now)
+    return standing.verdicts
 
 
 def reconciling(
@@ -68,17 +77,27 @@ def reconciling(
     """
     suspects: Suspects = defaultdict(dict)
     for entity in Entity:
-        for part in slices(entity):
-            every = _segments(writer)
-            live = [each for each in every if each.live and each.definition.entity is entity]
-            if live:
-                standing = _looked_at(writer, Eye(evaluator, every), live, part, writer.moment())
-                for (n, unit), flip in standing.flips.items():
-                    suspects[n][unit] = flip.entered
+        first, *others = slices(entity)
+        verdicts = _suspect(writer, evaluator, entity, first, suspects)
+        yield True
+        for part in joined(others, verdicts):
+            _suspect(writer, evaluator, entity, part, suspects)
             yield True
     while not settled():
         yield False
     _mend(writer, evaluator, suspects, found)
+
+
+def _suspect(writer: Writer, evaluator: Evaluates, entity: Entity, part: Slice, suspects: Suspects) -> int:
+    """How many verdicts there were."""
+    every = _segments(writer)
+    live = [each for each in every if each.live and each.definition.entity is entity]
+    if not live:
+        return 0
+    standing = _looked_at(writer, Eye(evaluator, every), live, part, writer.moment())
+    for (n, unit), flip in standing.flips.items():
+        suspects[n][unit] = flip.entered
+    return standing.verdicts
 
 
 def _mend(writer: Writer, evaluator: Evaluates, suspects: Suspects, found: MutableMapping[str, int]) -> None:

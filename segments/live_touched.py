@@ -146,7 +146,7 @@ class Toucher:
         self, wanted: Mapping[str, Collection[int]], index: Index, leads: Collection[str], found: Touched
     ) -> Iterator[Ask]:
         about_persons, about_leads = index.about(Entity.PERSON), index.about(Entity.LEAD)
-        yield from _grouped({person: frozenset(about_persons.intersection(each)) for person, each in wanted.items()})
+        yield from _ask({person: frozenset(about_persons.intersection(each)) for person, each in wanted.items()})
         if not about_leads:
             return
         of_leads: dict[str, frozenset[int]] = dict.fromkeys(leads, about_leads)
@@ -154,7 +154,7 @@ class Toucher:
         for lead, person in self._leads_of(persons):
             of_leads[lead] = of_leads.get(lead, frozenset()) | persons[person]
             found.happened.setdefault(lead, []).extend(found.happened.get(person, ()))
-        yield from _grouped(of_leads)
+        yield from _ask(of_leads)
 
     def _owners_of(self, sets: Collection[SetId]) -> dict[SetId, set[str]]:
         return {row.set: set(row.owners()) for row in self._mirror.owners(sets)} if sets else {}
@@ -226,13 +226,7 @@ class _Sorted:
                 self.unknown |= not persons
 
 
-def _grouped(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:
-    """Two asks at most, for each is a query: those of whom all is to be known, and the others for all that is wanted
-    of any of them."""
-    every = frozenset().union(*wanted.values()) if wanted else frozenset()
-    whole = frozenset(unit for unit, segments in wanted.items() if segments == every)
-    rest = {unit: segments for unit, segments in wanted.items() if segments and unit not in whole}
-    if every and whole:
-        yield Ask(every, whole)
-    if rest:
-        yield Ask(frozenset().union(*rest.values()), frozenset(rest))
+def _ask(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:
+    units = frozenset(unit for unit, segments in wanted.items() if segments)
+    if units:
+        yield Ask(frozenset().union(*wanted.values()), units)

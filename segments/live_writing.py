@@ -122,8 +122,9 @@ class Writer:
     def _tell_those_who_ask(self, connection: Connection, changes: Sequence[Change], index: Index, now: Millis) -> None:
         """Segments that ask for how long one has been in another look again."""
         units: defaultdict[int, list[str]] = defaultdict(list)
+        asked = {n for n in {each.segment for each in changes} if index.held(n)}
         for each in changes:
-            if index.held(each.segment):
+            if each.segment in asked:
                 units[each.segment].append(each.unit)
         if units:
             self._work.note(connection, Joined(dict(units)), at=now)
