@@ -21,12 +21,17 @@ from cdp.model import (
     Event,
     Identifier,
     Page,
+    SetId,
 )
 from profiles.store import StoredEvent
 
 EVENT_COLUMNS = "set, occurred_at, id, received_at, name, source, envelope"
 READ_COLUMNS = "set, occurred_at, id, envelope"
-TYPED_COLUMNS = "name, set, occurred_at, id, received_at, source, fields"
+TYPED_COLUMNS = (
+    "name, set, occurred_at, id, received_at, source, type, platform, dialect, session, app_id, app_version, page_url,"
+    " page_path, page_title, page_referrer, campaign_source, campaign_medium, campaign_name, campaign_term,"
+    " campaign_content, device_kind, device_os, locale, ip_city, properties"
+)
 TRAIT_COLUMNS = "set, occurred_at, event, `order`, operation, name, value, source, received_at"
 
 _APP = ("id", "name", "version")
@@ -68,14 +73,44 @@ def event_lines(rows: Sequence[StoredEvent]) -> tuple[bytes, bytes]:
     """One JSON array a line, in the order of EVENT_COLUMNS, and again in that of TYPED_COLUMNS. Raises
     UnicodeEncodeError on a lone surrogate."""
     # The engine keeps a nested object's text as it stands, so it is not escaped into a string first.
-    whole = [(row.event, row.set, msgspec.Raw(_encoder.encode(_envelope(row.event)))) for row in rows]
+    whole = [(e := row.event, row.set, _envelope(e)) for row in rows]
     return (
         _encoder.encode_lines(
-            [(s, e.occurred_at, e.id, e.received_at, e.name, e.source, text) for e, s, text in whole]
+            [(s, e.occurred_at, e.id, e.received_at, e.name, e.source, envelope) for e, s, envelope in whole]
         ),
-        _encoder.encode_lines(
-            [(e.name, s, e.occurred_at, e.id, e.received_at, e.source, text) for e, s, text in whole]
-        ),
+        _encoder.encode_lines([_typed(e, s, envelope.properties) for e, s, envelope in whole]),
+    )
+
+
+def _typed(e: Event, set_: SetId, properties: msgspec.Raw) -> tuple[object, ...]:
+    app, page, campaign, device = e.app, e.page, e.campaign, e.device
+    return (
+        e.name,
+        set_,
+        e.occurred_at,
+        e.id,
+        e.received_at,
+        e.source,
+        e.type,
+        e.platform,
+        e.dialect,
+        e.session,
+        app.id,
+        app.version,
+        page.url,
+        page.path,
+        page.title,
+        page.referrer,
+        campaign.source,
+        campaign.medium,
+        campaign.name,
+        campaign.term,
+        campaign.content,
+        device.kind,
+        device.os,
+        e.locale,
+        e.ip_city,
+        properties,
     )
 
 

@@ -91,27 +91,24 @@ class Catalogue:
 
     def _read_events(self, since: Millis) -> None:
         rows = self._store.ask(
-            "SELECT name, count(), max(occurred_at), distinctJSONPathsAndTypes(fields) FROM typed_events"
+            "SELECT name, count(), max(occurred_at), distinctJSONPathsAndTypes(properties) FROM typed_events"
             " WHERE received_at >= {since:Int64} GROUP BY name",
             {"since": since},
         )
         for name, count, last, paths in rows:
             event = self._events.setdefault(name, _Event())
             event.count, event.last = max(event.count, count), max(event.last, last)
-            ours = {path.removeprefix("properties."): types for path, types in paths.items() if _is_property(path)}
-            texts = self._texts("typed_events", name, [path for path in ours if "String" in ours[path]][:PATHS], since)
-            for path, types in ours.items():
+            texts = self._texts(name, [path for path in paths if "String" in paths[path]][:PATHS], since)
+            for path, types in paths.items():
                 event.properties.setdefault(path, _Values()).add(types, texts.get(path, ()))
 
-    def _texts(self, table: str, name: str, paths: list[str], since: Millis) -> Mapping[str, list[str]]:
+    def _texts(self, name: str, paths: list[str], since: Millis) -> Mapping[str, list[str]]:
         if not paths:
             return {}
-        values = ", ".join(
-            f"groupUniqArray({VALUES + 1})(fields.{quoted(f'properties.{path}')}.:String)" for path in paths
-        )
+        values = ", ".join(f"groupUniqArray({VALUES + 1})(properties.{quoted(path)}.:String)" for path in paths)
         params = Params()
         where = f"name = {params.bind(name, 'String')} AND received_at >= {params.bind(since, 'Int64')}"
-        [row] = self._store.ask(f"SELECT {values} FROM {table} WHERE {where}", params.values)
+        [row] = self._store.ask(f"SELECT {values} FROM typed_events WHERE {where}", params.values)
         return dict(zip(paths, row, strict=True))
 
     def _read_attributes(self, since: Millis) -> None:
@@ -134,7 +131,3 @@ class Catalogue:
             )
             for name in (path, "status") if path == "stage" else (path,):
                 self._leads.setdefault(name, _Values()).add(types, texts)
-
-
-def _is_property(path: str) -> bool:
-    return path.startswith("properties.")

@@ -15,7 +15,7 @@ from segments.counts import ZERO_OF_NOTHING
 from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, Params, json_cell
+from segments.sql_values import NEVER, Params, string_cell
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 
 SAMPLED = 20
@@ -137,5 +137,5 @@ def _channel(sources: Sources) -> str:
         over = sources.of_leads()
         return over.tell(over.state("any", "ifNull(fields.channel.:String, '')", "1"))
     over = sources.of_events(())
-    source = json_cell(sources.params, "fields", "campaign.source").text
+    source = string_cell("campaign_source").text
     return over.tell(over.state("argMin", f"ifNull({source}, ''), tuple(occurred_at, id)", f"isNotNull({source})"))

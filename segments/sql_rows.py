@@ -119,8 +119,9 @@ class Asked:
     # Values
 
     def property(self, name: str) -> Cell:
-        path = name[1:] if name.startswith("$") else f"properties.{name}"
-        return json_cell(self.sources.params, "fields", path)
+        if name.startswith("$"):
+            return string_cell(name[1:].replace(".", "_"))
+        return json_cell(self.sources.params, "properties", name)
 
     def of_lead(self, name: str) -> Cell:
         match name:

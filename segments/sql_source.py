@@ -85,7 +85,7 @@ class Sources:
     _alone: dict[str, str] = field(default_factory=dict)
 
     def of_events(self, names: tuple[str, ...]) -> Pass:
-        """Over events of these names, none for all. Their columns are `name, occurred_at, id, fields`."""
+        """Over events of these names, none for all. Their columns are those of `typed_events`."""
         return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
 
     def of_traits(self, attribute: str) -> Pass:
