@@ -36,6 +36,9 @@ from segments.tree import Definition, Entity
 router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"])
 
 MOST_COMPARED = 4
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file. 文件", "content": {media: {} for media in MEDIA.values()}}
+}
 
 Document = Annotated[Any, pydantic.Field(description="docs/segments.md; its JSON Schema is at /segments/schema")]
 
@@ -269,7 +272,7 @@ def _unit(use: Services, segment: Segment, *, person: str | None, lead: str | No
     return given
 
 
-@router.get("/{segment}/export", summary="导出成员 · The members as a file", response_class=StreamingResponse)
+@router.get("/{segment}/export", summary="导出成员 · The members as a file", responses=FILES)
 async def export(
     segment: str,
     use: Use,
