@@ -117,6 +117,10 @@ ASKING = {
     # Units are many and have all columns of an answer: each pass over events is the side to look up in.
     "join_algorithm": "hash",
     "query_plan_join_swap_table": "0",
+    # Many segments make one long question.
+    "max_ast_elements": 2_000_000,
+    "max_expanded_ast_elements": 10_000_000,
+    "max_ast_depth": 10_000,
 }
 """Of questions about everybody."""
 BACKGROUND = {

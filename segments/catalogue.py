@@ -74,12 +74,13 @@ class Catalogue:
             if began - self._read_at > FRESH_S:
                 if began - self._all_read_at > ALL_AGAIN_S:
                     self._since, self._events, self._attributes, self._leads = 0, {}, {}, {}
-                    self._all_read_at = began
-                since, self._since = self._since, now_ms() - BEHIND_MS
-                self._read_events(since)
-                self._read_attributes(since)
+                later = now_ms() - BEHIND_MS
+                self._read_events(self._since)
+                self._read_attributes(self._since)
                 self._read_leads()
-                self._read_at = time.monotonic()
+                # Only what was read to the end need not be read again.
+                self._all_read_at = began if self._since == 0 else self._all_read_at
+                self._since, self._read_at = later, time.monotonic()
             return Known(
                 attributes={name: each.seen() for name, each in self._attributes.items()},
                 of_leads={name: each.seen() for name, each in self._leads.items()},
