@@ -93,10 +93,14 @@ class World:
 
     def segment(self, name: str, where: Any, *, entity: str = "person", **fields: Any) -> Segment:
         """Made and filled."""
-        definition = parse({"v": 1, "entity": entity, "where": where} | fields, tz="Asia/Shanghai")
-        made, _ = self.book.create(name, definition)
+        made = self.make(name, where, entity=entity, **fields)
         self.live.drain()
         return self.book.get(made.id)
+
+    def make(self, name: str, where: Any, *, entity: str = "person", **fields: Any) -> Segment:
+        """Not filled yet."""
+        definition = parse({"v": 1, "entity": entity, "where": where} | fields, tz="Asia/Shanghai")
+        return self.book.create(name, definition)[0]
 
     def take(self, name: str, visitor: str, *, ago: Millis = 0, **fields: Any) -> None:
         """An event of a visitor goes all the way."""

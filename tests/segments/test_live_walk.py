@@ -14,7 +14,7 @@ from segments import live_writing
 from segments.book import Segment
 from tests.segments.live_world import CONSENT, DAY, HOUR, MINUTE, SECOND, World
 
-STEPS = 35
+STEPS = 30
 
 VISITORS = [f"visitor-{n}" for n in range(5)]
 MEMBERS = ["member-a", "member-b"]
@@ -51,7 +51,7 @@ class Walk:
         self.world, self.chance = world, Random(seed)
         self.segments: dict[str, Segment] = {}
         for name, (entity, where) in RULES.items():
-            self.segments[name] = world.segment(name, where, entity=entity)
+            self.segments[name] = world.make(name, where, entity=entity)
         held = {"in": self.segments["viewed"].id, "for": "PT30M"}
         self.segments["held"] = world.segment("held", held)
         self.segments["not in"] = world.segment("not in", {"not": {"in": self.segments["viewed"].id}})
