@@ -14,7 +14,7 @@ from segments.live_touched import Index, Touched
 from segments.stays import Change, Reason
 from segments.verdict import Verdict
 
-LOOKS_BACK = 5
+LOOKS_BACK = 3
 """Moments that are looked at once more in one round, to find when exactly something became true."""
 
 FILLING = {State.BACKFILL: Reason.BACKFILL, State.DEFINITION: Reason.DEFINITION}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from cdp.at_work import doing_jobs
+from cdp.moments import now_ms
+from cdp.roles import Role
+from cdp.wiring import open_system
 from tests.real.servers import ClickHouse
 from tests.segments.live_world import World
 from tests.segments.test_live_walk import Walk
@@ -32,4 +37,24 @@ def test_live_membership_is_a_full_evaluation_after_every_step(
         assert world.live.reconcile() == {}
         world.check_published()
     finally:
+        world.close()
+
+
+def test_what_another_process_stores_is_looked_at_by_the_scheduler(
+    tmp_path: Path, databases: Databases, clickhouse: ClickHouse
+) -> None:
+    records, graph, events = databases.new("records"), databases.new("graph"), clickhouse.url_of("live_apart")
+    world = World(tmp_path, records_url=records, graph_url=graph, events_url=events)
+    scheduler = open_system(world.settings, frozenset({Role.SCHEDULER}))
+    try:
+        viewers = world.make("viewers", {"did": "model_viewed"})
+        with doing_jobs(scheduler):
+            world.now = now_ms()
+            world.take("model_viewed", "li")
+            until = time.monotonic() + 60
+            while not world.members(viewers) and time.monotonic() < until:
+                time.sleep(0.1)
+        assert world.members(viewers) == {world.person("li")}
+    finally:
+        scheduler.close()
         world.close()
