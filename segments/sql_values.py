@@ -255,6 +255,9 @@ def _equals(cell: Cell, values: Sequence[Any], params: Params) -> str:
 def _among(value: str, wanted: Sequence[Any], type_: str, params: Params) -> str:
     if len(wanted) == 1:
         return _sure(f"{value} = {params.bind(wanted[0], type_)}")
+    if type_ == "Float64":
+        # A set of numbers holds both zeros apart.
+        value, wanted = f"{value} + 0.", [each + 0.0 for each in wanted]
     return _sure(f"{value} IN {params.bind(list(wanted), f'Array({type_})')}")
 
 

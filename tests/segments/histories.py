@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -138,19 +139,26 @@ class Case:
 
 
 def cases(
-    *, definitions: int = 1, entity: Entity | None = None, about: type | Fn | None = None, tiny: bool = False
+    *,
+    definitions: int = 1,
+    entity: Entity | None = None,
+    about: type | Fn | None = None,
+    tiny: bool = False,
+    families: int = 1,
 ) -> st.SearchStrategy[Case]:
     """`about` is a leaf, an aggregate or a kind of window of which most is to be asked, one for each world otherwise.
-    With `tiny`, durations are a few milliseconds."""
+    With `tiny`, durations are a few milliseconds. `families` have nothing to do with each other, and are worlds for the
+    price of one."""
+    # Lists are short, so of many events there are several.
     few = st.lists(st.binary(min_size=EVENT_BYTES, max_size=EVENT_BYTES), max_size=9)
     asked = st.binary(min_size=DEFINITION_BYTES, max_size=DEFINITION_BYTES)
+    ground = GROUND_BYTES * families
     return st.builds(
-        lambda ground, events, more, asked: case_of(
-            ground, events + more, asked, entity=entity, about=about, tiny=tiny
+        lambda ground, events, asked: case_of(
+            ground, list(chain(*events)), asked, entity=entity, about=about, tiny=tiny
         ),
-        st.binary(min_size=GROUND_BYTES, max_size=GROUND_BYTES),
-        few,
-        few,
+        st.binary(min_size=ground, max_size=ground),
+        st.tuples(*[few] * (2 * families)),
         st.lists(asked, min_size=definitions, max_size=definitions),
     )
 
@@ -167,16 +175,12 @@ def case_of(
     about: type | Fn | None = None,
     tiny: bool = False,
 ) -> Case:
-    """The same for the same bytes; random ones will do as well."""
+    """The same for the same bytes; random ones will do as well. On more ground live more families."""
     choices = Choices(ground)
     clock, said = draw_clock(choices, tiny=tiny), draw_words(choices)
     said = said.about(about) if about else said
     entity = entity or choices.of((Entity.PERSON, Entity.PERSON, Entity.LEAD))
-    persons = _persons(choices)
-    owned = {each: _owners(choices, clock, persons) for each in SETS}
-    before = {each: _owners(choices, clock, persons) for each in SETS if choices.once_in(2)}
-    leads = tuple(_lead(choices, clock, f"ld_{number}") for number in range(choices.below(4)))
-    world = World(clock.now, _rows(events, clock, said), owned, before, leads)
+    world = _world(choices, ground, events, clock, said)
     segments: dict[str, Definition] = {}
     for name in ("base", "its own"):
         part = Choices(ground[choices.below(GROUND_BYTES) :])
@@ -187,29 +191,55 @@ def case_of(
     return Case(clock, world, made, segments, kept)
 
 
-def _persons(choices: Choices) -> list[PersonId]:
+def _world(choices: Choices, ground: bytes, events: Sequence[bytes], clock: Clock, said: Words) -> World:
+    """Every other one is without sets that change hands."""
+    changes = (0,) if choices.once_in(2) else (0, 0, 0, 1, 0, 2)
+    numbered, families = list(enumerate(events)), len(ground) // GROUND_BYTES
+    world = World(clock.now, (), {}, {}, ())
+    for family in range(families):
+        choices = choices if not family else Choices(ground[family * GROUND_BYTES :])
+        persons, sets = _persons(choices, family), tuple(SetId(abs(each - 10 * family)) for each in SETS)
+        owned = {each: _owners(choices, clock, persons, changes) for each in sets}
+        before = {each: _owners(choices, clock, persons, changes) for each in sets if choices.once_in(2)}
+        leads = tuple(_lead(choices, clock, f"ld_{number + 10 * family}", sets) for number in range(choices.below(4)))
+        rows = _rows(numbered[family::families], clock, said, sets)
+        world = World(
+            clock.now,
+            world.rows + rows,
+            {**world.owned, **owned},
+            {**world.before, **before},
+            world.leads + leads,
+        )
+    return world
+
+
+def _persons(choices: Choices, family: int) -> list[PersonId]:
     """Their ids vary, as samples are taken by them."""
-    first = choices.below(64)
+    first = choices.below(64) + 100 * family
     return [PersonId(str(uuid5(NAMESPACE_URL, f"person {first + number}"))) for number in range(3)]
 
 
-def _owners(choices: Choices, clock: Clock, persons: Sequence[PersonId]) -> list[tuple[Millis | None, PersonId | None]]:
+def _owners(
+    choices: Choices, clock: Clock, persons: Sequence[PersonId], changes: Sequence[int]
+) -> list[tuple[Millis | None, PersonId | None]]:
     over: list[tuple[Millis | None, PersonId | None]] = [
         (None, choices.of((*persons[:1] * 3, *persons[:2], *persons, None)))
     ]
-    for start in sorted({clock.moment(choices) for _ in range(choices.of((0, 0, 0, 1, 0, 2)))}):
+    for start in sorted({clock.moment(choices) for _ in range(choices.of(changes))}):
         person = choices.of((*persons, None))
         if person != over[-1][1]:
             over.append((start, person))
     return over
 
 
-def _rows(events: Sequence[bytes], clock: Clock, said: Words) -> tuple[StoredEvent, ...]:
+def _rows(
+    events: Sequence[tuple[int, bytes]], clock: Clock, said: Words, sets: Sequence[SetId]
+) -> tuple[StoredEvent, ...]:
     rows: list[StoredEvent] = []
     at = clock.now
-    for number, each in enumerate(events):
+    for number, each in events:
         choices = Choices(each)
-        owner, near = choices.of((*SETS[:1] * 4, *SETS)), choices.below(4)
+        owner, near = choices.of((*sets[:1] * 4, *sets)), choices.below(4)
         if near and choices.once_in(2):
             at += choices.of((0, 0, 1, clock.duration(choices), -clock.duration(choices))) + choices.of((0, 0, 1, -1))
         else:
@@ -264,10 +294,10 @@ def _trait(choices: Choices, clock: Clock, said: Words) -> TraitChange:
     return TraitChange(operation, name, as_json(value))
 
 
-def _lead(choices: Choices, clock: Clock, id_: str) -> Mapping[str, Any]:
+def _lead(choices: Choices, clock: Clock, id_: str, sets: Sequence[SetId]) -> Mapping[str, Any]:
     return {
         "id": id_,
-        "subject": choices.of(SETS),
+        "subject": choices.of(sets),
         "source": choices.of(SOURCES),
         "channel": choices.of(CHANNELS),
         "stage": choices.of(STAGES),

@@ -46,7 +46,8 @@ def stored_worlds(folder: Path) -> Iterator[StoredWorlds]:
     store = ClickHouseEvents(f"chdb://{folder}")
     for table in TABLES:
         # Nothing here outlives the test.
-        store._background.command(f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0")
+        kept = "fsync_after_insert = 0, fsync_part_directory = 0"
+        store._background.command(f"ALTER TABLE {table} MODIFY SETTING {kept}")
     try:
         yield StoredWorlds(store)
     finally:
