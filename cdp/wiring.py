@@ -179,6 +179,8 @@ def _open_stores(settings: Settings, tokens: Mapping[Role, int], opened: ExitSta
     if Role.IDENTITY in tokens:
         graph.fence(tokens[Role.IDENTITY])
     events = opened.enter_context(closing(open_events(settings)))
+    with gate.turn("upgrade"):
+        events.bring_up()
     live = opened.enter_context(closing(open_live(settings, shared=is_shared(records))))
     return _Stores(records, gate, log, graph, events, live)
 

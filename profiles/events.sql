@@ -120,6 +120,11 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (person, set)
 SETTINGS index_granularity = 128, {settings};
 
+-- What was brought up to date here after the schema had grown, by name.
+CREATE TABLE IF NOT EXISTS upgrades (name String)
+ENGINE = ReplacingMergeTree ORDER BY name
+SETTINGS {settings};
+
 -- One row, written and read to see that the engine lives.
 CREATE TABLE IF NOT EXISTS probes (at Int64)
 ENGINE = ReplacingMergeTree ORDER BY tuple();

@@ -16,6 +16,7 @@ import msgspec
 
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
+from profiles import events_clickhouse_typed as typed
 from profiles.events_clickhouse_client import STORE, Client, open_clients, unavailable
 from profiles.events_clickhouse_mirror import ClickHouseLeads, ClickHouseMirror
 from profiles.events_clickhouse_tables import DERIVED, TEXTS, make_tables
@@ -65,6 +66,13 @@ class ClickHouseEvents:
         self._closed = False
         self.mirror = ClickHouseMirror(self._query, self._insert, self._delete)
         self.leads = ClickHouseLeads(self._query, self._insert, self._delete)
+
+    def bring_up(self) -> None:
+        if self._query("SELECT 1 FROM upgrades WHERE name = {name:String}", {"name": typed.NAME}):
+            return
+        typed.fill(self._background, self._places[typed.NAME].altered)
+        with unavailable():
+            self._insert("upgrades", "name", b'["typed_events"]', typed.NAME)
 
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         if not rows:

@@ -141,6 +141,10 @@ class EventStore(Protocol):
     def leads(self) -> MirroredLeads:
         """The leads, in a table beside its own."""
 
+    def bring_up(self) -> None:
+        """Add to what an older version wrote what this one needs; nobody else writes or deletes meanwhile. Raises
+        StoreUnavailable, after which the same call goes on."""
+
     def write(self, rows: Sequence[StoredEvent], *, token: str, again: bool = False) -> None:
         """Durably add events with their traits; on return they are synced to disk and every read sees them.
 

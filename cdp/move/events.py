@@ -21,7 +21,7 @@ from profiles.events_clickhouse_tables import DERIVED, Place, make_tables
 PAGE_ROWS = 20_000
 """Of about 1 KB each."""
 
-_LEFT = {"probes", *DERIVED}
+_LEFT = {"probes", "upgrades", *DERIVED}
 _rows = msgspec.json.Decoder(list[Any])
 
 

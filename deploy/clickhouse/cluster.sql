@@ -58,6 +58,63 @@ SETTINGS index_granularity = 128,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
+CREATE TABLE IF NOT EXISTS xunji.typed_events_local ON CLUSTER '{cluster}'
+(
+    name LowCardinality(String),
+    set Int64,
+    occurred_at Int64,
+    id String,
+    received_at Int64,
+    source LowCardinality(String),
+    type String,
+    platform String,
+    dialect String,
+    session String,
+    app_id String,
+    app_version String,
+    page_url String,
+    page_path String,
+    page_title String,
+    page_referrer String,
+    campaign_source String,
+    campaign_medium String,
+    campaign_name String,
+    campaign_term String,
+    campaign_content String,
+    device_kind String,
+    device_os String,
+    locale String,
+    ip_city String,
+    properties JSON(max_dynamic_paths = 256)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/xunji/typed_events_local', '{replica}')
+PARTITION BY toYYYYMM(toDateTime(intDiv(received_at, 1000), 'UTC'))
+ORDER BY (name, set, occurred_at, id)
+SETTINGS index_granularity = 2048,
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 3600,
+    fsync_after_insert = 1, fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
+    merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
+
+CREATE TABLE IF NOT EXISTS xunji.leads_local ON CLUSTER '{cluster}'
+(
+    id String,
+    version UInt64,
+    subject Int64,
+    created_at Int64,
+    fields JSON(max_dynamic_paths = 256)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/leads_local', '{replica}', version)
+ORDER BY id
+SETTINGS index_granularity = 1024,
+    fsync_after_insert = 1, fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
+    merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
+
 CREATE TABLE IF NOT EXISTS xunji.owners_local ON CLUSTER '{cluster}'
 (
     set Int64,
@@ -91,6 +148,10 @@ SETTINGS index_granularity = 128,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
+CREATE TABLE IF NOT EXISTS xunji.upgrades_local ON CLUSTER '{cluster}' (name String)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/upgrades_local', '{replica}') ORDER BY name
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 CREATE TABLE IF NOT EXISTS xunji.probes_local ON CLUSTER '{cluster}' (at Int64)
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/xunji/probes_local', '{replica}') ORDER BY tuple();
 
@@ -100,11 +161,20 @@ ENGINE = Distributed('{cluster}', 'xunji', 'events_local', set);
 CREATE TABLE IF NOT EXISTS xunji.traits ON CLUSTER '{cluster}' AS xunji.traits_local
 ENGINE = Distributed('{cluster}', 'xunji', 'traits_local', set);
 
+CREATE TABLE IF NOT EXISTS xunji.typed_events ON CLUSTER '{cluster}' AS xunji.typed_events_local
+ENGINE = Distributed('{cluster}', 'xunji', 'typed_events_local', set);
+
+CREATE TABLE IF NOT EXISTS xunji.leads ON CLUSTER '{cluster}' AS xunji.leads_local
+ENGINE = Distributed('{cluster}', 'xunji', 'leads_local', sipHash64(id));
+
 CREATE TABLE IF NOT EXISTS xunji.owners ON CLUSTER '{cluster}' AS xunji.owners_local
 ENGINE = Distributed('{cluster}', 'xunji', 'owners_local', set);
 
 CREATE TABLE IF NOT EXISTS xunji.owned ON CLUSTER '{cluster}' AS xunji.owned_local
 ENGINE = Distributed('{cluster}', 'xunji', 'owned_local', set);
+
+CREATE TABLE IF NOT EXISTS xunji.upgrades ON CLUSTER '{cluster}' AS xunji.upgrades_local
+ENGINE = Distributed('{cluster}', 'xunji', 'upgrades_local', rand());
 
 CREATE TABLE IF NOT EXISTS xunji.probes ON CLUSTER '{cluster}' AS xunji.probes_local
 ENGINE = Distributed('{cluster}', 'xunji', 'probes_local', rand());

@@ -23,8 +23,7 @@ from cdp.model import (
     TraitChange,
     Window,
 )
-from profiles.events_clickhouse import ClickHouseEvents
-from profiles.events_clickhouse_tables import DERIVED
+from profiles.events_clickhouse import PURGED, ClickHouseEvents
 from profiles.store import BEGINNING, Came, Cursor, EventStore, OwnerRow, SetSummary, StoredEvent, TraitRow
 
 START = 1_760_000_000_000
@@ -53,7 +52,7 @@ def make_stored(number: int = 0, *, set_: int = 7, **fields: Any) -> StoredEvent
 
 
 def emptied(store: ClickHouseEvents) -> ClickHouseEvents:
-    for table in ("events", "traits", *DERIVED):
+    for table in PURGED:
         store._background.command(f"TRUNCATE TABLE {store._places[table].name}")
     return store
 
