@@ -73,6 +73,17 @@ _READING = {
     "max_read_buffer_size": 65_536,
     "max_query_size": 16 * MIB,
 }
+JSON_AS_IT_IS = {
+    # What is text stays text, and of a name that comes twice the first counts.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    "type_json_skip_duplicated_paths": 1,
+    # In a list of several types each item keeps its own.
+    "input_format_json_read_bools_as_numbers": 0,
+    "input_format_json_read_bools_as_strings": 0,
+    "input_format_json_read_numbers_as_strings": 0,
+    "input_format_json_read_arrays_as_strings": 0,
+}
 WRITER = {
     "max_threads": 1,
     "max_memory_usage": 1024 * MIB,
@@ -84,10 +95,7 @@ WRITER = {
     "min_insert_block_size_bytes": 16 * 1024 * MIB,
     "max_partitions_per_insert_block": 0,
     "input_format_json_read_objects_as_strings": 1,
-    # What is text stays text, and of a name that comes twice the first counts.
-    "input_format_try_infer_dates": 0,
-    "input_format_try_infer_datetimes": 0,
-    "type_json_skip_duplicated_paths": 1,
+    **JSON_AS_IT_IS,
     # Where tables are spread over servers: all of them have the rows when a write returns.
     "distributed_foreground_insert": 1,
 }

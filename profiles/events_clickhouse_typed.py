@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from profiles.events_clickhouse_client import MIB, Client, unavailable
+from profiles.events_clickhouse_client import JSON_AS_IT_IS, MIB, Client, unavailable
 from profiles.rows import TYPED_COLUMNS
 
 log = structlog.get_logger()
@@ -32,10 +32,7 @@ SETTINGS: Mapping[str, Any] = {
     # What was dropped is written once more.
     "insert_deduplicate": 0,
     "distributed_foreground_insert": 1,
-    # As in a write.
-    "input_format_try_infer_dates": 0,
-    "input_format_try_infer_datetimes": 0,
-    "type_json_skip_duplicated_paths": 1,
+    **JSON_AS_IT_IS,
 }
 
 _rows = msgspec.json.Decoder(tuple[str, int])

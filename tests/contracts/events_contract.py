@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -79,6 +79,13 @@ def silent() -> list[Window]:
 
 
 class EventStoreContract:
+    @pytest.fixture(autouse=True)
+    def _typed_too(self, store: EventStore) -> Iterator[None]:
+        """Whatever a test does, in the end the typed copy has the same events."""
+        yield
+        each = "SELECT id, set, occurred_at, received_at, name, source FROM {} ORDER BY ALL"
+        assert store.ask(each.format("typed_events"), {}) == store.ask(each.format("events"), {})
+
     def test_an_event_comes_back_in_the_shape_of_the_contract(self, store: EventStore) -> None:
         written = make_stored(
             1,
