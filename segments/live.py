@@ -78,6 +78,9 @@ class LiveSegments:
         self._clock, self._look_s = clock, look_s
         self._stopping = threading.Event()
         self._job: Iterator[bool] | None = None
+        # Takes part in rounds from its first slice on. What the engine refuses must not keep the others waiting.
+        self._filling: frozenset[int] = frozenset()
+        self._refused: dict[int, float] = {}
         self._reconciled = time.monotonic()
 
     def run(self) -> None:
@@ -125,7 +128,7 @@ class LiveSegments:
         self._work.due.clear()
         did = self._round()
         job, self._job = self._job or self._next_job(), None
-        went_on = False if job is None else next(job, None)
+        went_on = False if job is None else self._part(job)
         if went_on is not None:
             self._job = job
         if not did and went_on is False:
@@ -133,11 +136,32 @@ class LiveSegments:
             return False
         return True
 
+    def _part(self, job: Iterator[bool]) -> bool | None:
+        """A part of a job; None at its end. One that fails is begun anew, later and by one segment at a time."""
+        went_on = None
+        try:
+            went_on = next(job, None)
+            if went_on is None:
+                self._refused = {n: at for n, at in self._refused.items() if n not in self._filling}
+        except Exception as error:
+            self._refused |= dict.fromkeys(self._filling, time.monotonic())
+            if isinstance(error, Retryable):
+                raise
+            log.exception("segments_not_filled")
+        finally:
+            if went_on is None:
+                self._filling = frozenset()
+        return went_on
+
     def _next_job(self) -> Iterator[bool] | None:
         """Fill what is to be filled; else, once an hour, see that all is right."""
-        if some := next_to_fill(self._segments()):
-            return filling(self._writer, self._evaluator, some)
         began = time.monotonic()
+        ready = next_to_fill(self._segments())
+        if self._refused:
+            ready = [each for each in ready if began - self._refused.get(each.n, -AGAIN_S) >= AGAIN_S][:1]
+        if ready:
+            self._filling = frozenset(each.n for each in ready)
+            return filling(self._writer, self._evaluator, ready)
         if began - self._reconciled < RECONCILE_S:
             return None
         self._reconciled = began
@@ -164,7 +188,7 @@ class LiveSegments:
 
     def _look(self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int, head: int, now: Millis) -> None:
         every = self._segments()
-        index, eye = Index(every), Eye(self._evaluator, every)
+        index, eye = Index(every, self._filling), Eye(self._evaluator, every)
         touched = self._toucher.touched(tasks, index, since=place, now=now)
         complete = len(tasks) < TASKS and len(fired) < TIMERS
         numbers = [*(task.n for task in tasks), *touched.announced]

@@ -58,12 +58,15 @@ def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -
 
 
 def _fill(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment], part: Slice) -> int:
-    """How many verdicts there were."""
+    """How many verdicts there were. What was changed or deleted meanwhile is passed over."""
     every = _segments(writer)
+    segments = [each for each in every if (each.n, each.version) in {(one.n, one.version) for one in segments}]
+    if not segments:
+        return 0
     now = writer.moment()
     standing = _looked_at(writer, Eye(evaluator, every), segments, part, now)
     changes = [change(each, FILLING[each.segment.state], None, now) for each in standing.flips.values()]
-    writer.write(changes, standing.renewed, Index(every), now)
+    writer.write(changes, standing.renewed, Index(every, [each.n for each in segments]), now)
     return standing.verdicts
 
 

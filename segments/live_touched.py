@@ -34,12 +34,12 @@ NOTHING: Sequence[Segment] = ()
 
 
 class Index:
-    """Which segments look at what."""
+    """Which segments look at what: those of `every` that are live, and those of these numbers."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        self.segments = {each.n: each for each in segments}
-        by_id = {each.id: each.definition for each in segments}
-        self.mentions = {each.n: mentions_of(each.definition, by_id) for each in segments}
+    def __init__(self, every: Sequence[Segment], filling: Collection[int] = ()) -> None:
+        by_id = {each.id: each.definition for each in every}
+        self.segments = {each.n: each for each in every if each.live or each.n in filling}
+        self.mentions = {n: mentions_of(each.definition, by_id) for n, each in self.segments.items()}
         self._of_events: dict[tuple[str, tuple[str, ...]], frozenset[int]] = {}
 
     def about(self, entity: Entity) -> frozenset[int]:
