@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from types import NoneType
 
 import pytest
@@ -16,16 +14,9 @@ from segments.tree import Absent, Attr, Calendar, Fixed, Fn, In, Rel, Rolling, S
 from segments.walk import leaves_of
 from tests.segments.compared import Heard, alone, assert_agreed, flips, told
 from tests.segments.histories import Case, cases
-from tests.segments.store import StoredWorlds, stored_worlds
+from tests.segments.store import StoredWorlds
 
 ABOUT = (Attr, Rel, In, Sample, Seq, Absent, *Fn, NoneType, Rolling, Calendar, Fixed, Since)
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorlds]:
-    folder: Path = tmp_path_factory.mktemp("worlds")
-    with stored_worlds(folder) as found:
-        yield found
 
 
 def examples(count: int) -> settings:
