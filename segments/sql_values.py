@@ -45,12 +45,14 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value in a row: expressions for each type that it may have. `items` is the JSON text of each item of a list."""
+    """A value in a row: expressions for each type that it may have. `items` is the JSON text of each item of a list, and
+    [] of what `is_list` denies."""
 
     text: str = "CAST(NULL AS Nullable(String))"
     number: str = "CAST(NULL AS Nullable(Float64))"
     flag: str = "CAST(NULL AS Nullable(Bool))"
     items: str = "CAST([] AS Array(String))"
+    is_list: str = "0"
     present: str = "0"
     moment: str = ""
     """Of a value that is a moment by itself, milliseconds or NULL."""
@@ -75,6 +77,7 @@ def json_cell(params: Params, column: str, path: str) -> Cell:
         number=f"coalesce({value}.:Float64, {', '.join(whole)})",
         flag=f"{value}.:Bool",
         items=f"if({is_list}, JSONExtractArrayRaw(assumeNotNull(toJSONString({value}))), [])",
+        is_list=is_list,
         present=f"isNotNull({value})",
     )
 
@@ -93,6 +96,7 @@ def text_cell(text: str) -> Cell:
         number=f"if({kind} IN ('Int64', 'UInt64', 'Double'), JSONExtractFloat({text}), NULL)",
         flag=f"if({kind} = 'Bool', JSONExtractBool({text}), NULL)",
         items=f"if({kind} = 'Array', JSONExtractArrayRaw({text}), [])",
+        is_list=f"{kind} = 'Array'",
         present=f"({text} != '' AND {kind} NOT IN ('Null', 'Object'))",
     )
 
@@ -113,14 +117,10 @@ def string_cell(text: str) -> Cell:
 
 def canonical(cell: Cell) -> str:
     """A text that is the same for equal values; of present ones only."""
-    parts = [
-        f"if(isNotNull({cell.text}), concat('s', assumeNotNull({cell.text})), NULL)",
-        # Zero has two signs and is one number.
-        f"if(isNotNull({cell.number}), concat('n', toString(assumeNotNull({cell.number}) + 0.)), NULL)",
-        f"if(isNotNull({cell.flag}), concat('b', toString(assumeNotNull({cell.flag}))), NULL)",
-        f"concat('l', toString({cell.items}))",
-    ]
-    return f"coalesce({', '.join(parts)})"
+    # Of NULL nothing is made. Zero has two signs and is one number.
+    texts = (cell.text, f"toString({cell.number} + 0.)", f"toString({cell.flag})")
+    parts = [f"concat('{letter}', {each})" for letter, each in zip("snb", texts, strict=True)]
+    return f"coalesce({', '.join(parts)}, concat('l', toString({cell.items})))"
 
 
 def test(cell: Cell, wanted: Test, place: Place) -> str:
@@ -165,7 +165,8 @@ def test(cell: Cell, wanted: Test, place: Place) -> str:
 
 def compare(cell: Cell, op: Op, other: Cell) -> str:
     """1 where two values are present and compare so."""
-    same = f"({' OR '.join(_sure(f'{one} = {two}') for one, two in _alike(cell, other, 'text', 'number', 'flag'))})"
+    alike = [_sure(f"{one} = {two}") for one, two in _alike(cell, other, "text", "number", "flag")]
+    same = f"({' OR '.join([*alike, f'({cell.is_list} AND {other.is_list} AND {cell.items} = {other.items})'])})"
     match op:
         case Op.EQ:
             return same
