@@ -40,14 +40,14 @@ def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope,
         f"tuple(toUInt32({n}), toUInt8({each.truth}), toInt64({each.next}))" for n, each in enumerate(answers)
     )
     kept = f"arrayFilter(v -> v.2 OR v.3 < {NEVER}, [{told}])"
-    return _query(sources, f"SELECT unit, {kept} AS verdicts", " WHERE notEmpty(verdicts)")
+    return _query(sources, {"unit": "unit", "verdicts": kept}, " WHERE notEmpty(verdicts)")
 
 
 def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
     """One row: [(mask of the definitions that a unit meets and no other, how many units)], those of none included."""
     sources, answers = _members(definitions, now, scope, others, held)
     mask = " + ".join(f"bitShiftLeft(toUInt64({each.truth}), {n})" for n, each in enumerate(answers))
-    inner = _query(sources, f"SELECT {mask} AS mask", "")
+    inner = _query(sources, {"mask": mask})
     grouped = f"SELECT toUInt32(mask) AS mask, count() AS n FROM ({inner.text}) GROUP BY mask"
     return replace(inner, text=f"SELECT groupArray(tuple(mask, n)) FROM ({grouped})")
 
@@ -60,12 +60,11 @@ def preview_query(
     sources, [member] = _members([definition], now, scope, others, held)
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
-    columns = [f"{member.truth} AS member", *(f"{each.truth} AS c{n}" for n, each in enumerate(counted))]
+    columns = {"unit": "unit", "member": member.truth, "reach": _reach(sources), "way": _channel(sources)}
+    columns |= {f"c{n}": each.truth for n, each in enumerate(counted)}
     reach = ", ".join(f"'{kind}', countIf(member AND has(reach, '{kind}'))" for kind in REACHED_BY)
     none = f"'none', countIf(member AND NOT hasAny(reach, {list(REACHED_BY)}))"
-    inner = _query(
-        sources, f"SELECT unit, {', '.join(columns)}, {_reach(sources)} AS reach, {_channel(sources)} AS way", ""
-    )
+    inner = _query(sources, columns)
     told = [
         "countIf(member)",
         f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), toString(unit)), member)",
@@ -84,7 +83,7 @@ def explain_query(
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     answers = [(compiler.leaf(leaf), compiler.behind(leaf)) for leaf in leaves]
     told = ", ".join(f"tuple(toUInt8({answer.truth}), toInt64({answer.next}), {events})" for answer, events in answers)
-    return _query(sources, f"SELECT [{told}]", "")
+    return _query(sources, {"leaves": f"[{told}]"})
 
 
 def _members(
@@ -100,8 +99,10 @@ def _entity_of(definitions: Sequence[Definition]) -> Entity:
     return entity
 
 
-def _query(sources: Sources, select: str, where: str) -> Query:
-    return Query(f"{select} FROM {sources.joined()}{where}", sources.params.values)
+def _query(sources: Sources, columns: Mapping[str, str], where: str = "") -> Query:
+    told = ", ".join(f"{text} AS {name}" if text != name else name for name, text in columns.items())
+    text = f"SELECT {', '.join(columns)} FROM (SELECT {told}{sources.shared()} FROM {sources.joined()}){where}"
+    return Query(text, sources.params.values)
 
 
 # What a preview tells besides

@@ -49,6 +49,10 @@ def _newest(rows: Rows, last: Duration, agg: Aggregate, wanted: Test, asked: Ask
     if agg.fn is Fn.COUNT and breaks == [1]:
         newest = over.state("max", rows.at, match)
         true, flip = f"({newest} > 0) = {int(truths[1])}", f"if({newest} > 0, {newest} + {last}, {NEVER})"
+    elif agg.fn is Fn.COUNT and len(breaks) == 1:
+        found = over.state("groupArraySorted", f"-{rows.at}", match, f"({breaks[0]})")
+        enough = f"length({found}) = {breaks[0]}"
+        true, flip = f"({enough}) = {int(truths[1])}", f"if({enough}, {last} - {found}[{breaks[0]}], {NEVER})"
     else:
         true, flip = _by_steps(_times(rows, match, breaks[-1], agg, asked), breaks, truths, last)
     return Answer(over.truth(true, of_nothing=truths[0]), over.moment(flip))
@@ -58,10 +62,10 @@ def _times(rows: Rows, match: str, most: int, agg: Aggregate, asked: Asked) -> s
     """When what is counted was last there, the newest first."""
     if agg.fn is Fn.COUNT:
         found = rows.over.state("groupArraySorted", f"-{rows.at}", match, f"({most})")
-        return f"arrayMap(t -> -t, {found})"
+        return rows.over.share(f"arrayMap(t -> -t, {found})")
     value, more = counted(rows, agg, asked)
     found = rows.over.state("maxMap", f"map({value}, {rows.at})", f"{match}{more}")
-    return f"arrayReverseSort(mapValues({found}))"
+    return rows.over.share(f"arrayReverseSort(mapValues({found}))")
 
 
 def _by_steps(moments: str, breaks: Sequence[int], truths: Sequence[bool], last: Duration) -> tuple[str, str]:

@@ -18,8 +18,8 @@ def folded(over: Pass, name: str, known: str) -> str:
     decides, adds = (f"{each.format(name=name)} AND {known}" for each in (_DECIDES, _ADDS))
     last = over.state("argMax", f"tuple({KEY}, operation, value), {KEY}", decides)
     later = over.state("groupArray", f"tuple({KEY}, operation, value)", adds)
-    start = f"if({last}.2 = 'set', {last}.3, '')"
-    rows = f"arraySort(arrayDistinct(arrayFilter(r -> r.1 > {last}.1, {later})))"
+    start = over.share(f"if({last}.2 = 'set', {last}.3, '')")
+    rows = over.share(f"arraySort(arrayDistinct(arrayFilter(r -> r.1 > {last}.1, {later})))")
     step = (
         "multiIf(r.2 = 'set_once', if(v = '', r.3, v),"
         f" r.2 = 'increment', toString({_number('v')} + {_number('r.3')}),"

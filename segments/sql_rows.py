@@ -90,7 +90,7 @@ class Asked:
         return f"({named} AND {match})", self.events(step).aged() if ages else str(NEVER)
 
     def named(self, names: tuple[str, ...]) -> str:
-        return f"name IN {self.sources.params.bind(list(names), 'Array(String)')}"
+        return self.sources.named(names)
 
     def _filtered(self, where: Filter, cell: Cells, at: str) -> tuple[str, list[str]]:
         """The condition, and for each value whose age it asks for, when that changes."""

@@ -9,7 +9,7 @@ A unit without rows has 0 or [] for every state. So what is true of nothing at a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cdp.model import Millis
 from segments.sql_values import NEVER, Params
@@ -35,19 +35,27 @@ class Scope:
 
 @dataclass(slots=True)
 class Pass:
-    """One pass over some rows of each unit. `states` are aggregates, `told` what is made of them, each with the name of
-    its column; only rows that meet any of `wanted` are looked at."""
+    """One pass over some rows of each unit. `states` are aggregates, `shared` expressions over them that others use,
+    and `told` what comes out, each with the name of its column. Only rows that meet any of `wanted` are looked at;
+    `only` goes before each condition."""
 
     alias: str
     states: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, None] = field(default_factory=dict)
+    only: str = ""
 
     def state(self, function: str, of: str, where: str, parameter: str = "") -> str:
         """The name of an aggregate over the rows where a condition holds, for expressions that are told."""
+        where = self.only + where
         self.wanted[where] = None
         text = f"{function}If{parameter}({of + ', ' if of else ''}{where})"
         return self.states.setdefault(text, f"{self.alias}s{len(self.states)}")
+
+    def share(self, expression: str) -> str:
+        """A name for an expression that others have several times: the engine reads a long text slowly."""
+        return self.shared.setdefault(expression, f"{self.alias}x{len(self.shared)}")
 
     def tell(self, expression: str) -> str:
         """The column of an expression over states, as it is for a unit with rows."""
@@ -59,13 +67,14 @@ class Pass:
 
     def moment(self, expression: str) -> str:
         """A moment that never comes for a unit without rows."""
-        column = self.tell(f"if({expression} >= {NEVER}, 0, {expression})")
+        # It has one bit more than any other, and is 0 without it.
+        column = self.tell(f"bitAnd(toInt64({expression}), {NEVER - 1})")
         return f"if({column} = 0, {NEVER}, {column})"
 
     def select(self, rows: str) -> str:
         """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
         states = "".join(f", {text} AS {alias}" for text, alias in self.states.items())
-        told = "".join(f", {text} AS {alias}" for text, alias in self.told.items())
+        told = "".join(f", {text} AS {alias}" for text, alias in (self.shared | self.told).items())
         where = " OR ".join(f"({each})" for each in self.wanted)
         return f"(SELECT unit{told} FROM (SELECT {rows} AND ({where or 1}) GROUP BY unit))".replace("{states}", states)
 
@@ -79,6 +88,7 @@ class Sources:
     now: Millis
     scope: Scope = field(default_factory=Scope)
     attributes: set[str] = field(default_factory=set)
+    _shared: dict[str, str] = field(default_factory=dict)
     _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
     _traits: Pass = field(default_factory=lambda: Pass("a"))
     _leads: Pass = field(default_factory=lambda: Pass("l"))
@@ -86,7 +96,19 @@ class Sources:
 
     def of_events(self, names: tuple[str, ...]) -> Pass:
         """Over events of these names, none for all. Their columns are those of `typed_events`."""
-        return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
+        if self.scope.units is None:
+            return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
+        # Of few units all events together are few, and each pass takes its time whatever it reads.
+        together = self._events.setdefault((), Pass("e"))
+        return replace(together, only=f"{self.named(names)} AND ") if names else together
+
+    def named(self, names: tuple[str, ...]) -> str:
+        """A condition for events of these names."""
+        return f"name IN {self.params.bind(list(names), 'Array(String)')}"
+
+    def share(self, expression: str) -> str:
+        """As `Pass.share`, over what `joined` gives; to be selected beside what uses it, see `shared`."""
+        return self._shared.setdefault(expression, f"x{len(self._shared)}")
 
     def of_traits(self, attribute: str) -> Pass:
         """Over trait rows of all attributes asked for and those that delete: `name, operation, value, key`."""
@@ -111,6 +133,10 @@ class Sources:
         parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
         joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
         return self._universe() + "".join(joins)
+
+    def shared(self) -> str:
+        """What is shared, as SELECT takes it after other columns."""
+        return "".join(f", {text} AS {alias}" for text, alias in self._shared.items())
 
     def event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
         """The events of these names, as SELECT takes it: the unit, these columns, FROM and WHERE."""

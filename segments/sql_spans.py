@@ -92,9 +92,10 @@ def _spans(pairs: str, window: Window | None, asked: Asked) -> str:
 
 def _of_spans(spans: str, asked: Asked) -> Answer:
     """True within any of these stretches of time; else until the next begins."""
-    now = asked.now
-    truth = f"arrayExists(s -> s.1 <= {now} AND s.2 > {now}, {spans})"
+    now, share = asked.now, asked.sources.share
+    spans = share(spans)
+    truth = share(f"arrayExists(s -> s.1 <= {now} AND s.2 > {now}, {spans})")
     joined = f"arrayFold((end, s) -> if(s.1 <= end AND s.2 > end, s.2, end), arraySort({spans}), toInt64({now}))"
-    later = f"arrayMap(s -> s.1, arrayFilter(s -> s.1 > {now} AND s.2 > s.1, {spans}))"
+    later = share(f"arrayMap(s -> s.1, arrayFilter(s -> s.1 > {now} AND s.2 > s.1, {spans}))")
     # Where stretches overlap, it ends with the last of them.
     return Answer(truth, f"multiIf({truth}, {joined}, notEmpty({later}), arrayMin({later}), {NEVER})")

@@ -21,20 +21,19 @@ def tried(rows: Rows, window: Window | None, agg: Aggregate, wanted: Test, asked
     value, more = _kept(rows, agg, wanted, asked)
     match = f"{rows.match}{more}{reach_of(window, asked)}"
     found = over.state("groupArray", f"tuple({rows.at}, id, {value})", match)
-    if isinstance(window, Since):
-        # Its beginning comes from elsewhere, so all of it is worked out where everything has been joined.
-        found = over.tell(found)
-    matches = f"arraySort({found})"
+    # What is since begins elsewhere, so all of it is worked out where everything has been joined.
+    share = asked.sources.share if isinstance(window, Since) else over.share
+    matches = share(f"arraySort({over.tell(found) if isinstance(window, Since) else found})")
     is_inside = inside(window, asked)
 
     def truth_at(x: str) -> str:
         return _truth_of(f"arrayFilter(e -> {is_inside(x)}, {matches})", agg, wanted, asked, x)
 
     moments = _moments(matches, window, agg, wanted, asked)
-    now = truth_at(str(asked.now))
+    now = share(truth_at(str(asked.now)))
     later = f"arraySort(arrayDistinct(arrayFilter(x -> x > {asked.now}, {moments})))"
     first = f"arrayFirst(x -> {truth_at('x')} != {now}, {later})"
-    flip = f"if({first} = 0, {NEVER}, {first})"
+    flip = f"if({share(first)} = 0, {NEVER}, {share(first)})"
     if isinstance(window, Since):
         return Answer(now, flip)
     return Answer(over.truth(now, of_nothing=truth_of_nothing(agg, wanted)), over.moment(flip))
