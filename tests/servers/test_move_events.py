@@ -50,7 +50,8 @@ def some(number: int) -> StoredEvent:
     """Of three months of receipt, 40 sets, and few moments."""
     traits = (TraitChange(Operation.SET, "城市", json.dumps(f"广州 {number}")),) * (number % 3)
     times = {"occurred_at": START + number % 10, "received_at": START + number % 3 * MONTH_MS}
-    return make_stored(number, set_=number % 40, traits=traits, **times)
+    properties = json.dumps({"n": number, "tags": [number, "家庭", {"at": number / 2}]}).encode()
+    return make_stored(number, set_=number % 40, traits=traits, properties=properties, **times)
 
 
 @pytest.fixture
@@ -71,8 +72,10 @@ def unseen(*_: object) -> None:
 def test_events_and_traits_go_to_a_server_and_come_back(filled: Path, url: str, tmp_path: Path) -> None:
     with closing(EventContents(f"chdb://{filled}")) as here, closing(EventContents(url)) as there:
         done = copy(here, there, unseen)
-        assert (done.equal, done.copied) == (True, EVENTS + 10 + sum(n % 3 for n in [*range(EVENTS), *range(500, 510)]))
-        assert len(done.tables) == 5
+        traits = sum(n % 3 for n in [*range(EVENTS), *range(500, 510)])
+        # Each event lies there twice, once of them typed.
+        assert (done.equal, done.copied) == (True, 2 * (EVENTS + 10) + traits)
+        assert len(done.tables) == 8
         assert copy(here, there, unseen).copied == 0
     with closing(ClickHouseEvents(f"chdb://{filled}")) as here_, closing(ClickHouseEvents(url)) as there_:
         before = all_of(here_)
