@@ -17,6 +17,8 @@ from segments.tree import Op, Test
 Millis = int
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
+FURTHEST = 10**15
+"""Numbers beyond it are no moments."""
 
 
 class Moment(NamedTuple):
@@ -50,7 +52,7 @@ def moment(value: Any, tz: ZoneInfo) -> float | None:
     if isinstance(value, Moment):
         return value.at
     if is_number(value):
-        return value
+        return value if abs(value) <= FURTHEST else None
     if not isinstance(value, str):
         return None
     try:
