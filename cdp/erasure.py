@@ -198,7 +198,7 @@ def delete_events(tools: Tools, job: Job, plan: Plan) -> Written:
     tools.events.delete_sets(list(person.sets), windows=person.windows, received_until=plan.erased_at)
     tools.profiles.touch(person.sets)
     # Shells by now, of which nothing may be left in the copy either.
-    LeadRows(tools.records, tools.events.leads).follow(plan.leads)
+    LeadRows(tools.records, tools.segment_work, tools.events.leads).follow(plan.leads)
     names = {job.person, person.id, *(pid(*value.node) for value in person.values)}
     gone = GoneForSegments(sorted(names), plan.leads, sorted(person.sets))
 

@@ -86,9 +86,10 @@ class Undoing:
                 yield
             self._keep_tokens(job, tokens)
         yield from self._clear_trails(job)
-        if self.events.delete_that_came(job.events):
-            with writing(self.records) as connection:
-                self.segment_work.note(connection, Moved([]), at=now_ms())
+        self.events.delete_that_came(job.events)
+        with writing(self.records) as connection:
+            # Also where nothing is left to delete: who deleted it may have died before saying so.
+            self.segment_work.note(connection, Moved([]), at=now_ms())
         yield
         self._destroy(job)
         self._redact(job)
@@ -147,7 +148,8 @@ class Undoing:
         with writing(self.records) as connection:
             leads_undo.remove(connection, gone)
             if ids:
-                self.segment_work.note(connection, Captured([(each, SetId(0)) for each in ids]), at=now_ms())
+                nobodys = [(each, SetId(0)) for each in ids]
+                self.segment_work.note(connection, Captured([*nobodys, *gone.subjects.items()]), at=now_ms())
             SeenIds().forget(connection, [key_of(each) for each in events])
             self.versions.forget(connection, events)
         job.removed.leads += len(gone.removed)

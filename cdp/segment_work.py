@@ -44,7 +44,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Captured(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Leads came, changed, or went, each of a person by this set; 0 where it is nobody's any more."""
+    """Leads came, changed, or went, each of a person by this set; once more with 0 where it is nobody's any more."""
 
     leads: list[tuple[str, SetId]]
 
@@ -64,9 +64,10 @@ class Joined(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Events of these persons were, or will be, another's; of anybody, where none is named."""
+    """Events of these persons, and of these sets, were, or will be, another's; of anybody, where none is named."""
 
     persons: list[PersonId]
+    sets: list[SetId] = []
 
 
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag=True):

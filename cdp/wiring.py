@@ -206,7 +206,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
     segment_work, membership = SegmentWork(), Membership(records)
     segment_book, evaluator = SegmentBook(records, segment_work), Evaluator(events, membership.held)
     owners = Owners(identity, events, Whose(identity, events), records)
-    lead_rows = LeadRows(records, events.leads)
+    lead_rows = LeadRows(records, segment_work, events.leads)
     freshness = Freshness(records, segment_work, owners, lead_rows, gate)
     leads = LeadDesk(
         records,

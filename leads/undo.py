@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, or_, select
 
+from cdp.model import SetId
 from cdp.records import chunks
 from identity.observation import ObservationId
 from identity.reviews import ReviewState, review_rows
@@ -21,11 +22,13 @@ from leads.store import addition_rows, contact_rows, lead_rows
 
 
 class Gone(NamedTuple):
-    """Which leads were removed, which were left as shells, and the evidence that rests on their likeness to others."""
+    """Which leads were removed, which were left as shells, and the evidence that rests on their likeness to others; of
+    whose sets they were."""
 
     removed: list[LeadId]
     emptied: list[LeadId]
     likeness: list[ObservationId]
+    subjects: dict[LeadId, SetId]
 
 
 def find(connection: Connection, leads: Sequence[LeadId]) -> Gone:
@@ -33,13 +36,15 @@ def find(connection: Connection, leads: Sequence[LeadId]) -> Gone:
     removed: list[LeadId] = []
     emptied: list[LeadId] = []
     likeness: list[ObservationId] = []
+    subjects: dict[LeadId, SetId] = {}
     for chunk in chunks(leads):
-        columns = (lead_rows.c.id, lead_rows.c.stage, lead_rows.c.owner)
+        columns = (lead_rows.c.id, lead_rows.c.stage, lead_rows.c.owner, lead_rows.c.subject)
         for row in connection.execute(select(*columns).where(lead_rows.c.id.in_(chunk))):
             (removed if row.stage == NEW and row.owner is None else emptied).append(row.id)
+            subjects[row.id] = row.subject
         alike = select(pair_rows.c.observation).where(or_(pair_rows.c.a.in_(chunk), pair_rows.c.b.in_(chunk)))
         likeness += [ObservationId(each) for each in connection.execute(alike).scalars() if each is not None]
-    return Gone(removed, emptied, likeness)
+    return Gone(removed, emptied, likeness, subjects)
 
 
 def remove(connection: Connection, gone: Gone) -> None:

@@ -37,7 +37,7 @@ LOG_EVERY_S = 10.0
 
 
 class Followed(NamedTuple):
-    """Sets whose owners are others than the mirror said before, and all persons who have or had events of them.
+    """Sets whose owners are others than the mirror said before, and all persons who have another share of their events.
 
     With `filled` everything was derived anew, and both are empty: any set and person may be meant.
     """
@@ -66,30 +66,39 @@ class Owners:
         self._place: int | None = None
         self._lock = Lock()
 
-    def follow(self, sets: Collection[SetId] = (), announce: Announce = nobody) -> Followed:
+    def follow(
+        self, sets: Collection[SetId] = (), announce: Announce = nobody, *, gone: Collection[SetId] = ()
+    ) -> Followed:
         """Bring the mirror up to where the graph stands now; what moves is announced before it is written.
 
         `sets` are those that the graph cannot name by itself: new ones (of events, and of observations), those with
         events that came or went, and those that hold identifiers of evidence that came or was taken back. The first
-        call over stores that were filled without a mirror, or under another policy, derives everything.
+        call over stores that were filled without a mirror, or under another policy, derives everything. `gone` are
+        among them those of which nothing may be left that was said before, as after an erasure.
         """
         with self._lock:
-            self._identity.follow()
-            # Before anything is asked, so that no row claims to be younger than what it was derived from.
-            seq = self._identity.graph.head().seq
-            place = self._known_place()
-            if place is None or place > seq:
-                return self._fill(seq, announce)
-            moved = self._identity.sets_moved_since(place) if place < seq else set()
-            touched = moved.union(sets)
-            wanted = touched | self._beside(touched)
-            followed = Followed(set(), set())
-            for some in _chunks(sorted(wanted)):
-                news = self._derive(some, seq, always=moved, announce=announce)
-                followed.sets.update(news.sets)
-                followed.persons.update(news.persons)
-            self._note(seq)
+            followed = self._follow(sets, announce)
+            if gone:
+                self._mirror.forget_before(self._mirror.owners(gone))
             return followed
+
+    def _follow(self, sets: Collection[SetId], announce: Announce) -> Followed:
+        self._identity.follow()
+        # Before anything is asked, so that no row claims to be younger than what it was derived from.
+        seq = self._identity.graph.head().seq
+        place = self._known_place()
+        if place is None or place > seq:
+            return self._fill(seq, announce)
+        moved = self._identity.sets_moved_since(place) if place < seq else set()
+        touched = moved.union(sets)
+        wanted = touched | self._beside(touched)
+        followed = Followed(set(), set())
+        for some in _chunks(sorted(wanted)):
+            news = self._derive(some, seq, always=moved, announce=announce)
+            followed.sets.update(news.sets)
+            followed.persons.update(news.persons)
+        self._note(seq)
+        return followed
 
     def rebuild(self) -> None:
         """Derive everything again."""
@@ -110,12 +119,6 @@ class Owners:
             now = self._columns(list(said))
             wrong += [each for each in said if said[each] != now[each]]
         return sorted(wrong)
-
-    def forget(self, sets: Collection[SetId], announce: Announce = nobody) -> Followed:
-        """`follow`, and erase what was said of these sets before: for an erasure, once the graph has forgotten them."""
-        followed = self.follow(sets, announce)
-        self._mirror.forget_before(self._mirror.owners(sets))
-        return followed
 
     def _known_place(self) -> int | None:
         if self._place is None:
@@ -169,9 +172,11 @@ class Owners:
             row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *columns)
             if row[2:] != old[2:] or each in always:
                 rows.append(row)
-            if (row.person, row.starts, row.persons) != (old.person, old.starts, old.persons):
+            # Of a device with thousands of owners only those whose share is another.
+            turned = set(old.stretches()) ^ set(row.stretches())
+            if turned:
                 told.sets.add(each)
-                told.persons.update(old.owners(), row.owners())
+                told.persons.update(person for _, _, person in turned if person)
         if told.persons:
             announce(told)
         self._mirror.own(rows)

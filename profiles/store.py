@@ -6,6 +6,7 @@ merge or its undo moves a whole trail without touching a row.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -67,6 +68,14 @@ class OwnerRow(NamedTuple):
     starts: tuple[Millis, ...] = ()
     persons: tuple[PersonId | None, ...] = ()
     kinds: tuple[str, ...] = ()
+
+    def stretches(self) -> Iterator[tuple[Millis, Millis | None, PersonId | None]]:
+        """From when to when, None for ever, they are whose."""
+        starts = self.starts or (BEGINNING,)
+        return zip(starts, (*starts[1:], None), self.persons or (self.person,), strict=True)
+
+    def owner_at(self, at: Millis) -> PersonId | None:
+        return self.persons[bisect_right(self.starts, at) - 1] if self.starts else self.person
 
     def owners(self) -> frozenset[PersonId]:
         """All persons who have any."""

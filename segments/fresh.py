@@ -52,10 +52,9 @@ class Freshness:
             waiting = segment_work.waiting(self._records, self._clock() + AHEAD_MS)
             sets, leads = _named(segment_work.read(self._records, waiting - self._done))
             with self._gate.together(within_s=REQUEST_S):
-                if self._leads.follow(leads):
-                    self._tell(Moved([]))
+                self._leads.follow(leads)
             with self._gate.turn(OWNERS):
-                self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons))))
+                self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons), sorted(news.sets))))
             self._done = waiting
 
     def _tell(self, moved: Moved) -> None:

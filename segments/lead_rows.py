@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from cdp.feeds import drop_places, note_place, place_of
 from cdp.model import Millis, SetId
+from cdp.moments import now_ms
 from cdp.records import CLOCK, chunks, reading, writing
+from cdp.segment_work import Moved, SegmentWork
 from leads.store import Card, lead_rows
 from profiles.store import LeadRow, MirroredLeads
 
@@ -39,31 +41,29 @@ class LeadRows:
     """Thread-safe; any process may do it, in the gate together with others: an erasure empties leads while nobody
     writes them here. Raises StoreUnavailable, after which the same call may be made again."""
 
-    def __init__(self, records: Engine, mirror: MirroredLeads) -> None:
-        self._records, self._mirror = records, mirror
+    def __init__(self, records: Engine, work: SegmentWork, mirror: MirroredLeads) -> None:
+        self._records, self._work, self._mirror = records, work, mirror
         self._filled = False
         self._lock = Lock()
 
-    def follow(self, leads: Collection[str]) -> bool:
-        """Bring these leads up to date: they came, changed, were erased, or went. True where all were brought, as by
-        the first call over stores that were filled without a mirror."""
+    def follow(self, leads: Collection[str]) -> None:
+        """Bring these leads up to date: they came, changed, were erased, or went. All are brought, and everybody is to
+        be looked at, by the first call over stores that were filled without a mirror."""
         with self._lock:
-            filled = not self._filled and self._fill_once()
+            if not self._filled:
+                self._fill_once()
             for some in chunks(sorted(leads), AT_ONCE):
                 self._write(some)
-            return filled
 
-    def _fill_once(self) -> bool:
+    def _fill_once(self) -> None:
         with reading(self._records) as connection:
             oldest = select(lead_rows.c.id).where(lead_rows.c.subject != 0).order_by(lead_rows.c.created_at).limit(1)
             known = connection.execute(oldest).scalar()
         # Another event store than the one that was filled, such as after a move, does not have it.
         there = known is None or bool(self._mirror.versions([known]))
-        whole = there and place_of(self._records, FEED) == SHAPE
-        if not whole:
+        if not there or place_of(self._records, FEED) != SHAPE:
             self._fill()
         self._filled = True
-        return not whole
 
     def _fill(self) -> None:
         with writing(self._records) as connection:
@@ -74,6 +74,7 @@ class LeadRows:
             count += len(some)
         with writing(self._records) as connection:
             note_place(connection, FEED, SHAPE)
+            self._work.note(connection, Moved([]), at=now_ms())
         log.info("leads_mirrored", leads=count)
 
     def _every(self) -> Iterator[Sequence[str]]:

@@ -183,10 +183,12 @@ class LiveSegments:
             for task in tasks:
                 if isinstance(task.work, Dropped):
                     self._drop(task.work.segment)
-            self._look(tasks, fired, place or 0, head, now)
+            self._look(tasks, fired, place, head, now)
         return True
 
-    def _look(self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int, head: int, now: Millis) -> None:
+    def _look(
+        self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int | None, head: int, now: Millis
+    ) -> None:
         every = self._segments()
         index, eye = Index(every, self._filling), Eye(self._evaluator, every)
         touched = self._toucher.touched(tasks, index, since=place, now=now)

@@ -21,7 +21,7 @@ from identity.gate import Gate
 from identity.verbs import Identity
 from leads.store import lead_rows
 from profiles.owners import Followed, Owners
-from profiles.store import Mirror
+from profiles.store import Mirror, OwnerRow
 from segments.book import Segment
 from segments.fresh import OWNERS
 from segments.lead_rows import LeadRows
@@ -106,7 +106,7 @@ class Toucher:
         self._records, self._work, self._identity = records, work, identity
         self._owners, self._leads, self._mirror, self._gate = owners, leads, mirror, gate
 
-    def touched(self, tasks: Iterable[Task], index: Index, *, since: int, now: Millis) -> Touched:
+    def touched(self, tasks: Iterable[Task], index: Index, *, since: int | None, now: Millis) -> Touched:
         """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
         work = _Sorted.of(tasks)
         found = Touched(erased=work.erased, emptied=work.emptied)
@@ -114,31 +114,35 @@ class Toucher:
         def announce(news: Followed) -> None:
             """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
             with writing(self._records) as connection:
-                found.announced.append(self._work.note(connection, Moved(sorted(news.persons)), at=now))
+                moved = Moved(sorted(news.persons), sorted(news.sets))
+                found.announced.append(self._work.note(connection, moved, at=now))
 
         with self._gate.turn(OWNERS):
-            followed = self._owners.follow({*work.sets, *(each for _, each in work.leads if each)}, announce)
-            if work.gone:
-                self._owners.forget(work.gone)
+            sets = {*work.sets, *(each for _, each in work.leads if each)}
+            followed = self._owners.follow(sets, announce, gone=work.gone)
         with self._gate.together():
             # An erasure empties leads while nobody copies them.
-            copied = self._leads.follow({lead for lead, _ in work.leads} | work.emptied)
-        found.everything = followed.filled or copied or work.unknown
+            self._leads.follow({lead for lead, _ in work.leads} | work.emptied)
+        found.everything = followed.filled or work.unknown
         found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]
         subjects = {subject for _, subject in work.leads if subject}
-        owners = self._owners_of({each.set for each, segments in seen if segments} | subjects)
+        rows = self._rows_of({each.set for each, segments in seen if segments} | subjects)
         wanted: defaultdict[str, set[int]] = defaultdict(set)
         for each, segments in seen:
-            for person in owners.get(each.set, ()) if segments else ():
+            person = rows[each.set].owner_at(each.at) if segments and each.set in rows else None
+            if person:
                 wanted[person] |= segments
                 found.happened.setdefault(person, []).append(each)
-        for subject in subjects:
-            for person in owners.get(subject, ()):
+        for row in (rows[subject] for subject in subjects if subject in rows):
+            for person in row.owners():
                 wanted[person] |= index.leads()
         for unit in (*found.moved, *found.erased):
             wanted[unit] |= index.segments.keys()
-        found.asks = [*self._asks(wanted, index, {lead for lead, _ in work.leads} | work.emptied, found)]
+        leads = {lead for lead, _ in work.leads} | work.emptied
+        if index.about(Entity.LEAD):
+            leads |= self._leads_by(followed.sets | work.moved_sets).keys()
+        found.asks = [*self._asks(wanted, index, leads, found)]
         found.asks += [Ask(index.held(n), frozenset(units)) for n, units in work.joined.items() if index.held(n)]
         return found
 
@@ -156,29 +160,37 @@ class Toucher:
             found.happened.setdefault(lead, []).extend(found.happened.get(person, ()))
         yield from _ask(of_leads)
 
-    def _owners_of(self, sets: Collection[SetId]) -> dict[SetId, set[str]]:
-        return {row.set: set(row.owners()) for row in self._mirror.owners(sets)} if sets else {}
+    def _rows_of(self, sets: Collection[SetId]) -> dict[SetId, OwnerRow]:
+        return {row.set: row for row in self._mirror.owners(sets)} if sets else {}
 
     def _leads_of(self, persons: Collection[str]) -> Iterator[tuple[str, str]]:
         """The leads of these persons, each with whose it is, or once was."""
-        sets = self._mirror.owned_sets([PersonId(each) for each in persons])
-        owners = self._owners_of(sets)
-        columns = (lead_rows.c.id, lead_rows.c.subject)
+        rows = self._rows_of(self._mirror.owned_sets([PersonId(each) for each in persons]))
+        for lead, subject in self._leads_by(rows).items():
+            yield from ((lead, person) for person in rows[subject].owners() if person in persons)
+
+    def _leads_by(self, sets: Collection[SetId]) -> dict[str, SetId]:
+        """The leads of these sets, each with its own."""
+        found: dict[str, SetId] = {}
+        wanted = select(lead_rows.c.id, lead_rows.c.subject)
         for chunk in chunks(sorted(sets)):
             with reading(self._records) as connection:
-                rows = connection.execute(select(*columns).where(lead_rows.c.subject.in_(chunk))).all()
-            for lead, subject in rows:
-                yield from ((lead, person) for person in owners[subject] if person in persons)
+                rows = connection.execute(wanted.where(lead_rows.c.subject.in_(chunk))).all()
+            found |= {lead: SetId(subject) for lead, subject in rows}
+        return found
 
-    def _reasons(self, persons: Collection[PersonId], since: int) -> dict[str, Reason | None]:
+    def _reasons(self, persons: Collection[PersonId], since: int | None) -> dict[str, Reason | None]:
         found: dict[str, Reason | None] = dict.fromkeys(persons)
-        while persons and (changes := self._identity.changes_since(since, CHANGES_AT_ONCE)):
+        new: set[PersonId] = set()
+        while persons and since is not None and (changes := self._identity.changes_since(since, CHANGES_AT_ONCE)):
             for each in changes:
-                if each.kind is not ChangeKind.CREATED:
+                if each.kind is ChangeKind.CREATED:
+                    new.add(each.person)
+                else:
                     reason = Reason.MERGE if each.kind is ChangeKind.MERGED else Reason.SPLIT
                     found |= {person: reason for person in (each.person, *each.others) if person in found}
             since = changes[-1].seq
-        for person in (each for each in persons if found[each] is None):
+        for person in (each for each in persons if found[each] is None and each not in new):
             now = self._identity.current(person)
             found[person] = Reason.ERASURE if now is None else None if now == person else Reason.MERGE
         return found
@@ -196,6 +208,7 @@ class _Sorted:
     erased: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
     moved: set[PersonId] = field(default_factory=set)
+    moved_sets: set[SetId] = field(default_factory=set)
     unknown: bool = False
 
     @classmethod
@@ -221,8 +234,9 @@ class _Sorted:
                 self.emptied.update(leads)
                 self.sets.update(sets)
                 self.gone.update(sets)
-            case Moved(persons):
+            case Moved(persons, sets):
                 self.moved.update(persons)
+                self.moved_sets.update(sets)
                 self.unknown |= not persons
 
 

@@ -86,7 +86,7 @@ class World:
             return
         self.identity.erase(whole.id, "asked for")
         self.events.delete_sets(list(whole.sets), windows=whole.windows)
-        self.owners.forget(whole.sets)
+        self.owners.follow(whole.sets, gone=whole.sets)
 
     # What is asked
 

@@ -61,7 +61,7 @@ class World:
         self.book, self.membership = system.segment_book, system.membership
         self.evaluator = SlowEvaluator(system, lambda: [each.id for each in self.book.every()])
         owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
-        leads = LeadRows(system.records, system.events.leads)
+        leads = LeadRows(system.records, system.segment_work, system.events.leads)
         self.live = LiveSegments(
             system.records,
             system.segment_work,

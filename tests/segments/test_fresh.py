@@ -33,7 +33,7 @@ def fresh(world: World) -> Freshness:
     """That of another process."""
     system = world.system
     owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
-    leads = LeadRows(system.records, system.events.leads)
+    leads = LeadRows(system.records, system.segment_work, system.events.leads)
     return Freshness(system.records, system.segment_work, owners, leads, system.gate, clock=lambda: world.now)
 
 

@@ -1,0 +1,147 @@
+"""Nobody is lost whose owner changes at an awkward moment: during a round, by a block, or before a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+
+from cdp.errors import StoreUnavailable
+from cdp.feeds import drop_places
+from cdp.model import PersonId, SetId
+from cdp.records import reading, writing
+from cdp.segment_work import Moved, Task, work_rows
+from leads.store import lead_rows
+from profiles.owners import Owners
+from segments.lead_rows import FEED
+from segments.live_touched import Index, Touched
+from tests.cdp.import_desk import a_desk
+from tests.collectors.sheets import as_csv
+from tests.segments.live_world import CONSENT, HOUR, World
+from tests.segments.test_live_undo import segment, size
+
+VIEWED = {"did": "viewed"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    opened = World(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_who_is_merged_while_a_round_forgets_another_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = world.segment("both", {"all": [VIEWED, {"did": "bought"}]})
+    world.take("viewed", "phone")
+    world.take("bought", "laptop")
+    world.take("viewed", "another")
+    world.log_in("phone", "member-a")
+    world.live.drain()
+    world.erase(world.person("another"))
+    follow = Owners.follow
+
+    def merged_before(self: Owners, *args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Owners, "follow", follow)
+        followed = follow(self, *args, **options)
+        world.log_in("laptop", "member-a")
+        return followed
+
+    monkeypatch.setattr(Owners, "follow", merged_before)
+    world.live.drain()
+    assert world.members(both) == {world.person("laptop")}
+    world.check()
+
+
+def test_the_lead_of_somebody_who_is_nobody_any_more_is_looked_at(world: World) -> None:
+    viewed = world.segment("viewed", VIEWED, entity="lead")
+    not_viewed = world.segment("not viewed", {"not": VIEWED}, entity="lead")
+    world.take("viewed", "li")
+    world.log_in("li", "member-a")
+    identifiers = [{"kind": "member_id", "value": "member-a"}]
+    lead = world.capture({"source": "dealer", "contact": {}, "consent": CONSENT, "identifiers": identifiers})
+    world.live.drain()
+    assert world.members(viewed) == {lead}
+    with reading(world.system.records) as connection:
+        subject = SetId(connection.execute(select(lead_rows.c.subject)).scalar_one())
+    members = world.system.identity.members_of_sets([subject])[subject]
+    world.system.identity.block({each.identifier: "a test number" for each in members})
+    world.live.drain()
+    assert (world.members(viewed), world.members(not_viewed)) == (set(), {lead})
+    world.check()
+
+
+def test_who_dies_after_the_leads_are_mirrored_leaves_a_word_to_look_at_everybody(world: World) -> None:
+    asked = world.segment("asked", {"rel": "lead", "op": ">=", "value": 1})
+    world.live.drain()
+    with writing(world.system.records) as connection:
+        drop_places(connection, FEED)
+    world.capture({"source": "dealer", "contact": {"phone": "13812345678"}, "consent": CONSENT})
+    with writing(world.system.records) as connection:
+        connection.execute(delete(work_rows))
+    world.crash()
+    world.live._toucher._leads.follow([])
+    world.crash()
+    world.live.drain()
+    assert len(world.members(asked)) == 1
+
+
+def test_an_undo_that_dies_after_deleting_leaves_nobody_in_a_segment(tmp_path: Path) -> None:
+    with a_desk(tmp_path) as desk:
+        asked = segment(desk, "asked", {"did": "*"}, "person")
+        job = desk.begin(as_csv([["手机", "姓名"], ["13812350001", "郑"]]))
+        desk.system.importer.drain()
+        desk.system.live_segments.drain()
+        assert size(desk, asked) == 1
+        events = desk.system.events
+        delete = type(events).delete_that_came
+
+        def and_die(*args: Any) -> Any:
+            delete(events, *args)
+            raise StoreUnavailable("records", "killed")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(events), "delete_that_came", lambda _, *args: and_die(*args))
+            with pytest.raises(StoreUnavailable, match="killed"):
+                desk.undo(job)
+        desk.system.importer.drain()
+        desk.system.live_segments.drain()
+        assert size(desk, asked) == 0
+
+
+def test_a_view_on_a_tablet_is_of_whoever_has_it_and_moves_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.segment("viewed", VIEWED)
+    for n in range(8):
+        world.log_in("tablet", f"member-{n}")
+        world.take("viewed", "tablet")
+        world.now += 2 * HOUR
+    world.live.drain()
+    touched = type(world.live._toucher).touched
+    asked: list[frozenset[str]] = []
+
+    def noted(self: Any, tasks: list[Task], index: Index, **options: Any) -> Touched:
+        found = touched(self, tasks, index, **options)
+        asked.extend(each.units for each in found.asks)
+        return found
+
+    monkeypatch.setattr(type(world.live._toucher), "touched", noted)
+    world.take("viewed", "tablet")
+    world.live.drain()
+    assert len(frozenset().union(*asked)) == 1
+    asked.clear()
+    world.log_in("tablet", "member-3")
+    world.live.drain()
+    assert len(frozenset().union(*asked)) <= 2
+    world.check()
+
+
+def test_a_move_that_was_noted_before_it_had_sets_can_still_be_read() -> None:
+    from cdp.segment_work import _decode
+
+    assert _decode(b"\x92\xa5Moved\x91\xa1p") == Moved([PersonId("p")])
