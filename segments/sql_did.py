@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from segments.counts import BY_VALUE, CHOSEN, COUNTED, breaks_of, meets, truth_of_nothing
 from segments.sql_rows import Answer, Asked, Rows, earliest
-from segments.sql_tried import counted, tried
+from segments.sql_tried import any_at, counted, tested, tried
 from segments.sql_values import NEVER, Cell, flips_by_age, moment_cell, number_cell, test
 from segments.sql_windows import aged_window, bound_of
 from segments.tree import Aggregate, Did, Duration, Fixed, Fn, Op, Rel, Rolling, Test, Window
@@ -118,19 +118,28 @@ def _figure(rows: Rows, agg: Aggregate, asked: Asked) -> Cell:
 
 
 def _chosen(rows: Rows, agg: Aggregate, wanted: Test, asked: Asked) -> Answer:
-    """The value of the first, last or n-th match: it is tested where it stands, and the test's outcome chosen."""
-    over, value = rows.over, rows.cell(agg.of)
-    kept = f"tuple({asked.test(value, wanted, rows.cell)}, {flips_by_age(value, wanted, asked.place)})"
-    order = f"tuple({rows.at}, id)"
+    """The value of the first, last or n-th match: it is tested where it stands, and the test's outcome chosen.
+
+    Matches of one millisecond have no order: the test holds if it holds of any that may be the one. So times and
+    outcomes are compared as one number.
+    """
+    over, nothing = rows.over, truth_of_nothing(agg, wanted)
+    value, ages = tested(rows, agg, wanted, asked)
     if agg.fn is Fn.NTH:
-        found = over.state("groupArray", f"tuple({order}, {kept})", rows.match)
-        chosen = f"arraySort({found})[{int(agg.n)}].2"
-        there = f"length({found}) >= {int(agg.n)}"
-    else:
-        chosen = over.state("argMin" if agg.fn is Fn.FIRST else "argMax", f"{kept}, {order}", rows.match)
+        found = over.share(f"arraySort({over.state('groupArray', f'tuple({rows.at}, {value})', rows.match)})")
+        there, chosen = f"length({found}) >= {int(agg.n)}", any_at(found, int(agg.n), wanted)
+    elif ages:
+        function, sign = ("argMin", 1) if agg.fn is Fn.FIRST else ("argMax", -1)
+        best = f"{value} * {sign if wanted.op is Op.OLDER else -sign}"
+        chosen = over.state(function, f"{value}, tuple({rows.at}, {best})", rows.match)
         there = f"{over.state('count', '', rows.match)} > 0"
-    nothing = truth_of_nothing(agg, wanted)
-    truth = over.truth(f"if({there}, {chosen}.1, {int(nothing)})", of_nothing=nothing)
-    if wanted.op not in (Op.OLDER, Op.NEWER):
-        return Answer(truth)
-    return Answer(truth, over.moment(f"if({there}, {chosen}.2, {NEVER})"))
+    else:
+        first = agg.fn is Fn.FIRST
+        outcome = f"1 - {value}" if first else value
+        found = over.state("min" if first else "max", f"{rows.at} * 2 + {outcome}", rows.match)
+        there, chosen = f"{found} > 0", f"bitAnd({found}, 1) = {int(not first)}"
+    if not ages:
+        return Answer(over.truth(f"if({there}, {chosen}, {int(nothing)})", of_nothing=nothing))
+    moment = moment_cell(chosen, f"({there} AND abs({chosen}) != {NEVER})")
+    truth = over.truth(test(moment, wanted, asked.place), of_nothing=nothing)
+    return Answer(truth, over.moment(flips_by_age(moment, wanted, asked.place)))

@@ -20,7 +20,7 @@ def tried(rows: Rows, window: Window | None, agg: Aggregate, wanted: Test, asked
     over = rows.over
     value, more = _kept(rows, agg, wanted, asked)
     match = f"{rows.match}{more}{reach_of(window, asked)}"
-    found = over.state("groupArray", f"tuple({rows.at}, id, {value})", match)
+    found = over.state("groupArray", f"tuple({rows.at}, {value})", match)
     # What is since begins elsewhere, so all of it is worked out where everything has been joined.
     share = asked.sources.share if isinstance(window, Since) else over.share
     matches = share(f"arraySort({over.tell(found) if isinstance(window, Since) else found})")
@@ -69,17 +69,34 @@ def _kept(rows: Rows, agg: Aggregate, wanted: Test, asked: Asked) -> tuple[str, 
     if agg.fn in BY_VALUE:
         number = rows.cell(agg.of).number
         return f"assumeNotNull({number})", f" AND isNotNull({number})"
-    if agg.of and wanted.op in (Op.OLDER, Op.NEWER):
-        return f"ifNull({moment(rows.cell(agg.of), asked.place)}, {-NEVER})", ""
-    if agg.of:
-        return f"toUInt8({asked.test(rows.cell(agg.of), wanted, rows.cell)})", ""
-    return rows.at, ""
+    return (tested(rows, agg, wanted, asked)[0] if agg.of else rows.at), ""
+
+
+def tested(rows: Rows, agg: Aggregate, wanted: Test, asked: Asked) -> tuple[str, bool]:
+    """What is kept of a match whose value is tested: the outcome; or, as the second says, the moment whose age is asked
+    for, and for none one that never passes."""
+    value = rows.cell(agg.of)
+    if wanted.op not in (Op.OLDER, Op.NEWER):
+        return f"toUInt8({asked.test(value, wanted, rows.cell)})", False
+    return f"ifNull({moment(value, asked.place)}, {NEVER if wanted.op is Op.OLDER else -NEVER})", True
+
+
+def any_at(matches: str, place: int, wanted: Test) -> str:
+    """The outcome of all that may be at this place, from the end where it is negative; of moments the one that passes
+    soonest, or longest."""
+    values = f"arrayMap(m -> m.2, arrayFilter(m -> m.1 = {matches}[{place}].1, {matches}))"
+    match wanted.op:
+        case Op.OLDER:
+            return f"arrayMin({values})"
+        case Op.NEWER:
+            return f"arrayMax({values})"
+    return f"has({values}, 1)"
 
 
 def _truth_of(matches: str, agg: Aggregate, wanted: Test, asked: Asked, x: str) -> str:
     """Of the matches in the window at `x`, in their order."""
     place = replace(asked.place, now=x)
-    values, some = f"arrayMap(e -> e.3, {matches})", f"notEmpty({matches})"
+    values, some = f"arrayMap(e -> e.2, {matches})", f"notEmpty({matches})"
     match agg.fn:
         case Fn.COUNT:
             return test(number_cell(f"length({matches})"), wanted, place)
@@ -92,11 +109,11 @@ def _truth_of(matches: str, agg: Aggregate, wanted: Test, asked: Asked, x: str) 
             return test(number_cell(found, some), wanted, place)
     index = {Fn.FIRST: 1, Fn.SINCE_FIRST: 1, Fn.NTH: int(agg.n)}.get(agg.fn, -1)
     there = f"(length({matches}) >= {abs(index)})"
-    chosen = f"{matches}[{index}].3"
     if not agg.of:
-        return test(moment_cell(chosen, there), wanted, place)
+        return test(moment_cell(f"{matches}[{index}].1", there), wanted, place)
+    chosen = any_at(matches, index, wanted)
     if wanted.op in (Op.OLDER, Op.NEWER):
-        return test(moment_cell(chosen, f"({there} AND {chosen} != {-NEVER})"), wanted, place)
+        return test(moment_cell(chosen, f"({there} AND abs({chosen}) != {NEVER})"), wanted, place)
     return f"if({there}, {chosen}, {int(truth_of_nothing(agg, wanted))})"
 
 
@@ -104,7 +121,7 @@ def _moments(matches: str, window: Window | None, agg: Aggregate, wanted: Test, 
     """When the answer may change: the window comes to hold others, or a value comes of age."""
     found = turns(window, asked, matches)
     if wanted.op in (Op.OLDER, Op.NEWER) and agg.fn not in (*ZERO_OF_NOTHING, *BY_VALUE):
-        found.append(f"arrayMap(e -> toInt64(e.3) + {int(wanted.value) + 1}, {matches})")
+        found.append(f"arrayMap(e -> toInt64(e.2) + {int(wanted.value) + 1}, {matches})")
     moments = f"arrayConcat({', '.join(found) or 'CAST([] AS Array(Int64))'})"
     if isinstance(window, Rolling):
         hours = f"arrayMap(x -> intDiv(x + {HOUR_MS - 1}, {HOUR_MS}) * {HOUR_MS}, {moments})"

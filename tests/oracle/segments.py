@@ -117,11 +117,12 @@ def _leaf(leaf: Any, look: _Look) -> bool:
         case Attr(name, test):
             return _passes(test, look.history.get(name), look.history.get, look)
         case Did(step, window, agg, test):
-            return _passes(test, _aggregate(agg, _matches(step, look, window), look.tz), None, look)
+            found = _aggregate(agg, _matches(step, look, window), look.tz)
+            return any(_passes(test, each, None, look) for each in found)
         case Rel(_, where, agg, test):
             leads = [Related(each["created_at"], each) for each in look.history.leads]
             those = [each for each in leads if _filtered(where, each, look)]
-            return _passes(test, _aggregate(agg, those, look.tz), None, look)
+            return any(_passes(test, each, None, look) for each in _aggregate(agg, those, look.tz))
         case Seq():
             return _sequence(leaf, look)
         case Absent():
@@ -186,8 +187,15 @@ def _since(window: Since, look: _Look) -> float | None:
     return (moments[0] if window.which == "first" else moments[-1]) if moments else None
 
 
-def _aggregate(agg: Aggregate, things: Sequence[Happened | Related], tz: ZoneInfo) -> Any:
-    """Of things in their order."""
+def _aggregate(agg: Aggregate, things: Sequence[Happened | Related], tz: ZoneInfo) -> list[Any]:
+    """Of things in their order. Those of one millisecond have none: all are told that may be the first, last or n-th."""
+    place = {Fn.LAST: len(things), Fn.NTH: agg.n, Fn.FIRST: 1}.get(agg.fn, 0)
+    if agg.of and 1 <= place <= len(things):
+        return [each.get(agg.of) for each in things if each.at == things[place - 1].at]
+    return [_figure(agg, things, tz)]
+
+
+def _figure(agg: Aggregate, things: Sequence[Happened | Related], tz: ZoneInfo) -> Any:
     values = [value for each in things if agg.of and (value := each.get(agg.of)) is not None]
     numbers = [value for value in values if is_number(value)]
     match agg.fn:
@@ -208,8 +216,7 @@ def _aggregate(agg: Aggregate, things: Sequence[Happened | Related], tz: ZoneInf
     place = {Fn.LAST: len(things), Fn.SINCE_LAST: len(things), Fn.NTH: agg.n}.get(agg.fn, 1)
     if not 1 <= place <= len(things):
         return None
-    chosen = things[place - 1]
-    return chosen.get(agg.of) if agg.of else Moment(chosen.at)
+    return Moment(things[place - 1].at)
 
 
 # The other leaves
