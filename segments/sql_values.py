@@ -45,8 +45,8 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value in a row: expressions for each type that it may have. `items` is the JSON text of each item of a list, and
-    [] of what `is_list` denies."""
+    """A value in a row: expressions for each type that it may have. `items` is the JSON text of each item of a list, []
+    where `is_list` denies that it is one."""
 
     text: str = "CAST(NULL AS Nullable(String))"
     number: str = "CAST(NULL AS Nullable(Float64))"
@@ -158,8 +158,7 @@ def test(cell: Cell, wanted: Test, place: Place) -> str:
         case Op.STARTS:
             return _sure(f"startsWith({cell.text}, {place.params.bind(value, 'String')})")
         case Op.MATCHES:
-            # Without the flag a dot means a line break too.
-            return _sure(f"match({cell.text}, {place.params.bind('(?-s)' + value, 'String')})")
+            return _sure(f"match({cell.text}, {place.params.bind(pattern_of(value), 'String')})")
     raise NotImplementedError(op)
 
 
@@ -211,6 +210,15 @@ def flips_by_age(cell: Cell, wanted: Test, place: Place) -> str:
         return str(NEVER)
     at = f"{moment(cell, place)} + {_whole(wanted.value) + 1}"
     return f"if(ifNull({at} > {place.now}, 0), assumeNotNull({at}), {NEVER})"
+
+
+def pattern_of(wanted: str) -> str:
+    """As the engine takes it, in which without the flag a dot means a line break too.
+
+    It first searches for a text that each match must hold, and of `京*` takes only the last byte to be optional. Where
+    there is something else to match, which nothing does, it does not.
+    """
+    return rf"(?-s:{wanted})|[^\s\S]"
 
 
 def _of_moment(cell: Cell, wanted: Test, place: Place) -> str:

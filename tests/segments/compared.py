@@ -21,11 +21,15 @@ Heard = dict[tuple[int, str], Said]
 """By the place of a definition and the unit."""
 
 
-def assert_agreed(evaluator: Evaluator, case: Case, definitions: Sequence[Definition], now: Millis) -> Heard:
-    """Both say the same of every definition and every unit at a moment; and what they say."""
+def assert_agreed(
+    evaluator: Evaluator, case: Case, definitions: Sequence[Definition], now: Millis, *, by_name: bool = False
+) -> Heard:
+    """Both say the same of every definition and every unit at a moment; and what they say. With `by_name` these units
+    are asked for, not everybody."""
     histories = case.world.histories(definitions[0].entity)
+    units = sorted(histories) if by_name else None
     heard = dict.fromkeys(((n, unit) for n in range(len(definitions)) for unit in histories), NOBODY)
-    for unit, verdicts in evaluator.evaluate(definitions, now, others=case.segments):
+    for unit, verdicts in evaluator.evaluate(definitions, now, units=units, others=case.segments):
         assert unit in histories
         heard |= {(each.segment, unit): (each.member, each.next) for each in verdicts}
     for (n, unit), said in heard.items():

@@ -34,7 +34,7 @@ from tests.segments.clocks import ZONES, Clock
 from tests.segments.words import DELIVERED, FIELD_VALUES, FNS, LEAVES, NUMBERS, SOURCES, STAGES, WHEN, WINDOWS, Words
 
 COUNTS = (1, 2, 0, 3, -1)
-PATTERNS = ("^A", "北", "[0-9]+$", "a|b", "^$", "(?i)^TRUE", "京$")
+PATTERNS = ("^A", "北", "[0-9]+$", "a|b", "^$", "(?i)^TRUE", "京$", "北京?$")
 TEXTS = ("A", "a", "ab", "北", "长长", "%", "'", "_'\\")
 LEAD_TEXTS = {"source": SOURCES, "channel": ("懂车帝", "", "site"), "stage": STAGES, "owner": ("li",), "id": ("ld_0",)}
 LEAD_TEXTS |= {"status": STAGES, "campaign.name": ("春季's", ""), "interest.model": ("A", "北京")}

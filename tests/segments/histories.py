@@ -117,14 +117,18 @@ def _happened(event: Event) -> Happened:
     fields |= {f"page.{name}": getattr(event.page, name) for name in ("url", "path", "title", "referrer")}
     names = ("source", "medium", "name", "term", "content")
     fields |= {f"campaign.{name}": getattr(event.campaign, name) for name in names}
-    return Happened(event.id, event.name, event.occurred_at, json.loads(event.properties), fields)
+    return Happened(event.id, event.name, event.occurred_at, _value(event.properties), fields)
+
+
+def _value(text: str | bytes) -> Any:
+    """Whole numbers beyond 64 bits are texts."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if -(2**63) <= int(digits) < 2**64 else digits)
 
 
 def _said(events: Sequence[Event]) -> Iterator[TraitSaid]:
     for event in events:
         for order, each in enumerate(event.traits):
-            value = json.loads(each.value)
-            yield TraitSaid(event.occurred_at, event.id, order, each.operation.value, each.name, value)
+            yield TraitSaid(event.occurred_at, event.id, order, each.operation.value, each.name, _value(each.value))
 
 
 @dataclass(frozen=True)

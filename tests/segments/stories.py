@@ -83,7 +83,7 @@ class Story:
 
 
 def _parsed(document: Any) -> Definition:
-    full = document if "where" in document else {"v": 1, "entity": "person", "where": document}
+    full = document if "v" in document else {"v": 1, "entity": "person", "where": document}
     return parse(full, tz=TZ)
 
 

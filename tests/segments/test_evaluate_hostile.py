@@ -95,6 +95,24 @@ def test_numbers_at_the_edge_are_numbers(worlds: StoredWorlds, op: str) -> None:
         assert_run_or_refused(story, {"did": "paid", "where": {"prop": "x", "op": "in", "value": [number, 7]}})
 
 
+def test_whole_numbers_beyond_64_bits_are_texts(worlds: StoredWorlds) -> None:
+    story = Story(worlds)
+    for number in (2**53 + 1, 2**63 - 1, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30):
+        story.tell(str(number), "paid", NOW - HOUR, traits={"x": number}, x=number)
+    for where in ({"attr": "x"}, {"did": "paid", "agg": {"fn": "last", "of": "x"}}):
+        numbers = story.members({**where, "op": ">", "value": 5})
+        assert numbers == {str(2**53 + 1), str(2**63 - 1), str(2**64 - 1)}
+        assert story.members({**where, "op": "=", "value": str(10**30)}) == {str(10**30)}
+
+
+@pytest.mark.parametrize("pattern", ["^北京?市$", "北京*市", "(?i)a京{0,1}|x", "a.b", "(?s)a.b", "北|京", r"\bb\b"])
+def test_a_pattern_means_its_characters_and_not_their_bytes(worlds: StoredWorlds, pattern: str) -> None:
+    story = Story(worlds)
+    for text in ("北京市", "北市", "北京京市", "京", "A", "a京", "a b", "a\nb", "é"):
+        story.tell(text, "", NOW - HOUR, traits={"x": text})
+    assert story.members({"attr": "x", "op": "matches", "value": pattern})
+
+
 def test_an_age_is_told_of_every_number_or_it_is_no_moment(worlds: StoredWorlds) -> None:
     story = Story(worlds)
     for number in (*NUMBERS, NOW - DAY, NOW - DAY - 1, NOW - DAY + 0.5):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from profiles.events_clickhouse_client import Client, open_client
 from segments.pattern import fault_of
+from segments.sql_values import pattern_of
 
 SIGNS = "ab中()|*+?[]^-\\${}.: ,&~\"'_"
 WORDS = [
@@ -54,7 +55,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def run(engine: Client, pattern: str) -> None:
-    engine.query("SELECT match(materialize('abc 中文'), {pattern:String})", parameters={"pattern": pattern})
+    engine.query("SELECT match(materialize('abc 中文'), {pattern:String})", parameters={"pattern": pattern_of(pattern)})
 
 
 @pytest.mark.parametrize("pattern", LARGE)
