@@ -10,7 +10,7 @@ from segments.sql_did import did, related
 from segments.sql_rows import Answer, Asked, earliest
 from segments.sql_spans import absence, sequence
 from segments.sql_values import NEVER, flips_by_age
-from segments.sql_windows import bound_of, reach_of
+from segments.sql_windows import bound_of, inside, reach_of
 from segments.tree import (
     Absent,
     All,
@@ -27,7 +27,6 @@ from segments.tree import (
     Not,
     Op,
     Rel,
-    Rolling,
     Sample,
     Seq,
     Step,
@@ -150,15 +149,14 @@ class Leaves:
         return "CAST([] AS Array(String))"
 
     def _ids(self, steps: Collection[Step], window: Window | None) -> str:
-        found = []
+        found, bound = [], reach_of(window, self.asked)
         for step in steps:
             rows = self.asked.events(step)
-            bound = bound_of(window, rows.at) if isinstance(window, Fixed) else reach_of(window, self.asked)
-            if isinstance(window, Rolling):
-                bound += f" AND {rows.at} <= {self.asked.now - window.until}"
-            ids = rows.over.state("groupArray", f"tuple({rows.at}, id)", f"{rows.match}{bound}")
+            fixed = bound_of(window, rows.at) if isinstance(window, Fixed) else bound
+            ids = rows.over.state("groupArray", f"tuple({rows.at}, id)", f"{rows.match}{fixed}")
             found.append(rows.over.tell(ids))
-        return _newest_of(found)
+        is_inside = inside(window, self.asked)(str(self.asked.now))
+        return _newest_of(found if is_inside == "1" else [f"arrayFilter(e -> {is_inside}, {each})" for each in found])
 
 
 def _newest_of(found: Collection[str]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from cdp.model import Millis
 from segments.evaluate import Evaluator
+from segments.sql_leaves import SHOWN
 from segments.tree import All, Definition, In, Op, Prop
-from segments.walk import leaves_of
+from segments.walk import leaves_of, steps_of, window_of
 from tests.oracle import segments as oracle
 from tests.oracle.history import History
 from tests.segments.histories import Case
@@ -34,8 +35,9 @@ def assert_agreed(
         heard |= {(each.segment, unit): (each.member, each.next) for each in verdicts}
     for (n, unit), said in heard.items():
         expected = told(case, definitions[n], histories[unit], now)
-        exact = not _ages(case, definitions[n])
-        assert _agrees(said, expected, exact=exact), f"{unit}: {said}, not {expected}, at {now}: {definitions[n]}"
+        assert agrees(case, definitions[n], said, expected), (
+            f"{unit}: {said}, not {expected}, at {now}: {definitions[n]}"
+        )
     return heard
 
 
@@ -47,16 +49,26 @@ def told(case: Case, definition: Definition, history: History, now: Millis) -> S
     return truth, oracle.next_change(definition, history, now, case.segments, case.kept)
 
 
+def agrees(case: Case, definition: Definition, said: Said, expected: Said) -> bool:
+    """Where the age of a value decides what counts as a match, the next look may be earlier than the change."""
+    early = said[1] is not None and (expected[1] is None or said[1] <= expected[1])
+    return said[0] == expected[0] and (said[1] == expected[1] or (early and _ages(case, definition)))
+
+
+def behind(case: Case, definition: Definition, leaf: Any, history: History, now: Millis) -> list[str]:
+    """The ids of the newest matches of a leaf that looks at events, in its window."""
+    look = oracle._Look(definition, history.until(now), now, case.segments, case.kept)
+    found = [
+        oracle._matches(step, look, window_of(leaf)) for path, step in steps_of(leaf, "") if path != ".window.since"
+    ]
+    newest = sorted({(each.at, each.id) for matches in found for each in matches}, reverse=True)
+    return [id_ for _, id_ in newest[:SHOWN]]
+
+
 def flips(case: Case, definition: Definition) -> bool:
     """One leaf whose matches are what they are: when it is said to change, it does."""
     leaves = [leaf for _, leaf in leaves_of(definition)]
     return len(leaves) == 1 and not isinstance(leaves[0], In) and not _ages(case, definition)
-
-
-def _agrees(said: Said, expected: Said, *, exact: bool) -> bool:
-    """Where the age of a value decides what counts as a match, the next look may be earlier than the change."""
-    early = not exact and said[1] is not None and (expected[1] is None or said[1] <= expected[1])
-    return said[0] == expected[0] and (early or said[1] == expected[1])
 
 
 def _ages(case: Case, *definitions: Definition) -> bool:

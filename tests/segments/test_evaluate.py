@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from types import NoneType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from segments.tree import Absent, Attr, Calendar, Fixed, Fn, In, Rel, Rolling, Sample, Seq, Since
+from segments.tree import Absent, Attr, Calendar, Did, Fixed, Fn, In, Op, Rel, Rolling, Sample, Seq, Since
+from segments.tree import Test as Compare
 from segments.walk import leaves_of
-from tests.segments.compared import Heard, alone, assert_agreed, flips, told
+from tests.segments.compared import Heard, agrees, alone, assert_agreed, behind, flips, told
 from tests.segments.histories import Case, cases
 from tests.segments.store import StoredWorlds
 
@@ -84,8 +87,34 @@ def test_what_people_ask_agrees_with_the_slow_evaluator(worlds: StoredWorlds, ca
     regions = Counter(frozenset(n for n, some in enumerate(members) if unit in some) for unit in histories)
     regions.pop(frozenset(), None)
     assert evaluator.overlap(case.definitions, now, case.segments) == regions
-    for unit, history in sorted(histories.items())[:3]:
-        explained = evaluator.explain(case.definitions[0], unit, now, case.segments)
-        if history.exists(now):
-            leaves = [alone(case.definitions[0], leaf) for _, leaf in leaves_of(case.definitions[0])]
-            assert [each.truth for each in explained] == [told(case, each, history, now)[0] for each in leaves]
+
+
+@examples(10)
+@given(case=cases(definitions=1))
+def test_an_explanation_is_what_the_slow_evaluator_says_of_each_leaf(worlds: StoredWorlds, case: Case) -> None:
+    evaluator, now, [definition] = worlds.evaluator_of(case), case.clock.now, case.definitions
+    leaves = [leaf for _, leaf in leaves_of(definition)]
+    histories = {unit: each for unit, each in case.world.histories(definition.entity).items() if each.exists(now)}
+    preview = evaluator.preview(definition, now, case.segments)
+    for n, leaf in enumerate(leaves):
+        zero, missing = (
+            sum(told(case, alone(definition, each), history, now)[0] for history in histories.values() if each)
+            for each in nothings(leaf)
+        )
+        assert (preview.zero[n], preview.missing[n]) == (zero, missing)
+    for unit, history in histories.items():
+        for explained in evaluator.explain(definition, unit, now, case.segments):
+            one = alone(definition, explained.leaf)
+            assert agrees(case, one, (explained.truth, explained.next), told(case, one, history, now))
+            if isinstance(explained.leaf, Did | Seq | Absent):
+                assert explained.events == behind(case, definition, explained.leaf, history, now)
+
+
+def nothings(leaf: Any) -> tuple[Any, Any]:
+    """The leaf that holds where this one's figure is zero, and that which does where its value is missing."""
+    match leaf:
+        case Did() | Rel() if leaf.agg.fn in (Fn.COUNT, Fn.SUM, Fn.DISTINCT, Fn.PERIODS):
+            return replace(leaf, test=Compare(Op.EQ, 0)), None
+        case Did() | Rel() | Attr():
+            return None, replace(leaf, test=Compare(Op.MISSING))
+    return None, None
