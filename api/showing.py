@@ -16,12 +16,7 @@ from api.permissions import Permission
 from cdp.model import PERSONAL_KINDS, Identifier
 from cdp.scrub import fill_markers, markers_in
 from cdp.vault import Vault
-from leads.show import Shown, masked
-
-NAMING = frozenset(
-    {"name", "nickname", "realname", "real_name", "full_name", "first_name", "last_name", "姓名", "称呼"}
-)
-"""Traits that hold a person's name."""
+from leads.show import NAMING, Shown, masked
 
 
 class Showing:

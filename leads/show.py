@@ -23,6 +23,11 @@ GONE = "****"
 
 MARKER_START = "⟦"
 
+NAMING = frozenset(
+    {"name", "nickname", "realname", "real_name", "full_name", "first_name", "last_name", "姓名", "称呼"}
+)
+"""Traits that hold a person's name."""
+
 _TIMES = frozenset({"at", "occurred_at", "received_at", "since", "last_at", "added_at", "frozen_at", "created_at"})
 
 

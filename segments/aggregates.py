@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from segments.comparison import Kind, kind_of_name, read_name, read_test
 from segments.limits import MAX_COUNT
-from segments.names import Of
+from segments.names import Of, is_contact, is_moment
 from segments.reading import Place
 from segments.tree import Aggregate, Fn, Op, Test
 
@@ -30,7 +30,7 @@ _KINDS = {
 def kind_of_aggregate(agg: Aggregate) -> Kind:
     """What an aggregate gives to compare."""
     if agg.fn in (Fn.FIRST, Fn.LAST, Fn.NTH):
-        return Kind.VALUE if agg.of else Kind.MOMENT
+        return kind_of_name(Of.EVENT, agg.of) if agg.of else Kind.MOMENT
     return _KINDS.get(agg.fn, Kind.NUMBER)
 
 
@@ -86,6 +86,6 @@ def _check_fields(place: Place, given: Mapping[str, Place], fn: Fn) -> None:
 
 def _of(place: Place, of: Of) -> str:
     name = read_name(place, of)
-    if kind_of_name(of, name) is not Kind.VALUE:
+    if is_moment(of, name) or is_contact(of, name):
         place.refuse("a property that holds numbers", "Count with it in a filter instead.")
     return name

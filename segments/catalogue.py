@@ -6,7 +6,7 @@ Reading all of it takes seconds where there are millions of events; so it is rea
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -14,6 +14,7 @@ from cdp.model import Millis
 from cdp.moments import now_ms
 from profiles.store import EventStore
 from segments.known import Known, Seen, SeenEvent
+from segments.personal import has_marker, may_be_told
 from segments.sql_values import Params, quoted
 
 FRESH_S = 5.0
@@ -34,18 +35,25 @@ LEAD_FIELDS = ("source", "channel", "stage", "status", "owner")
 
 @dataclass(slots=True)
 class _Values:
-    """Of one property: types, and texts, of which there may be more than are kept."""
+    """Of one property: types, and texts, of which there may be more than are kept, and personal ones that are not."""
 
     types: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
+    told: bool = True
+    count: int = 0
 
-    def add(self, types: Iterable[str], texts: Iterable[str]) -> None:
+    def add(self, name: str, types: Iterable[str], texts: Collection[str], count: int) -> None:
         self.types.update(_TYPES.get(each.partition("(")[0], "object") for each in types)
-        if len(self.texts) <= VALUES:
+        self.count = max(self.count, count)
+        self.told = self.told and may_be_told(name) and not any(map(has_marker, texts))
+        if not self.told:
+            self.texts.clear()
+        elif len(self.texts) <= VALUES:
             self.texts.update(texts)
 
     def seen(self) -> Seen:
-        return Seen(frozenset(self.types), frozenset(self.texts), complete=len(self.texts) <= VALUES)
+        complete = self.told and len(self.texts) <= VALUES
+        return Seen(frozenset(self.types), frozenset(self.texts), complete, self.count)
 
 
 @dataclass(slots=True)
@@ -67,11 +75,11 @@ class Catalogue:
         self._attributes: dict[str, _Values] = {}
         self._leads: dict[str, _Values] = {}
 
-    def known(self) -> Known:
-        """Not older than a few seconds. Raises StoreUnavailable."""
+    def known(self, *, fresh: bool = False) -> Known:
+        """Not older than a few seconds, or than this call. Raises StoreUnavailable."""
         with self._lock:
             began = time.monotonic()
-            if began - self._read_at > FRESH_S:
+            if fresh or began - self._read_at > FRESH_S:
                 if began - self._all_read_at > ALL_AGAIN_S:
                     self._since, self._events, self._attributes, self._leads = 0, {}, {}, {}
                 later = now_ms() - BEHIND_MS
@@ -97,11 +105,13 @@ class Catalogue:
             {"since": since},
         )
         for name, count, last, paths in rows:
+            if has_marker(name):
+                continue
             event = self._events.setdefault(name, _Event())
             event.count, event.last = max(event.count, count), max(event.last, last)
             texts = self._texts(name, [path for path in paths if "String" in paths[path]][:PATHS], since)
-            for path, types in paths.items():
-                event.properties.setdefault(path, _Values()).add(types, texts.get(path, ()))
+            for path, types in ((path, types) for path, types in paths.items() if not has_marker(path)):
+                event.properties.setdefault(path, _Values()).add(path, types, texts.get(path, ()), count)
 
     def _texts(self, name: str, paths: list[str], since: Millis) -> Mapping[str, list[str]]:
         if not paths:
@@ -114,21 +124,22 @@ class Catalogue:
 
     def _read_attributes(self, since: Millis) -> None:
         rows = self._store.ask(
-            f"SELECT name, groupUniqArray(JSONType(value)), groupUniqArrayIf({VALUES + 1})(JSONExtractString(value),"
-            " JSONType(value) = 'String') FROM traits WHERE name != '' AND operation NOT IN ('unset', 'delete')"
+            "SELECT name, count(), groupUniqArray(JSONType(value)),"
+            f" groupUniqArrayIf({VALUES + 1})(JSONExtractString(value), JSONType(value) = 'String') FROM traits WHERE name != '' AND operation NOT IN ('unset', 'delete')"
             " AND received_at >= {since:Int64} GROUP BY name",
             {"since": since},
         )
-        for name, types, texts in rows:
-            self._attributes.setdefault(name, _Values()).add(types, texts)
+        for name, count, types, texts in rows:
+            if not has_marker(name):
+                self._attributes.setdefault(name, _Values()).add(name, types, texts, count)
 
     def _read_leads(self) -> None:
         for name in LEAD_FIELDS:
-            self._leads.setdefault(name, _Values()).add(["String"], ())
-        [[paths]] = self._store.ask("SELECT distinctJSONPathsAndTypes(fields) FROM leads", {})
+            self._leads.setdefault(name, _Values()).add(name, ["String"], (), 0)
+        [[count, paths]] = self._store.ask("SELECT count(), distinctJSONPathsAndTypes(fields) FROM leads", {})
         for path, types in paths.items():
             [[texts]] = self._store.ask(
                 f"SELECT groupUniqArray({VALUES + 1})(fields.{quoted(path)}.:String) FROM leads FINAL", {}
             )
             for name in (path, "status") if path == "stage" else (path,):
-                self._leads.setdefault(name, _Values()).add(types, texts)
+                self._leads.setdefault(name, _Values()).add(name, types, texts, count)

@@ -1,16 +1,17 @@
-"""Check a segment against what is known, before it is saved: names, types and values that cannot be meant are errors.
+"""Check a segment against what is known, before it is saved: what can only be a slip is an error.
 
-An event that never came is a warning only, since tracking may follow the segment; its properties are not checked.
+What never came may still come, since tracking may follow the segment: it is a warning, and the properties of such an
+event are not checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from segments.faults import Fault, closest, suggestion
-from segments.known import ANYTHING, Known, Seen, lookup
+from segments.faults import CLOSE, Fault, is_slip, suggestion
+from segments.known import ANYTHING, Known, Seen, lookup, whole_of
 from segments.names import PERSON_BUILTINS, Of, is_moment
 from segments.references import faults_of_references
 from segments.tree import (
@@ -35,11 +36,13 @@ from segments.walk import leaves_of, props_in, steps_of, window_of
 FEW = 50
 """Texts at most of a closed list, such as the cities one sells in; another one that resembles one of them is then taken
 for a slip."""
+MANY = 100
+"""What came less often may well come with another type or value."""
 
 _TEXT, _NUMBER = frozenset({"string"}), frozenset({"number"})
 _DATED = frozenset({"string", "number"})
-_FIELD = Seen(_TEXT)
-_BUILTIN = Seen(_NUMBER)
+_FIELD = Seen(_TEXT, count=MANY)
+_BUILTIN = Seen(_NUMBER, count=MANY)
 _MOMENT = ANYTHING
 
 
@@ -59,7 +62,11 @@ def check(definition: Definition, known: Known, *, segment: str = "") -> Checked
     for path, leaf in leaves_of(definition):
         found.leaf(path, leaf)
     errors = (*found.errors, *faults_of_references(definition, known, segment=segment))
-    return Checked(errors, (*found.warnings, *constant_parts(definition)))
+    return Checked(_once(errors), _once((*found.warnings, *constant_parts(definition))))
+
+
+def _once(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(dict.fromkeys(faults))
 
 
 @dataclass(slots=True)
@@ -108,14 +115,16 @@ class _Check:
             return _MOMENT
         if name in PERSON_BUILTINS:
             return _BUILTIN
-        seen = lookup(name, self.known.attributes)
-        if seen is None:
-            among = (*self.known.attributes, *PERSON_BUILTINS)
-            advice = suggestion(name, among, otherwise=_OR_EVENT)
-            # Where no attribute has come yet, nothing says that this one is wrong.
-            found = self.errors if self.known.attributes else self.warnings
-            found.append(Fault(path, "an attribute that some person has", name, advice))
-        return seen or ANYTHING
+        seen = self.known.attributes.get(name)
+        if seen is not None:
+            return seen
+        expected = "an attribute that some person has"
+        if whole := whole_of(name, self.known.attributes):
+            advice = f"An attribute is a whole trait, here {whole}: have this part of it sent as a trait of its own."
+            self.errors.append(Fault(path, expected, name, advice))
+        else:
+            self._unseen(path, expected, name, (*self.known.attributes, *PERSON_BUILTINS), _OR_EVENT)
+        return ANYTHING
 
     def _property(self, path: str, name: str, step: Step) -> Seen:
         """What is known of a property of the events of a step; notes it where they have none of the name."""
@@ -129,14 +138,15 @@ class _Check:
         if not found:
             own = {each for event in meant for each in events[event].properties}
             elsewhere = [event for event in events if lookup(name, events[event].properties) is not None][:3]
-            advice = suggestion(name, own, otherwise="Look at one of these events for the names it has.")
-            if elsewhere and not closest(name, own):
-                advice = f"The property belongs to {', '.join(elsewhere)}."
-            self._unknown(path, f"a property of {' or '.join(step.names) or 'some event'}", name, advice)
+            otherwise = "Look at one of these events for the names it has."
+            if elsewhere:
+                otherwise = f"The property belongs to {', '.join(elsewhere)}."
+            self._unseen(path, f"a property of {' or '.join(step.names) or 'some event'}", name, own, otherwise)
         return _together(found)
 
-    def _unknown(self, path: str, expected: str, name: str, advice: str) -> None:
-        self.errors.append(Fault(path, expected, name, advice))
+    def _unseen(self, path: str, expected: str, name: str, among: Collection[str], otherwise: str) -> None:
+        found = self.errors if is_slip(name, among) else self.warnings
+        found.append(Fault(path, expected, name, suggestion(name, among, otherwise=otherwise)))
 
     # Parts of leaves
 
@@ -181,7 +191,8 @@ class _Check:
         if not seen.types or seen.types & fitting:
             return True
         only = ", ".join(sorted(seen.types))
-        self.errors.append(Fault(path, f"what fits a {only}", f"a comparison with a {_or(fitting)}", advice))
+        found = self.errors if seen.count >= MANY else self.warnings
+        found.append(Fault(path, f"what fits a {only}", f"a comparison with a {_or(fitting)}", advice))
         return False
 
     def _value(self, path: str, seen: Seen, value: str) -> None:
@@ -189,7 +200,8 @@ class _Check:
             listed = ", ".join(sorted(seen.values)[:10])
             advice = suggestion(value, sorted(seen.values), otherwise=f"So far there are: {listed}.")
             # What resembles nothing may well come yet, such as the first visitor from another city.
-            found = self.errors if closest(value, seen.values) else self.warnings
+            slip = seen.count >= MANY and is_slip(value, seen.values, least=CLOSE)
+            found = self.errors if slip else self.warnings
             found.append(Fault(path, "a value that was seen before", value, advice))
 
 
@@ -207,7 +219,7 @@ def _together(found: list[Seen]) -> Seen:
         return ANYTHING
     types = frozenset[str]().union(*(seen.types for seen in found))
     values = frozenset[str]().union(*(seen.values for seen in found))
-    return Seen(types, values, all(seen.complete for seen in found))
+    return Seen(types, values, all(seen.complete for seen in found), sum(seen.count for seen in found))
 
 
 def _types_for(op: Op, value: Any) -> frozenset[str]:

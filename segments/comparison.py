@@ -10,6 +10,7 @@ from typing import Any
 from segments.limits import MAX_COUNT
 from segments.names import Of, is_contact, is_moment, misnamed
 from segments.pattern import fault_of
+from segments.personal import is_tokenised
 from segments.reading import Place
 from segments.tree import Op, Test
 
@@ -47,6 +48,11 @@ OPS: Mapping[Kind, tuple[Op, ...]] = {
     Kind.SINCE: (*_AGE, *_THERE),
     Kind.PERSONAL: _THERE,
 }
+_SAID = {
+    Kind.VALUE: "an op",
+    Kind.SINCE: "an op for how long ago something was",
+    Kind.PERSONAL: "an op for a personal value",
+}
 REF_OPS = (Op.EQ, Op.NE, Op.GT, Op.GE, Op.LT, Op.LE, Op.CONTAINS, Op.STARTS)
 """Those that may compare with another property or attribute."""
 ORDERED = (Op.GT, Op.GE, Op.LT, Op.LE, Op.BETWEEN)
@@ -56,7 +62,7 @@ ANYTHING = Test(Op.PRESENT)
 
 
 def kind_of_name(of: Of, name: str) -> Kind:
-    if is_contact(of, name):
+    if is_contact(of, name) or is_tokenised(name):
         return Kind.PERSONAL
     return Kind.MOMENT if is_moment(of, name) else Kind.VALUE
 
@@ -76,7 +82,7 @@ def read_test(given: Mapping[str, Place], kind: Kind, of: Of | None = None) -> T
         return ANYTHING
     ref = given.get("ref") if of is not None else None
     allowed = [op for op in OPS[kind] if ref is None or op in REF_OPS]
-    what = "an op" if kind is Kind.VALUE else f"an op for a {kind.value}"
+    what = _SAID.get(kind, f"an op for a {kind.value}")
     op = given["op"].choice(allowed, what=f"{what} that compares with a ref" if ref else what, waiting=_WAITING)
     if op == "":
         return ANYTHING

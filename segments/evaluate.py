@@ -59,9 +59,9 @@ class Evaluator:
             for unit, verdicts in self._rows(query, aside=True):
                 yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
 
-    def known(self) -> Known:
-        """What events, properties and attributes have been seen; a few seconds old at most."""
-        return self._catalogue.known()
+    def known(self, *, fresh: bool = False) -> Known:
+        """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
+        return self._catalogue.known(fresh=fresh)
 
     def preview(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Preview:
         """Exact."""

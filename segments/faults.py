@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +14,12 @@ SHOWN = 100
 """Characters of a wrong value that are told."""
 CLOSE = 0.6
 """The least likeness of a name that is suggested: `modle_id` is 0.875 like `model_id`, `cty` 0.75 like `city`."""
+SLIP = 0.75
+"""The least likeness of a name that is taken for a slip of a known one: `delivered_at` is 0.69 like `registered_at`."""
 TELLING = 0.15
 """Names that are less like than the likeliest by this much are not suggested beside it."""
+
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,25 @@ def shown(value: Any) -> str:
     return "an object" if isinstance(value, dict) else "something that is no JSON"
 
 
-def closest(name: str, among: Iterable[str], *, most: int = 3) -> list[str]:
+def closest(name: str, among: Iterable[str], *, most: int = 3, least: float = CLOSE) -> list[str]:
     """The names that somebody who wrote `name` may have meant, the likeliest first."""
     # Loaded by the first mistake: processes that read no definitions need not pay for it.
     from rapidfuzz import process
     from rapidfuzz.distance import DamerauLevenshtein
 
     likeness = DamerauLevenshtein.normalized_similarity
-    found = process.extract(name[:SHOWN], list(among), scorer=likeness, limit=most, score_cutoff=CLOSE)
+    found = process.extract(name[:SHOWN], list(among), scorer=likeness, limit=most, score_cutoff=least)
     return [each for each, alike, _ in found if alike > found[0][1] - TELLING]
+
+
+def is_slip(name: str, among: Iterable[str], *, least: float = SLIP) -> bool:
+    """Whether `name` is one of these with a slip in it, and not the next one of a series, such as 2027 after 2026."""
+    near = closest(name, among, least=least)
+    return bool(near) and _without_digits(near[0]) != _without_digits(name)
+
+
+def _without_digits(name: str) -> str:
+    return _DIGITS.sub("#", name)
 
 
 def suggestion(name: str, among: Iterable[str], *, otherwise: str) -> str:

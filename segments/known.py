@@ -13,12 +13,13 @@ from segments.tree import Definition
 class Seen:
     """Of one property or attribute: its types (string, number, boolean, list, object), and texts that it held.
 
-    `complete` says that these are all texts that it ever held.
+    `complete` says that these are all texts that it ever held; `count` is how often it may have come, at most.
     """
 
     types: frozenset[str] = frozenset()
     values: frozenset[str] = frozenset()
     complete: bool = False
+    count: int = 0
 
 
 ANYTHING = Seen()
@@ -52,5 +53,10 @@ def lookup(name: str, among: Mapping[str, Seen]) -> Seen | None:
     """What was seen of `name`; a part of an object that was seen as a whole may hold anything."""
     if name in among:
         return among[name]
+    return ANYTHING if whole_of(name, among) else None
+
+
+def whole_of(name: str, among: Mapping[str, Seen]) -> str:
+    """The object that `name` reaches into; '' where none was seen."""
     wholes = (name[:at] for at, sign in enumerate(name) if sign == ".")
-    return next((ANYTHING for whole in wholes if whole in among and "object" in among[whole].types), None)
+    return next((whole for whole in wholes if whole in among and "object" in among[whole].types), "")

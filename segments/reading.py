@@ -7,7 +7,9 @@ reading goes on and all faults are found at once. What is made of a document wit
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -170,6 +172,27 @@ class Place:
         written = name[:_SHOWN_OF_KEY].encode(errors="backslashreplace").decode()
         value = self.value.get(name) if isinstance(self.value, dict) else None
         return Place(value, f"{self.path}.{written}" if self.path else written, self.reading)
+
+
+def read_json(text: str | bytes) -> Any:
+    """JSON in which no object has two fields of one name. Raises ValueError where it is none, else MalformedSegment."""
+    try:
+        return json.loads(text, object_pairs_hook=_each_once)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except RecursionError:
+        raise _too_much("", f"at most {MAX_DOCUMENT_DEPTH} levels of brackets") from None
+    except ValueError:
+        raise _too_much("", f"whole numbers of at most {MAX_NUMBER}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        advice = "Put each into an object of its own, inside all or any."
+        raise _refused(twice[:_SHOWN_OF_KEY], "each field once", f"{twice} twice", advice)
+    return fields
 
 
 def bounded(document: Any) -> None:

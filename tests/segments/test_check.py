@@ -6,28 +6,37 @@ from typing import Any
 
 import pytest
 
-from segments.check import Checked, check
+from segments.check import MANY, Checked, check
 from segments.known import Known, KnownSegment, Seen, SeenEvent
 from segments.language import parse
+from segments.templates import templates
 from tests.segments.examples import TAKEN, TZ, person
 
 TEXT = frozenset({"string"})
-CITIES = Seen(TEXT, frozenset({"成都", "重庆", "北京"}), complete=True)
+NUMBER = frozenset({"number"})
+
+
+def often(types: frozenset[str], values: frozenset[str] = frozenset(), *, complete: bool = False) -> Seen:
+    return Seen(types, values, complete, count=MANY)
+
+
+CITIES = often(TEXT, frozenset({"成都", "重庆", "北京", "2026"}), complete=True)
 KNOWN = Known(
-    attributes={"city": CITIES, "age": Seen(frozenset({"number"})), "car": Seen(frozenset({"object"}))},
-    of_leads={"stage": Seen(TEXT, frozenset({"new", "lost"}), complete=True)},
+    attributes={"city": CITIES, "age": often(NUMBER), "car": often(frozenset({"object"}))},
+    of_leads={"stage": often(TEXT, frozenset({"new", "lost"}), complete=True)},
     events={
         "model_page_viewed": SeenEvent(
-            9,
+            MANY,
             1,
             {
-                "model_id": Seen(TEXT, frozenset(map(str, range(51))), complete=True),
-                "stay_seconds": Seen(frozenset({"number"})),
-                "tags": Seen(frozenset({"list"})),
-                "colour": Seen(TEXT, frozenset({"red"}), complete=False),
+                "model_id": often(TEXT, frozenset(map(str, range(51))), complete=True),
+                "stay_seconds": often(NUMBER),
+                "tags": often(frozenset({"list"})),
+                "colour": often(TEXT, frozenset({"red"}), complete=False),
+                "page": often(frozenset({"object"})),
             },
         ),
-        "lead_submitted": SeenEvent(3, 1, {"channel": Seen(TEXT), "model_id": Seen(frozenset({"number"}))}),
+        "lead_submitted": SeenEvent(3, 1, {"channel": Seen(TEXT), "model_id": Seen(NUMBER, count=3)}),
     },
     segments={
         "owners": KnownSegment("车主", parse(person({"attr": "city", "op": "present"}), tz=TZ)),
@@ -59,7 +68,7 @@ def test_what_is_known_passes() -> None:
             {"attr": "city", "op": "in", "value": ["成都", "重庆"]},
             {"attr": "$last_seen", "op": "newer_than", "value": "P7D"},
             {"attr": "$events", "op": ">", "value": 3},
-            {"attr": "car.colour", "op": "=", "value": "red"},
+            viewed("page.colour", "=", "red"),
             viewed("stay_seconds", ">=", 10),
             viewed("colour", "=", "blue"),
             viewed("tags", "contains", 7),
@@ -78,6 +87,19 @@ def test_what_is_known_passes() -> None:
         ({"attr": "$frist_seen", "op": "present"}, "where.attr", "Did you mean $first_seen?"),
         ({"attr": "city", "op": "=", "ref": "agee"}, "where.ref", "Did you mean age?"),
         (viewed("modle_id", "present"), "where.where.prop", "Did you mean model_id?"),
+        ({"attr": "car.colour", "op": "present"}, "where.attr", "whole trait, here car"),
+    ],
+)
+def test_a_slip_in_a_name_is_an_error_with_a_suggestion(where: Any, path: str, help_: str) -> None:
+    [(at, advice)] = errors(where)
+    assert at == path
+    assert help_ in advice
+
+
+@pytest.mark.parametrize(
+    ("where", "path", "help_"),
+    [
+        ({"attr": "delivered_at", "op": "older_than", "value": "P1D"}, "where.attr", "Traits of persons"),
         (viewed("channel", "present"), "where.where.prop", "The property belongs to lead_submitted."),
         ({"did": "model_page_viewed", "agg": {"fn": "sum", "of": "stay"}, "op": ">", "value": 1}, "where.agg.of", ""),
         (
@@ -92,10 +114,12 @@ def test_what_is_known_passes() -> None:
         ),
     ],
 )
-def test_a_name_that_nobody_has_is_an_error_with_a_suggestion(where: Any, path: str, help_: str) -> None:
-    [(at, advice)] = errors(where)
-    assert at == path
-    assert help_ in advice
+def test_a_name_like_none_that_is_known_is_a_warning_as_it_may_yet_come(where: Any, path: str, help_: str) -> None:
+    found = checked(where)
+    assert found.valid
+    [fault] = found.warnings
+    assert fault.path == path
+    assert help_ in fault.help
 
 
 @pytest.mark.parametrize(
@@ -114,7 +138,23 @@ def test_a_value_that_resembles_one_of_a_short_complete_list_is_an_error(where: 
 def test_a_value_like_none_of_a_short_complete_list_is_a_warning_as_it_may_yet_come() -> None:
     found = checked({"attr": "city", "op": "=", "value": "南京"})
     assert found.valid
-    assert [each.help for each in found.warnings] == ["So far there are: 北京, 成都, 重庆."]
+    assert [each.help for each in found.warnings] == ["So far there are: 2026, 北京, 成都, 重庆."]
+
+
+def test_the_next_of_a_series_is_no_slip() -> None:
+    assert checked({"attr": "city", "op": "=", "value": "2027"}).valid
+
+
+def test_what_came_a_few_times_may_yet_come_otherwise() -> None:
+    few = Known(attributes={"city": Seen(TEXT, frozenset({"重庆"}), complete=True, count=MANY - 1)})
+    for value in ("重庆市", 3):
+        found = checked({"attr": "city", "op": "=", "value": value}, known=few)
+        assert (found.valid, [each.path for each in found.warnings]) == (True, ["where.value"])
+
+
+def test_the_same_fault_is_told_once() -> None:
+    seq = {"seq": [{"did": "model_page_viewed"}] * 2, "same": ["modle_id"]}
+    assert len(errors(seq)) == 1
 
 
 def test_a_value_of_a_long_or_open_list_is_taken() -> None:
@@ -240,6 +280,12 @@ def test_segments_that_multiply_when_put_into_one_another_are_refused() -> None:
     [fault] = checked({"in": "s0"}, known=known).errors
     assert fault.expected.startswith("at most 256 conditions")
     assert checked({"in": "s26"}, known=known).valid
+
+
+@pytest.mark.parametrize("known", [Known(), KNOWN])
+@pytest.mark.parametrize("name", templates())
+def test_every_template_can_be_used_before_its_data_comes(name: str, known: Known) -> None:
+    assert check(parse(templates()[name].filled(), tz=TZ), known).valid
 
 
 def test_with_nothing_known_the_examples_name_what_is_missing() -> None:
