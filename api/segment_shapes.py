@@ -160,19 +160,23 @@ class SegmentEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 class SegmentTruth(msgspec.Struct, frozen=True, kw_only=True):
     """One condition of one unit: whether it is true, the newest of the events that make it so, and when that changes
-    next if nothing more happens; null for never."""
+    next if nothing more happens; null for never. `leaves` are those of the segment that the condition names."""
 
     path: str
     sentence: BilingualText
     truth: bool
     next: str | None
     events: list[SegmentEvent]
+    leaves: list[SegmentTruth]
 
 
 class SegmentExplanation(SegmentUnit, frozen=True, kw_only=True, omit_defaults=True):
-    """`member` is what the definition says of the unit at that moment."""
+    """`member` is what the definition says of the unit at that moment by all that is known today; `recorded` whether it
+    was kept as a member then, null before the segment was made. They differ where something came late, people were
+    merged or split, or the definition was another."""
 
     member: bool
+    recorded: bool | None
     at: str
     leaves: list[SegmentTruth]
 

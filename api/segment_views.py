@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +13,7 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment
-from segments.desk import Estimate, LeafTruth, Preview, Report, Within, holds, hourly_above
+from segments.desk import Estimate, Explained, LeafTruth, Preview, Report, Within, holds, hourly_above
 from segments.faults import Fault
 from segments.language import parse
 from segments.members import Moved
@@ -121,25 +121,37 @@ def overlapping(sizes: Mapping[frozenset[int], int], count: int, at: Millis) -> 
 
 
 def explained(
-    use: Services, definition: Definition, unit: str, truths: Sequence[LeafTruth], at: Millis, names: Names
+    use: Services, told: Explained, unit: str, at: Millis, names: Names, *, recorded: bool | None
 ) -> shapes.SegmentExplanation:
-    events = _events(use, {each for truth in truths for each in truth.events[:EVENTS_SHOWN]})
+    events = _events(use, {each for truth in _all_of(told) for each in truth.events[:EVENTS_SHOWN]})
     return shapes.SegmentExplanation(
-        **unit_of(definition, unit),
-        member=bool(truths) and holds(definition, [each.truth for each in truths]),
+        **unit_of(told.definition, unit),
+        member=bool(told.leaves) and holds(told.definition, [each.truth for each in told.leaves]),
+        recorded=recorded,
         at=rfc3339(at),
-        leaves=[
-            shapes.SegmentTruth(
-                path=path,
-                sentence=said_of(leaf, definition, names),
-                truth=each.truth,
-                next=_time(each.next),
-                events=[events[one] for one in each.events[:EVENTS_SHOWN] if one in events],
-            )
-            # None of a unit that was not there yet.
-            for (path, leaf), each in zip(leaves_of(definition), truths, strict=bool(truths))
-        ],
+        leaves=_truths(told, events, names),
     )
+
+
+def _truths(told: Explained, events: Mapping[str, shapes.SegmentEvent], names: Names) -> list[shapes.SegmentTruth]:
+    return [
+        shapes.SegmentTruth(
+            path=path,
+            sentence=said_of(leaf, told.definition, names),
+            truth=each.truth,
+            next=_time(each.next),
+            events=[events[one] for one in each.events[:EVENTS_SHOWN] if one in events],
+            leaves=_truths(each.inside, events, names) if each.inside else [],
+        )
+        # None of a unit that was not there yet.
+        for (path, leaf), each in zip(leaves_of(told.definition), told.leaves, strict=bool(told.leaves))
+    ]
+
+
+def _all_of(told: Explained) -> Iterator[LeafTruth]:
+    for each in told.leaves:
+        yield each
+        yield from _all_of(each.inside) if each.inside else ()
 
 
 def _events(use: Services, ids: Collection[str]) -> dict[str, shapes.SegmentEvent]:

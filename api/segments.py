@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
 import pydantic
@@ -16,6 +17,7 @@ from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text
 from api.documented import ok
 from api.gate import PREFIX, ManagesSegments, ReadsSegments
 from api.permissions import Permission
+from api.segment_body import ReadOnce
 from api.segment_export import MEDIA, Format, exported
 from api.services import Services, Use
 from cdp.errors import Forbidden, NotFound
@@ -33,7 +35,7 @@ from segments.schema import schema
 from segments.templates import templates
 from segments.tree import Definition, Entity
 
-router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"])
+router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"], route_class=ReadOnce)
 
 MOST_COMPARED = 4
 FILES: dict[int | str, dict[str, Any]] = {
@@ -43,13 +45,15 @@ FILES: dict[int | str, dict[str, Any]] = {
 Document = Annotated[Any, pydantic.Field(description="docs/segments.md; its JSON Schema is at /segments/schema")]
 
 
-def _printable(name: str) -> str:
-    if not name.isprintable():
+def _name(name: str) -> str:
+    """One spelling of names that look the same."""
+    name = unicodedata.normalize("NFC", name.strip())
+    if not name or not name.isprintable():
         raise ValueError("printable characters")
     return name
 
 
-Name = Annotated[str, pydantic.Field(min_length=1, max_length=MAX_SEGMENT_NAME), pydantic.AfterValidator(_printable)]
+Name = Annotated[str, pydantic.Field(min_length=1, max_length=MAX_SEGMENT_NAME), pydantic.AfterValidator(_name)]
 At = Annotated[str | None, Query(description="As it was then. 回到当时")]
 
 
@@ -64,7 +68,7 @@ class PreviewOf(pydantic.BaseModel, extra="forbid"):
 
     definition: Document
     at: str | None = None
-    estimate: bool = False
+    estimate: pydantic.StrictBool = False
 
 
 class NewSegment(pydantic.BaseModel, extra="forbid"):
@@ -75,7 +79,7 @@ class NewSegment(pydantic.BaseModel, extra="forbid"):
 class ChangedSegment(pydantic.BaseModel, extra="forbid"):
     """What is to be another; nothing is changed of what is left out."""
 
-    name: Name | None = None
+    name: Name = ""
     definition: Document = None
 
 
@@ -183,7 +187,9 @@ async def change(segment: str, body: ChangedSegment, use: Use, caller: ManagesSe
     """Who comes and goes because of a new definition is in the changes, and is not published."""
 
     def put() -> shapes.Segment:
-        changed = use.segments.update(segment, name=body.name, document=body.definition)
+        if body.definition is None and "definition" in body.model_fields_set:
+            raise wrong("definition", "a definition", "null", "Leave the field out if it shall stay.")
+        changed = use.segments.update(segment, name=body.name or None, document=body.definition)
         return views.segment(use, changed, _names(use))
 
     return answer(await run_sync(put))
@@ -246,13 +252,15 @@ async def explain(
     lead: Annotated[str | None, Query(max_length=100, description="A lead's id. 线索编号")] = None,
     at: At = None,
 ) -> Response:
-    """By the present definition, of a person or, in a segment of leads, of a lead."""
+    """By the present definition and all that is known today, of a person or, in a segment of leads, of a lead; beside
+    it what was recorded at that moment."""
 
     def read() -> shapes.SegmentExplanation:
         found, then = use.segments.book.get(segment), _at(use, at)
         unit = _unit(use, found, person=person, lead=lead)
-        truths = use.segments.explain(found.definition, unit, then)
-        return views.explained(use, found.definition, unit, truths, then, _names(use))
+        told = use.segments.explain(found.definition, unit, then)
+        recorded = use.segments.recorded(found, unit, then)
+        return views.explained(use, told, unit, then, _names(use), recorded=recorded)
 
     return answer(await run_sync(read))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from heapq import nsmallest
 from typing import Any, NamedTuple, Protocol
 
@@ -21,8 +22,11 @@ from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
 from segments.members import Membership, Place
+from segments.personal import personal_kinds, refuse_personal
+from segments.reading import bounded
 from segments.sql_tried import MANY
-from segments.tree import All, Any_, Condition, Definition, Did, Leaf, Not, Rolling
+from segments.tree import All, Any_, Condition, Definition, Did, In, Leaf, Not, Rolling
+from segments.units import moment_text
 from segments.verdict import Evaluates
 from segments.walk import leaves_of
 
@@ -58,18 +62,27 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class LeafTruth:
-    """One leaf of one unit; `next` is when it changes if nothing more happens, None for never."""
+    """One leaf of one unit; `next` is when it changes if nothing more happens, None for never. `inside` explains the
+    segment that the leaf names."""
 
     leaf: Leaf
     truth: bool
     next: Millis | None
     events: Sequence[str]
+    inside: Explained | None = None
+
+
+class Explained(NamedTuple):
+    """No leaves where the unit was not there yet."""
+
+    definition: Definition
+    leaves: Sequence[LeafTruth]
 
 
 class Asked(Evaluates, Protocol):
     """What the desk asks of the evaluator. Leaves come in the order of `walk.leaves_of`."""
 
-    def known(self) -> Known: ...
+    def known(self, *, fresh: bool = False) -> Known: ...
 
     def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
 
@@ -117,11 +130,22 @@ class SegmentDesk:
     def report(self, document: Any, *, segment: str = "") -> Report:
         """All that is wrong in a JSON value that should be a definition, that of `segment` if it is for one."""
         try:
+            bounded(document)
+            refuse_personal(document)
             definition = parse(document, tz=self._tz)
         except MalformedSegment as error:
             return Report(None, error.faults)
         checked = check(definition, self._known(), segment=segment)
-        return Report(definition, checked.errors, checked.warnings)
+        if checked.errors:
+            # What is unknown may have come this moment.
+            checked = check(definition, self._known(fresh=True), segment=segment)
+        return Report(definition, [*checked.errors, *self._to_come(definition)], checked.warnings)
+
+    def _to_come(self, definition: Definition) -> Iterator[Fault]:
+        for path, leaf in leaves_of(definition):
+            if isinstance(leaf, In) and leaf.as_of is not None and leaf.as_of > self.clock():
+                advice = "Who is in it then is not known; leave as_of out for now."
+                yield Fault(f"{path}.as_of", "a moment that has been", moment_text(leaf.as_of), advice)
 
     def read(self, document: Any, *, segment: str = "") -> Definition:
         """The definition in a JSON value. Raises MalformedSegment where anything is wrong in it."""
@@ -130,9 +154,9 @@ class SegmentDesk:
             raise MalformedSegment(report.errors)
         return report.definition
 
-    def _known(self) -> Known:
+    def _known(self, *, fresh: bool = False) -> Known:
         segments = {each.id: KnownSegment(each.name, each.definition) for each in self.book.every()}
-        return replace(self._evaluator.known(), segments=segments)
+        return replace(self._evaluator.known(fresh=fresh), segments=segments)
 
     # Whom a definition means
 
@@ -158,19 +182,40 @@ class SegmentDesk:
         self._catch_up()
         return self._evaluator.overlap(definitions, at, self.book.definitions())
 
-    def explain(self, definition: Definition, unit: str, at: Millis) -> Sequence[LeafTruth]:
+    def explain(self, definition: Definition, unit: str, at: Millis) -> Explained:
+        """Of segments that the definition names too, each at the moment at which it is looked at."""
         self._catch_up()
-        return self._evaluator.explain(definition, unit, at, self.book.definitions())
+        others = self.book.definitions()
+
+        def explained(each: Definition, then: Millis) -> Explained:
+            leaves = self._evaluator.explain(each, unit, then, others)
+            return Explained(each, [with_inside(leaf, then) for leaf in leaves])
+
+        def with_inside(told: LeafTruth, then: Millis) -> LeafTruth:
+            if not isinstance(told.leaf, In):
+                return told
+            as_of = told.leaf.as_of
+            return replace(told, inside=named(told.leaf.segment, then if as_of is None else as_of))
+
+        # One segment may be named many times, in others too.
+        named = cache(lambda segment, then: explained(others[segment], then))
+        return explained(definition, at)
+
+    def recorded(self, segment: Segment, unit: str, at: Millis) -> bool | None:
+        """Whether it was kept as a member at that moment; None before the segment was made."""
+        return None if at < segment.created_at else unit in self.membership.held(segment.id, [unit], at)
 
     # Segments
 
     def create(self, name: str, document: Any) -> tuple[Segment, bool]:
         """As `SegmentBook.create`, filled unless that takes too long. Raises MalformedSegment besides."""
+        _refuse_personal_name(name)
         made, new = self.book.create(name, self.read(document))
         return self._filled(made), new
 
     def update(self, segment: str, *, name: str | None, document: Any) -> Segment:
         """As `SegmentBook.update`, filled unless that takes too long. Raises MalformedSegment besides."""
+        _refuse_personal_name(name or "")
         self.book.get(segment)
         definition = None if document is None else self.read(document, segment=segment)
         return self._filled(self.book.update(segment, name=name, definition=definition))
@@ -199,6 +244,11 @@ class SegmentDesk:
             time.sleep(LOOK_S)
             segment = self.book.get(segment.id)
         return segment
+
+
+def _refuse_personal_name(name: str) -> None:
+    if kinds := personal_kinds(name):
+        raise Refused(f"The name holds a value of the kind {kinds[0]}, which all who read segments would see.")
 
 
 def hourly_above(leaf: Leaf) -> int | None:

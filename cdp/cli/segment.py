@@ -300,11 +300,15 @@ def _value(chosen: Template, text: str) -> tuple[str, Any]:
 
 def _read(path: Path) -> Any:
     """The JSON in a file; what is wrong in it is the API's to say."""
-    import json
+    from segments.faults import MalformedSegment
+    from segments.reading import read_json
 
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path.read_text(encoding="utf-8-sig"))
+    except MalformedSegment as error:
+        [fault] = error.faults
+        raise typer.BadParameter(f"{path}: expected {fault.expected}, got {fault.got}. {fault.help}") from None
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{path} is no readable JSON: {error}") from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -110,17 +110,22 @@ def _changed(each: JsonObject, zone: tzinfo) -> tuple[str, ...]:
 
 def explained(found: JsonObject, zone: tzinfo) -> RenderableType:
     verdict = "[bold green]In it. 在其中。[/]" if found["member"] else "[bold]Not in it. 不在其中。[/]"
+    if found["recorded"] not in (None, found["member"]):
+        verdict += "  Recorded otherwise then. 与当时的记录不同。"
     columns = ("", "condition 条件", "events 依据", "changes 下次变化")
-    rows = (
-        (
-            "✓" if each["truth"] else "✗",
+    rows = _truths(found["leaves"], zone, depth=0)
+    return Group(f"{verdict}  {_unit(found)}  {found['at']}", "", _table(columns, rows))
+
+
+def _truths(leaves: Iterable[JsonObject], zone: tzinfo, *, depth: int) -> Iterator[tuple[str, ...]]:
+    for each in leaves:
+        yield (
+            "  " * depth + ("✓" if each["truth"] else "✗"),
             each["sentence"]["zh"],
             "\n".join(f"{_time(one['occurred_at'], zone)} {one['name']}" for one in each["events"]),
             _time(each["next"], zone) if each["next"] else "",
         )
-        for each in found["leaves"]
-    )
-    return Group(f"{verdict}  {_unit(found)}  {found['at']}", "", _table(columns, rows))
+        yield from _truths(each["leaves"], zone, depth=depth + 1)
 
 
 def overlapping(found: JsonObject, names: Sequence[str]) -> Table:

@@ -152,6 +152,98 @@ def test_the_schema_and_templates_that_are_right_are_there(marketer: httpx.Clien
         assert checked["sentence"] == each["sentence"]
 
 
+# What is personal, and what is lost in reading
+
+
+def told_of(client: httpx.Client, where: Any) -> dict[str, Any]:
+    answer = client.post(f"{URL}/check", json={"definition": {"v": 1, "entity": "person", "where": where}})
+    return dict(shaped(answer.json(), shapes.SegmentCheck))
+
+
+def test_names_and_tokens_are_not_told_as_values_to_choose_from(
+    marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
+) -> None:
+    traits = {"name": "欧阳修文", f"note_{name}": "call 13912340001", f"city_{name}": "成都"}
+    intake.take(source.id, make_event(type="identify", anonymousId=visitor, userId=visitor, traits=traits))
+    city = {"attr": f"city_{name}", "op": "=", "value": "北京"}
+    until(lambda: [each["help"] for each in told_of(marketer, city)["warnings"]], ["So far there are: 成都."])
+    for attribute in ("name", f"note_{name}"):
+        found = told_of(marketer, {"attr": attribute, "op": "=", "value": "欧阳修武"})
+        assert (found["valid"], found["warnings"]) == (True, [])
+
+
+def test_a_definition_holds_no_personal_value(marketer: httpx.Client, system: System, name: str) -> None:
+    where = {"all": [{"did": name}, {"attr": "city", "op": "not_in", "value": ["北京", "13912340002"]}]}
+    definition = {"v": 1, "entity": "person", "where": where}
+    answers = [marketer.post(f"{URL}/check", json={"definition": definition})]
+    answers += [marketer.post(f"{URL}/preview", json={"definition": definition})]
+    answers += [marketer.post(URL, json={"name": name, "definition": definition})]
+    assert [each.status_code for each in answers] == [200, 422, 422]
+    for each in answers:
+        [wrong] = each.json()["errors"]
+        assert (wrong["path"], wrong["got"]) == ("where.all[1].value[1]", "a value of the kind phone")
+        assert "13912340002" not in each.text
+    called = {"name": f"{name} 13912340002", "definition": did(name)}
+    assert "13912340002" not in marketer.post(URL, json=called).text
+    assert marketer.post(URL, json=called).status_code == 422
+    assert name not in [each["name"] for each in marketer.get(URL).json()["segments"]]
+
+
+def test_what_came_this_moment_is_known(
+    marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
+) -> None:
+    intake.take(
+        source.id, make_event(type="identify", anonymousId=visitor, userId=visitor, traits={f"hue_of_{name}": "red"})
+    )
+    until(lambda: told_of(marketer, {"attr": f"hue_of_{name}", "op": "present"})["warnings"], [])
+    intake.take(
+        source.id, make_event(type="identify", anonymousId=visitor, userId=visitor, traits={f"hue_fo_{name}": "red"})
+    )
+    person_of(marketer, visitor)
+    assert told_of(marketer, {"attr": f"hue_fo_{name}", "op": "present"})["errors"] == []
+
+
+def test_membership_at_a_moment_to_come_is_refused(marketer: httpx.Client, name: str) -> None:
+    inner = made(marketer, did(name))["id"]
+    then = {"in": inner, "as_of": rfc3339(now_ms() + HOUR_MS)}
+    assert [each["path"] for each in told_of(marketer, {"not": then})["errors"]] == ["where.not.as_of"]
+    assert told_of(marketer, then | {"as_of": rfc3339(now_ms() - HOUR_MS)})["valid"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"definition": {"v": 1, "entity": "person", "where": {"did": "e", "did": "f"}}}', "did twice"),
+        (b'{"definition": ' + b'{"not": ' * 20_000 + b"0" + b"}" * 20_001, "levels of brackets"),
+        (b'{"definition": ' + b"9" * 5_000 + b"}", "whole numbers of at most"),
+    ],
+)
+def test_what_reading_would_lose_is_refused_for_its_own_reason(marketer: httpx.Client, body: bytes, says: str) -> None:
+    headers = {"content-type": "application/json"}
+    [wrong] = problem(marketer.post(f"{URL}/check", content=body, headers=headers), 422)["errors"]
+    assert says in wrong["expected"] + wrong["got"]
+
+
+def test_what_is_no_json_is_still_told_so(marketer: httpx.Client) -> None:
+    headers = {"content-type": "application/json"}
+    assert "no JSON" in problem(marketer.post(f"{URL}/check", content=b"{", headers=headers), 400)["detail"]
+
+
+def test_nothing_is_coerced_or_passed_over_in_a_body(marketer: httpx.Client, name: str) -> None:
+    problem(marketer.post(f"{URL}/preview", json={"definition": did(name), "estimate": "yes"}), 422)
+    path = f"{URL}/{made(marketer, did(name))['id']}"
+    for body in ({"definition": None}, {"name": None}, {"name": " "}):
+        [wrong] = problem(marketer.patch(path, json=body), 422)["errors"]
+        assert wrong["path"] in body
+
+
+def test_names_that_look_the_same_are_one(marketer: httpx.Client, name: str) -> None:
+    definition = did(name)
+    first = marketer.post(URL, json={"name": f"caf\u00e9 {name}", "definition": definition})
+    again = marketer.post(URL, json={"name": f" cafe\u0301 {name}", "definition": definition})
+    assert (first.status_code, again.status_code) == (201, 200)
+
+
 # Whom it means
 
 
@@ -288,13 +380,18 @@ def test_a_segment_is_renamed_and_defined_anew(
     refused = problem(marketer.patch(path, json={"definition": own}), 422)
     assert refused["errors"][0]["path"] == "where.in"
     problem(marketer.patch(f"{URL}/sg_none", json={"name": "x"}), 404)
+    of_leads = {"v": 1, "entity": "lead", "where": {"did": name}}
+    assert "about a person" in problem(marketer.patch(path, json={"definition": of_leads}), 422)["detail"]
+    assert marketer.get(path).json()["entity"] == "person"
 
 
 def test_a_segment_that_another_names_is_not_deleted(marketer: httpx.Client, name: str) -> None:
     inner = made(marketer, did(name))
     outer = made(marketer, {"v": 1, "entity": "person", "where": {"not": {"in": inner["id"]}}})
     assert inner["name"] in outer["sentence"]["zh"]
-    assert outer["name"] in problem(marketer.delete(f"{URL}/{inner['id']}"), 409)["detail"]
+    refused = problem(marketer.delete(f"{URL}/{inner['id']}"), 409)
+    assert outer["name"] in refused["detail"]
+    assert [(each["path"], each["got"]) for each in refused["errors"]] == [(outer["id"], outer["name"])]
     for each in (outer, inner):
         assert marketer.delete(f"{URL}/{each['id']}").json()["id"] == each["id"]
         problem(marketer.get(f"{URL}/{each['id']}"), 404)
@@ -349,11 +446,35 @@ def test_somebody_is_explained_condition_by_condition(
     assert (seen["path"], seen["truth"], seen["next"]) == ("where.all[0]", True, rfc3339(at + 2 * HOUR_MS))
     assert [(each["name"], each["occurred_at"]) for each in seen["events"]] == [(name, rfc3339(at))]
     assert (other["path"], other["truth"], other["next"], other["events"]) == ("where.all[1].not", False, None, [])
+    assert (found["recorded"], seen["leaves"]) == (True, [])
     then = marketer.get(path, params={"person": person, "at": rfc3339(at - 1)}).json()
+    assert then["recorded"] is None
     assert (then["member"], [each["truth"] for each in then["leaves"]]) == (False, [False, False])
     problem(marketer.get(path, params={"person": str(uuid.uuid4())}), 404)
     problem(marketer.get(path), 422)
     problem(marketer.get(path, params={"person": person, "lead": "ld_1"}), 422)
+
+
+def test_the_segments_that_a_condition_names_are_explained_inside_it(
+    marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
+) -> None:
+    intake.take(source.id, make_event(event=name, anonymousId=visitor, timestamp=rfc3339(now_ms() - HOUR_MS)))
+    person = person_of(marketer, visitor)
+    inner = made(marketer, did(name))["id"]
+    middle = made(marketer, {"v": 1, "entity": "person", "where": {"not": {"in": inner}}})["id"]
+    both = {"any": [{"in": middle}, {"in": inner, "as_of": rfc3339(now_ms() - 2 * HOUR_MS)}]}
+    outer = made(marketer, {"v": 1, "entity": "person", "where": both})["id"]
+    answer = marketer.get(f"{URL}/{outer}/explain", params={"person": person})
+    found = shaped(answer.json(), shapes.SegmentExplanation)
+    assert (found["member"], found["recorded"]) == (False, False)
+    now, then = found["leaves"]
+    [through] = now["leaves"]
+    [reason] = through["leaves"]
+    assert (now["truth"], through["path"], through["truth"]) == (False, "where.not", True)
+    assert [each["name"] for each in reason["events"]] == [name]
+    # Of somebody who had not come yet nothing is told, or that it was not so.
+    assert not then["truth"]
+    assert not any(each["truth"] for each in then["leaves"])
 
 
 def test_a_segment_of_leads_names_leads(marketer: httpx.Client, sales: httpx.Client, phone: str, name: str) -> None:

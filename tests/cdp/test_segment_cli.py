@@ -148,5 +148,11 @@ def test_a_template_becomes_a_definition_that_can_be_checked(tmp_path: Path, pri
     path = tmp_path / "it.json"
     path.write_text(json.dumps(document))
     # The template's model is a property that nobody has sent.
-    assert {each["path"] for each in printed("check", str(path), code=1)["errors"]} == {"where.same[0]"}
+    assert {each["path"] for each in printed("check", str(path))["warnings"]} == {"where.same[0]"}
     assert run(["segment", "template", "nothing"]) == 1
+
+
+def test_a_file_that_names_a_field_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.json"
+    path.write_text('{"v": 1, "entity": "person", "where": {"did": "a", "did": "b"}}')
+    assert run(["segment", "check", str(path)]) == 2
