@@ -17,6 +17,7 @@ from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text
 from api.documented import ok
 from api.gate import PREFIX, ReadsEvents
 from api.keys import ApiKey
+from api.permissions import Permission
 from api.services import Services, Use
 from cdp.accounting import refusal_rows
 from cdp.errors import NotFound
@@ -67,9 +68,10 @@ async def list_all(
 )
 async def live(use: Use, caller: ReadsEvents) -> Response:
     """Each event as it is stored or refused, with the reason. `event: person` tells of a merge, split or move of
-    persons; `event: missed` says how many messages a slow reader missed."""
+    persons, `event: segment`, for those who may read segments, of who enters or leaves one; `event: missed` says how
+    many messages a slow reader missed."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(use), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_stream(use, caller), media_type="text/event-stream", headers=headers)
 
 
 @router.get("/{event}", summary="事件 · An event and what became of it", responses=ok(shapes.FoundEvent))
@@ -77,13 +79,14 @@ async def one(event: str, use: Use, caller: ReadsEvents) -> Response:
     return answer(await run_sync(_found, use, caller, event))
 
 
-async def _stream(use: Services) -> AsyncIterator[bytes]:
+async def _stream(use: Services, caller: ApiKey) -> AsyncIterator[bytes]:
+    hidden = "" if caller.may(Permission.READ_SEGMENTS) else "segment"
     with use.system.live.listening() as listener:
         # Begins at once, so that the reader knows that it listens.
         yield b": listening\n\n"
         quiet_s, missed = 0.0, 0
         while not use.closing.is_set():
-            news = _news(listener)
+            news = _news(listener, hidden)
             if listener.missed > missed:
                 news += _written(Message({"missed": listener.missed - missed}, "missed"))
                 missed = listener.missed
@@ -95,10 +98,10 @@ async def _stream(use: Services) -> AsyncIterator[bytes]:
             await asyncio.sleep(LOOK_S)
 
 
-def _news(listener: Listener) -> bytes:
+def _news(listener: Listener, hidden: str) -> bytes:
     news = b""
     while (message := listener.next(0)) is not None:
-        news += _written(message)
+        news += b"" if hidden and message.kind == hidden else _written(message)
     return news
 
 

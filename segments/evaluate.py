@@ -20,7 +20,7 @@ from segments.sql import Query, explain_query, overlap_query, preview_query, ver
 from segments.sql_leaves import Held
 from segments.sql_source import Scope
 from segments.sql_values import NEVER
-from segments.tree import Definition
+from segments.tree import All, Definition
 from segments.verdict import Verdict
 from segments.walk import leaves_of
 
@@ -73,10 +73,16 @@ class Evaluator:
 
     def estimate(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Estimate:
         """From one unit of 64, the same ones each time; with Wilson's interval."""
-        scope = replace(self._scope(), one_of=SAMPLE)
+        scope = self._scope()
+        found = self._counts(definition, now, replace(scope, one_of=SAMPLE), others)
+        # Nothing but the units themselves is read for this.
+        everybody = self._counts(replace(definition, universe=All(), where=All()), now, scope, others)
+        return estimate_of(found.get(1, 0), looked_at=sum(found.values()), everybody=everybody.get(1, 0))
+
+    def _counts(self, definition: Definition, now: Millis, scope: Scope, others: Others) -> dict[int, int]:
+        """How many units meet it (1), and how many do not (0)."""
         [[found]] = self._rows(overlap_query([definition], now, scope, others, self._held))
-        counts = dict(found)
-        return estimate_of(counts.get(1, 0), sum(counts.values()))
+        return dict(found)
 
     def overlap(
         self, definitions: Sequence[Definition], now: Millis, others: Others = NO_OTHERS
@@ -115,13 +121,13 @@ def moment_of(flip: int) -> Millis | None:
     return None if flip >= NEVER else flip
 
 
-def estimate_of(members: int, looked_at: int) -> Estimate:
-    """Wilson's score interval for the share of members, for `SAMPLE` times as many as were looked at."""
+def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:
+    """Wilson's score interval for the share of members, of `everybody`; what was seen itself is certain."""
     if not looked_at:
-        return Estimate(0, 0, 0)
-    everybody, share = looked_at * SAMPLE, members / looked_at
-    spread = Z * Z / looked_at
+        return Estimate(0, 0, everybody)
+    share, spread = members / looked_at, Z * Z / looked_at
     middle = (share + spread / 2) / (1 + spread)
     width = Z * math.sqrt(share * (1 - share) / looked_at + spread / looked_at / 4) / (1 + spread)
-    low, high = max(0.0, middle - width), min(1.0, middle + width)
-    return Estimate(round(share * everybody), math.floor(low * everybody), math.ceil(high * everybody))
+    low = max(members, math.floor((middle - width) * everybody))
+    high = min(everybody - (looked_at - members), math.ceil((middle + width) * everybody))
+    return Estimate(round(share * everybody), low, high)

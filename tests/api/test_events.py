@@ -271,6 +271,23 @@ def test_events_are_told_as_they_get_their_outcome(intake: Intake, app: FastAPI,
     assert (told[0]["source"], told[2]["reason"]) == (source.id, "UNREADABLE")
 
 
+def test_who_enters_a_segment_is_told_only_to_those_who_may_read_segments(
+    app: FastAPI, system: System, client_of: ClientOf
+) -> None:
+    event, entered = {"id": "e"}, {"id": "s"}
+    with Server(app) as server:
+        url = f"http://127.0.0.1:{server.port}/api/v1/events/live"
+        for role, wanted in ((Role.TESTER, [event]), (Role.MARKETER, [entered, event])):
+            headers = {"Authorization": client_of(role).headers["Authorization"]}
+            with httpx.stream("GET", url, headers=headers, timeout=30) as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                system.live.tell("segment", [entered])
+                system.live.tell("", [event])
+                told = [json.loads(line.removeprefix("data: ")) for line in take_data(lines, len(wanted))]
+            assert told == wanted
+
+
 def take_data(lines: Any, count: int) -> list[str]:
     found: list[str] = []
     while len(found) < count:

@@ -280,6 +280,9 @@ def test_an_estimate_is_an_interval_and_nothing_else(marketer: httpx.Client, nam
     found = shaped(marketer.post(f"{URL}/preview", json=asked).json(), shapes.SegmentPreview)
     assert found["estimate"]["low"] <= found["count"] <= found["estimate"]["high"]
     assert (found["sample"], found["reach"], found["channels"], found["missing"]) == ([], {}, {}, [])
+    everybody = {"v": 1, "entity": "person", "where": {"all": []}}
+    exact = marketer.post(f"{URL}/preview", json={"definition": everybody}).json()["count"]
+    assert found["estimate"]["high"] <= exact
 
 
 def test_an_overlap_has_the_size_of_each_region(
