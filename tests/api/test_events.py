@@ -271,11 +271,9 @@ def test_events_are_told_as_they_get_their_outcome(intake: Intake, app: FastAPI,
     assert (told[0]["source"], told[2]["reason"]) == (source.id, "UNREADABLE")
 
 
-def test_who_enters_a_segment_is_told_only_to_those_who_may_read_segments(
-    app: FastAPI, system: System, client_of: ClientOf
-) -> None:
+def test_who_enters_a_segment_is_told_only_to_those_who_may_read_segments(system: System, client_of: ClientOf) -> None:
     event, entered = {"id": "e"}, {"id": "s"}
-    with Server(app) as server:
+    with Server(create_app(system)) as server:
         url = f"http://127.0.0.1:{server.port}/api/v1/events/live"
         for role, wanted in ((Role.TESTER, [event]), (Role.MARKETER, [entered, event])):
             headers = {"Authorization": client_of(role).headers["Authorization"]}
