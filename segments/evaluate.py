@@ -20,12 +20,14 @@ from segments.sql import Query, explain_query, overlap_query, preview_query, ver
 from segments.sql_leaves import Held
 from segments.sql_source import Scope
 from segments.sql_values import NEVER
-from segments.tree import All, Definition
+from segments.tree import All, Definition, Entity
 from segments.verdict import Verdict
 from segments.walk import leaves_of
 
 AT_ONCE = 2_000
 """Units in one query: a server takes 128 KiB of one parameter."""
+HALVES = [("", "8"), ("8", "g")]
+"""Of all persons: what is known of half a million of them for forty segments takes more memory than one query has."""
 SAMPLE = 64
 """An estimate looks at one unit of so many."""
 Z = 1.959964
@@ -53,8 +55,9 @@ class Evaluator:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
-        for some in [None] if units is None else chunks(sorted(units), AT_ONCE):
-            scope = self._scope(some, part, aside=True)
+        everybody = units is None and part is None and definitions[0].entity is Entity.PERSON
+        for some, which in _portions(units, HALVES if everybody else [part]):
+            scope = self._scope(some, which, aside=True)
             query = verdicts_query(definitions, now, scope, others, self._held)
             for unit, verdicts in self._rows(query, aside=True):
                 yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
@@ -115,6 +118,14 @@ class Evaluator:
 
     def _rows(self, query: Query, *, aside: bool = False) -> Iterator[list[Any]]:
         yield from self._events.ask(query.text, query.values, aside=aside)
+
+
+def _portions(
+    units: Collection[str] | None, parts: Sequence[tuple[str, str] | None]
+) -> list[tuple[Sequence[str] | None, tuple[str, str] | None]]:
+    if units is None:
+        return [(None, part) for part in parts]
+    return [(some, part) for some in chunks(sorted(units), AT_ONCE) for part in parts]
 
 
 def moment_of(flip: int) -> Millis | None:

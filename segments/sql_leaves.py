@@ -29,6 +29,7 @@ from segments.tree import (
     Rel,
     Sample,
     Seq,
+    Since,
     Step,
     Window,
 )

@@ -154,13 +154,24 @@ class Sources:
         where = f"occurred_at <= {int(self.now)}{self._of_sets(' AND ')}"
         rows = f"FROM {table} INNER JOIN {self._owners()} USING (set)"
         if self.entity is Entity.PERSON:
-            return f"{person} AS unit{columns} {rows} WHERE {where} AND {self._meant('unit')}"
+            return f"{person} AS unit{columns} {rows} WHERE {where} AND {self._meant('unit', owned=True)}"
         lead = f"(SELECT id AS unit, person AS its FROM {self._leads_now()} WHERE its != '{NOBODY}')"
         return f"unit{columns} {rows} INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
 
     def _owners(self) -> str:
         shifting = ", starts, persons" if self.scope.shifting else ""
-        return f"(SELECT set, person{shifting} FROM owners FINAL WHERE 1{self._of_sets(' AND ')}) AS owner"
+        return f"(SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}) AS owner"
+
+    def _owned(self) -> str:
+        """Which sets may hold rows of the units that are asked for."""
+        found = "1" + self._of_sets(" AND ")
+        if self.scope.part is None or self.entity is Entity.LEAD:
+            return found
+        return f"{found} AND ({self._in_part('person')}{' OR notEmpty(starts)' if self.scope.shifting else ''})"
+
+    def _in_part(self, unit: str) -> str:
+        low, high = (self.params.bind(each, "String") for each in self.scope.part or ("", "~"))
+        return f"toString({unit}) >= {low} AND toString({unit}) < {high}"
 
     def _of_sets(self, before: str) -> str:
         """Only sets that the units may have events of."""
@@ -176,14 +187,14 @@ class Sources:
         type_ = "UUID" if self.entity is Entity.PERSON else "String"
         return self.params.bind(sorted(self.scope.units or ()), f"Array({type_})")
 
-    def _meant(self, unit: str) -> str:
-        """Which units are asked for."""
+    def _meant(self, unit: str, *, owned: bool = False) -> str:
+        """Which units are asked for; of `owned` rows only those of shifting sets may be another's."""
         found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
         if self.scope.units is not None:
             found.append(f"{unit} IN {self._units()}")
         if self.scope.part is not None:
-            low, high = (self.params.bind(each, "String") for each in self.scope.part)
-            found.append(f"toString({unit}) >= {low} AND toString({unit}) < {high}")
+            inside = self._in_part(unit)
+            found.append(inside if not owned else f"(empty(starts) OR {inside})" if self.scope.shifting else "1")
         if self.scope.one_of > 1:
             found.append(f"cityHash64({unit}) % {int(self.scope.one_of)} = 0")
         return " AND ".join(found) or "1"
