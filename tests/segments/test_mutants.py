@@ -78,12 +78,13 @@ MUTANTS = {
         sql_tried._truth_of, "number_cell(found, some)", "number_cell(found)", Rolling
     ),
     "the first is the last": Mutant(sql_did._figure, '"min" if', '"max" if', Fn.SINCE_FIRST),
-    "the last value is the first": Mutant(sql_did._chosen, "Fn.FIRST else", "Fn.LAST else", Fn.LAST),
-    "the n-th moment is the first": Mutant(sql_did._figure, "{found}[{int(agg.n)}]", "{found}[1]", Fn.NTH, 11),
-    "the n-th value is the first": Mutant(sql_did._chosen, "[{int(agg.n)}]", "[1]", Fn.NTH),
-    "ties are broken the other way round": Mutant(
-        sql_did._chosen, "{rows.at}, id", "{rows.at}, reverse(id)", Fn.FIRST, 39
+    "the last value is the first": Mutant(
+        sql_did._chosen, "first = agg.fn is Fn.FIRST", "first = agg.fn is Fn.LAST", Fn.LAST, 12
     ),
+    "the n-th moment is the first": Mutant(sql_did._figure, "{found}[{int(agg.n)}]", "{found}[1]", Fn.NTH, 11),
+    "the n-th value is the first": Mutant(sql_did._chosen, "found, int(agg.n), wanted", "found, 1, wanted", Fn.NTH, 4),
+    "of several at once each must do": Mutant(sql_tried.any_at, "has({values}, 1)", "NOT has({values}, 0)", Fn.NTH),
+    "of several at once the youngest is old": Mutant(sql_tried.any_at, "arrayMin", "arrayMax", Fn.NTH, 26),
     "the last in a window is the first": Mutant(sql_tried._truth_of, "agg.fn, -1", "agg.fn, 1", Fn.LAST),
     "matches in a window lie as they come": Mutant(sql_tried.tried, "arraySort({over", "arrayConcat({over", Rolling),
     "an age is reached a moment early": Mutant(
