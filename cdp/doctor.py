@@ -113,9 +113,12 @@ def _try_graph(settings: Settings) -> None:
 
 def _try_events(settings: Settings) -> None:
     from cdp.stores import open_events
+    from profiles.rows import TYPED_COLUMNS
 
     events = open_events(settings)
     try:
         events.probe()
+        # A table of another shape opens, and fails the first start that fills it.
+        events.ask(f"SELECT {TYPED_COLUMNS} FROM typed_events LIMIT 0", {})
     finally:
         events.close()

@@ -15,13 +15,14 @@ from cdp.accounting import counter_rows
 from cdp.cli import run
 from cdp.model import Identifier
 from cdp.records import writing
-from cdp.settings import Settings
-from cdp.stores import open_graph, open_records
+from cdp.settings import Settings, load_settings
+from cdp.stores import open_events, open_graph, open_records
 from identity.engine import IdentityEngine
 from identity.graph_sql import SqlGraph
 from identity.graph_tables import value
 from identity.kinds import BUILT_IN
 from identity.observation import Observation, observation_id
+from profiles.events_clickhouse import ClickHouseEvents
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +209,15 @@ def test_the_doctor_says_which_store_fails_and_why(cdp: Any, tmp_path: Path, mon
     assert code == 3
     assert [name for name, check in checks.items() if not check["works"]] == ["graph"]
     assert "not a database" in checks["graph"]["why"]
+
+
+def test_the_doctor_finds_a_table_of_another_shape(cdp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XUNJI_DATA_DIR", str(tmp_path))
+    events = open_events(load_settings())
+    assert isinstance(events, ClickHouseEvents)
+    events._background.command("ALTER TABLE typed_events DROP COLUMN ip_city")
+    events.close()
+    code, out, _ = cdp("doctor --json")
+    checks = json.loads(out)["checks"]
+    assert code == 3
+    assert "ip_city" in checks["events"]["why"]
