@@ -12,12 +12,12 @@ from api.services import Services
 from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
-from segments.book import Segment
+from segments.book import Segment, State
 from segments.desk import Estimate, Explained, LeafTruth, Preview, Report, Within, holds, hourly_above
 from segments.faults import Fault
 from segments.language import parse
 from segments.members import Moved
-from segments.phrases import Lang
+from segments.phrases import LANGS, Lang
 from segments.sentence import of_leaf, sentence
 from segments.templates import Template
 from segments.tree import Definition, Leaf
@@ -35,8 +35,9 @@ def names_of(segments: Iterable[Segment]) -> Names:
     return {each.id: each.name for each in segments}
 
 
-def said(definition: Definition, names: Names) -> BilingualText:
-    return BilingualText(zh=sentence(definition, "zh", names=names), en=sentence(definition, "en", names=names))
+def said(definition: Definition, names: Names, *, home: str) -> BilingualText:
+    zh, en = (sentence(definition, lang, names=names, home=home) for lang in LANGS)
+    return BilingualText(zh=zh, en=en)
 
 
 def said_of(leaf: Leaf, definition: Definition, names: Names) -> BilingualText:
@@ -47,13 +48,13 @@ def said_of(leaf: Leaf, definition: Definition, names: Names) -> BilingualText:
 # A definition
 
 
-def checked(report: Report, names: Names) -> shapes.SegmentCheck:
+def checked(report: Report, names: Names, *, home: str) -> shapes.SegmentCheck:
     definition = report.definition
     return shapes.SegmentCheck(
         valid=not report.errors,
         errors=_wrong(report.errors),
         warnings=_wrong(report.warnings),
-        sentence=None if definition is None else said(definition, names),
+        sentence=None if definition is None else said(definition, names, home=home),
         leaves=[] if definition is None else _leaves(definition, names),
     )
 
@@ -167,6 +168,7 @@ def _events(use: Services, ids: Collection[str]) -> dict[str, shapes.SegmentEven
 def segment(use: Services, found: Segment, names: Names) -> shapes.Segment:
     membership, now = use.segments.membership, use.segments.clock()
     health = membership.health(found.n, now=now)
+    refused = found.state is State.REFUSED
     lag = None
     if health and health.lag_p50_ms is not None and health.lag_p95_ms is not None:
         lag = shapes.SegmentLag(p50_ms=health.lag_p50_ms, p95_ms=health.lag_p95_ms)
@@ -175,10 +177,11 @@ def segment(use: Services, found: Segment, names: Names) -> shapes.Segment:
         name=found.name,
         entity=found.definition.entity.value,
         definition=as_json(found.definition),
-        sentence=said(found.definition, names),
+        sentence=said(found.definition, names, home=use.system.settings.tz),
         version=found.version,
         size=health.size if health else 0,
-        state="live" if found.live else "filling",
+        state=found.state.value if refused or found.live else "filling",
+        refused=health.refused if health and refused else None,
         fresh_at=_time(health.fresh_at) if health else None,
         lag=lag,
         volatility=membership.volatility(found.n, now=now),
@@ -197,7 +200,7 @@ def template(found: Template, *, tz: str) -> shapes.SegmentTemplate:
             for each in found.parameters
         ],
         definition=document,
-        sentence=said(parse(document, tz=tz), {}),
+        sentence=said(parse(document, tz=tz), {}, home=tz),
     )
 
 

@@ -95,7 +95,11 @@ class Overlap(pydantic.BaseModel, extra="forbid"):
 @router.post("/check", summary="检查定义 · Check a definition", responses=ok(shapes.SegmentCheck))
 async def check(body: Check, use: Use, caller: ReadsSegments) -> Response:
     """What it means, in a sentence, and all that is wrong in it. Answers 200 either way."""
-    return answer(await run_sync(lambda: views.checked(use.segments.report(body.definition), _names(use))))
+
+    def look() -> shapes.SegmentCheck:
+        return views.checked(use.segments.report(body.definition), _names(use), home=use.system.settings.tz)
+
+    return answer(await run_sync(look))
 
 
 @router.post("/preview", summary="预览人数与样例 · Whom a definition means", responses=ok(shapes.SegmentPreview))

@@ -22,6 +22,7 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "all lead": ("所有线索。", "All leads."),
     "person within": ("在满足（{among}）的人当中，{sentence}", "Among people who meet ({among}): {sentence}"),
     "lead within": ("在满足（{among}）的线索当中，{sentence}", "Among leads that meet ({among}): {sentence}"),
+    "elsewhere": ("{sentence}时间以时区 {tz} 为准。", "{sentence} Times are those of {tz}."),
     # Connectives
     "and": ("；并且", "; and "),
     "or": ("；或者", "; or "),
@@ -65,6 +66,8 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "more": ("{listed}等共 {count} 个值", "{listed} and others ({count} values in all)"),
     # Events and objects
     "any event": ("任意事件", "any event"),
+    "one event": ("任意事件", "event"),
+    "events": ("任意事件", "events"),
     "or name": ("或", " or "),
     "with": ("{what}（{where}）", "{what} ({where})"),
     "did": ("{when}发生过{what}", "did {what}{when}"),
@@ -74,6 +77,7 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "has not": ("没有{what}", "has no {what}"),
     # Aggregates
     "count": ("{when}{what}的次数", "the number of {what}{when}"),
+    "count of leads": ("{what}的条数", "the number of {what}"),
     "sum": ("{when}{what}的{of}之和", "the sum of {of} of {what}{when}"),
     "avg": ("{when}{what}的{of}的平均值", "the average of {of} of {what}{when}"),
     "min": ("{when}{what}的{of}的最小值", "the smallest {of} of {what}{when}"),

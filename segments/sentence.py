@@ -6,7 +6,7 @@ What happens to missing values and to zero is said wherever it is not plain.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segments.aggregates import kind_of_aggregate
@@ -48,20 +48,24 @@ LISTED = 10
 
 _MISSABLE = (Kind.VALUE, Kind.NUMBER, Kind.MOMENT, Kind.SINCE)
 _THERE = (Op.MISSING, Op.PRESENT)
+_INVERSE = {Op.EQ: Op.NE, Op.NE: Op.EQ, Op.GT: Op.LE, Op.LE: Op.GT, Op.GE: Op.LT, Op.LT: Op.GE}
+_INVERSE |= {Op.IN: Op.NOT_IN, Op.NOT_IN: Op.IN}
+"""Of what is never missing."""
 _AT_LEAST_ONCE, _NEVER = Test(Op.GE, 1), Test(Op.EQ, 0)
 
 
-def sentence(definition: Definition, lang: Lang, *, names: Mapping[str, str] | None = None) -> str:
-    """The whole definition as one sentence; `names` are the display names of events, properties and segments."""
+def sentence(definition: Definition, lang: Lang, *, names: Mapping[str, str] | None = None, home: str = "") -> str:
+    """The whole definition as one sentence; `names` are the display names of events, properties and segments, `home` is
+    the time zone that goes without saying."""
     voice = _Voice(lang, definition, names or {})
     entity = definition.entity.value
     if definition.where == All():
         said = voice.say(f"all {entity}")
     else:
         said = voice.say(entity, what=voice.condition(definition.where, outer=True))
-    if definition.universe == All():
-        return said
-    return voice.say(f"{entity} within", among=voice.condition(definition.universe, outer=True), sentence=said)
+    if definition.universe != All():
+        said = voice.say(f"{entity} within", among=voice.condition(definition.universe, outer=True), sentence=said)
+    return said if home in ("", definition.tz) else voice.say("elsewhere", sentence=said, tz=definition.tz)
 
 
 def of_leaf(leaf: Leaf, lang: Lang, definition: Definition, *, names: Mapping[str, str] | None = None) -> str:
@@ -130,8 +134,13 @@ class _Voice:
             return self._amount(leaf, _NEVER if leaf.test == _AT_LEAST_ONCE else _AT_LEAST_ONCE)
         if leaf.test.op in _THERE:
             return self._amount(leaf, _opposite(leaf.test))
-        missable = kind_of_aggregate(leaf.agg) in _MISSABLE
-        return self.say("not, or missing" if missable else "not", what=self.leaf(leaf))
+        kind = kind_of_aggregate(leaf.agg)
+        if kind in _MISSABLE:
+            return self.say("not, or missing", what=self.leaf(leaf))
+        if leaf.test.op in _INVERSE:
+            return self._amount(leaf, replace(leaf.test, op=_INVERSE[leaf.test.op]))
+        said = self.say("not", what=self._figure(leaf, leaf.test))
+        return said if passes(leaf.test, 0) else self.say("zero too", what=said)
 
     # Leaves
 
@@ -151,25 +160,37 @@ class _Voice:
                 return self.say("sample", salt=_plain(salt), start=f"{start * 100:g}", end=f"{end * 100:g}")
 
     def _amount(self, leaf: Did | Rel, test: Test) -> str:
-        rel = isinstance(leaf, Rel)
-        if isinstance(leaf, Rel):
-            what, when = self._with(self.say("leads"), leaf.where, Of.LEAD), ""
-        else:
-            what, when = self._step(leaf.step), self._window(leaf.window)
+        yes, no = ("has", "has not") if isinstance(leaf, Rel) else ("did", "did not")
         if leaf.agg == Aggregate() and test == _AT_LEAST_ONCE:
-            return self.say("has" if rel else "did", what=what, when=when)
+            return self._done(leaf, yes)
         if leaf.agg == Aggregate() and _is_never(test):
-            return self.say("has not" if rel else "did not", what=what, when=when)
-        kind = kind_of_aggregate(leaf.agg)
-        said = self._test(test, self._aggregate(leaf.agg, what, when), kind)
-        zero = kind in (Kind.COUNT, Kind.TOTAL) and passes(test, 0)
+            return self._done(leaf, no)
+        said = self._figure(leaf, test)
+        zero = kind_of_aggregate(leaf.agg) in (Kind.COUNT, Kind.TOTAL) and passes(test, 0)
         return self.say("zero too", what=said) if zero else said
 
-    def _aggregate(self, agg: Aggregate, what: str, when: str) -> str:
+    def _done(self, leaf: Did | Rel, phrase: str) -> str:
+        what, when = self._counted(leaf, "any event")
+        return self.say(phrase, what=what, when=when)
+
+    def _figure(self, leaf: Did | Rel, test: Test) -> str:
+        """An aggregate and what it is compared with."""
+        return self._test(test, self._aggregate(leaf), kind_of_aggregate(leaf.agg))
+
+    def _counted(self, leaf: Did | Rel, any_event: str) -> tuple[str, str]:
+        """What is meant, and when."""
+        if isinstance(leaf, Rel):
+            return self._with(self.say("leads"), leaf.where, Of.LEAD), ""
+        return self._step(leaf.step, any_event), self._window(leaf.window)
+
+    def _aggregate(self, leaf: Did | Rel) -> str:
+        agg = leaf.agg
         fn = {Fn.SINCE_FIRST: Fn.FIRST, Fn.SINCE_LAST: Fn.LAST}.get(agg.fn, agg.fn)
+        what, when = self._counted(leaf, "one event" if fn in (Fn.FIRST, Fn.LAST, Fn.NTH) else "events")
+        phrase = "count of leads" if isinstance(leaf, Rel) and fn is Fn.COUNT else fn.value
         of = self._name(agg.of) if agg.of else self.say("time")
         period = PERIODS[agg.period][LANGS.index(self.lang)] if agg.period else ""
-        return self.say(fn.value, what=what, when=when, of=of, n=agg.n, period=period)
+        return self.say(phrase, what=what, when=when, of=of, n=agg.n, period=period)
 
     def _sequence(self, leaf: Seq) -> str:
         steps = self._joined("then", [self._step(step) for step in leaf.steps])
@@ -197,8 +218,8 @@ class _Voice:
 
     # Steps and windows
 
-    def _step(self, step: Step) -> str:
-        names = self._joined("or name", map(self._name, step.names)) or self.say("any event")
+    def _step(self, step: Step, any_event: str = "any event") -> str:
+        names = self._joined("or name", map(self._name, step.names)) or self.say(any_event)
         notes = [] if step.where == All() else [self.condition(step.where, Of.EVENT, outer=True)]
         if step.gap is not None:
             notes.append(self.say("gap", gap=self._duration(step.gap)))
@@ -226,7 +247,7 @@ class _Voice:
                 if step is None:
                     moment = self.say("since attr", attr=self._name(attr))
                 else:
-                    moment = self.say(f"since {which}", what=self._step(step))
+                    moment = self.say(f"since {which}", what=self._step(step, "one event"))
                 return self.say("since", moment=moment, length=self._duration(length))
 
     def _calendar(self, window: Calendar) -> str:

@@ -83,7 +83,18 @@ def test_every_op_has_been_listened_to() -> None:
         ({"in": "s"}, "不在分群 s 中", "is not in the segment s"),
         ({"did": "a"}, "没有发生过 a", "did not do a"),
         ({"did": "a", "op": "=", "value": 0}, "发生过 a", "did a"),
-        ({"did": "a", "op": ">", "value": 3}, "并非（a 的次数 > 3）", "not (the number of a > 3)"),
+        ({"did": "a", "op": ">", "value": 3}, "a 的次数 ≤ 3（0 也算）", "the number of a ≤ 3 (0 counts too)"),
+        ({"did": "a", "op": "<=", "value": 2}, "a 的次数 > 2", "the number of a > 2"),
+        (
+            {"did": "a", "op": "between", "value": [0, 2]},
+            "并非（a 的次数在 0 到 2 之间（含两端））",
+            "not (the number of a is from 0 to 2, both included)",
+        ),
+        (
+            {"did": "a", "op": "between", "value": [1, 2]},
+            "并非（a 的次数在 1 到 2 之间（含两端））（0 也算）",
+            "not (the number of a is from 1 to 2, both included) (0 counts too)",
+        ),
         (
             {"did": "a", "agg": {"fn": "avg", "of": "p"}, "op": ">", "value": 3},
             "并非（a 的 p 的平均值 > 3），没有值的也算",
@@ -205,6 +216,17 @@ def test_each_window(window: Any, chinese: str, english: str | None) -> None:
             "has leads (stage is “new”)",
         ),
         (
+            {"rel": "lead", "op": ">=", "value": 2},
+            "线索的条数 ≥ 2",
+            "the number of leads ≥ 2",
+        ),
+        (
+            {"did": "*", "agg": {"fn": "first", "of": "p"}, "op": "=", "value": 1},
+            "首次任意事件的 p = 1",
+            "p of the first event = 1",
+        ),
+        ({"did": "*", "op": ">", "value": 1}, "任意事件的次数 > 1", "the number of events > 1"),
+        (
             {"sample": {"salt": "s", "from": 0, "to": 0.125}},
             "在稳定抽样“s”的 0% 到 12.5% 之内",
             "is in the slice from 0% to 12.5% of the stable sample “s”",
@@ -225,6 +247,13 @@ def test_everybody_and_a_narrower_universe() -> None:
     everybody = parse(person({"all": []}, universe={"attr": "x", "op": "present"}), tz=TZ)
     assert sentence(everybody, "zh") == "在满足（x 有值）的人当中，所有人。"
     assert sentence(everybody, "en") == "Among people who meet (x has a value): All people."
+
+
+def test_a_time_zone_that_does_not_go_without_saying_is_said() -> None:
+    definition = parse(person({"did": "a", "window": {"calendar": "day"}}, tz="America/New_York"), tz=TZ)
+    assert sentence(definition, "en", home="America/New_York") == "People who meet this: did a today."
+    assert sentence(definition, "en", home=TZ).endswith("did a today. Times are those of America/New_York.")
+    assert sentence(definition, "zh", home=TZ).endswith("发生过 a。时间以时区 America/New_York 为准。")
 
 
 def test_of_a_long_list_the_number_is_told() -> None:
