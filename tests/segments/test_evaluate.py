@@ -59,7 +59,7 @@ def _members(heard: Heard, n: int = 0) -> set[str]:
     return {unit for (which, unit), (member, _) in heard.items() if which == n and member}
 
 
-@examples(8)
+@examples(5)
 @given(case=cases(definitions=3, families=2))
 def test_some_units_are_told_what_everybody_is(worlds: StoredWorlds, case: Case) -> None:
     evaluator = worlds.evaluator_of(case)
@@ -73,7 +73,7 @@ def test_some_units_are_told_what_everybody_is(worlds: StoredWorlds, case: Case)
     assert dict(chain(*parts)) == everybody
 
 
-@examples(8)
+@examples(5)
 @given(case=cases(definitions=3, families=2))
 def test_what_people_ask_agrees_with_the_slow_evaluator(worlds: StoredWorlds, case: Case) -> None:
     evaluator, now = worlds.evaluator_of(case), case.clock.now
