@@ -16,8 +16,7 @@ def now_ms() -> Millis:
 
 def rfc3339(at: Millis) -> str:
     """2026-11-22T03:10:39.879Z."""
-    moment = _EPOCH + timedelta(milliseconds=at)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return f"{(_EPOCH + timedelta(milliseconds=at)).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def parse_rfc3339(text: str) -> Millis:

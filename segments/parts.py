@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from segments.comparison import COMPARED, Kind, kind_of_name, read_name, read_test
-from segments.faults import suggestion
+from segments.faults import shown, suggestion
 from segments.limits import MAX_COMPARISONS, MAX_DEPTH, MAX_SAME
 from segments.names import Of
 from segments.reading import Place
@@ -113,7 +113,7 @@ def node_of(place: Place, nodes: tuple[str, ...]) -> str:
         place.refuse(expected, "Put each into an object of its own, inside all or any.", got=" and ".join(found))
     else:
         advice = suggestion(fields[0], nodes, otherwise="Name what the condition is about.") if fields else "Add one."
-        place.refuse(expected, advice, got="none of them")
+        place.refuse(expected, advice, got=f"the field {shown(fields[0])}" if fields else "an empty object")
     return ""
 
 

@@ -122,7 +122,7 @@ class Place:
         self.refuse(expected, "Write a number without quotes.")
         return 0
 
-    def whole(self, low: int, high: int) -> int:
+    def whole(self, low: int, high: int, advice: str = "Write one within these limits, without quotes.") -> int:
         value = self.value
         if (
             isinstance(value, int | float)
@@ -131,7 +131,7 @@ class Place:
             and low <= value <= high
         ):
             return int(value)
-        self.refuse(f"a whole number from {low:,} to {high:,}", "Larger ones are refused, not cut.")
+        self.refuse(f"a whole number from {low:,} to {high:,}", advice)
         return low
 
     def scalar(self) -> Scalar:
@@ -162,7 +162,7 @@ class Place:
         try:
             return parse_moment(self.value if isinstance(self.value, str) else "", self.reading.tz)
         except ValueError:
-            self.refuse(A_MOMENT, "A date means its midnight in the time zone of the segment.")
+            self.refuse(A_MOMENT, "Years are 1901 to 2199; a date means its midnight in the time zone of the segment.")
             return 0
 
     def each(self, read: Callable[[Place], T], *, least: int = 1, most: int = MAX_VALUES) -> tuple[T, ...]:

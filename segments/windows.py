@@ -39,7 +39,8 @@ def _rolling(given: Mapping[str, Place]) -> Rolling:
 def _calendar(given: Mapping[str, Place]) -> Calendar:
     unit = given["calendar"].choice(CALENDAR_UNITS, what="a calendar unit")
     back = given["back"].whole(0, MAX_BACK) if "back" in given else 0
-    count = given["count"].whole(1, back + 1) if "count" in given else 1
+    advice = "At most one more than back, which is 0 if left out."
+    count = given["count"].whole(1, back + 1, advice) if "count" in given else 1
     return Calendar(unit, back, count)
 
 

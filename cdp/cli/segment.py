@@ -204,6 +204,8 @@ def overlap(
     from cdp.cli.segment_tables import overlapping
     from cdp.settings import load_settings
 
+    if len(segments) < 2:
+        raise typer.BadParameter("it takes two segments or more", param_hint="SEGMENT…")
     with connect(load_settings(), segments=True) as client:
         wanted = [_path(client, each).rpartition("/")[2] for each in segments]
         found = client.post("/segments/overlap", {"segments": wanted})
@@ -285,9 +287,10 @@ def _value(chosen: Template, text: str) -> tuple[str, Any]:
     import json
 
     name, equals, value = text.partition("=")
-    kind = next((each.kind for each in chosen.parameters if each.name == name), "text")
-    if not equals:
-        raise typer.BadParameter(f"PARAMETER=VALUE, not {text!r}", param_hint="--set")
+    kinds = {each.name: each.kind for each in chosen.parameters}
+    if not equals or name not in kinds:
+        raise typer.BadParameter(f"PARAMETER=VALUE of {', '.join(kinds)}, not {text!r}", param_hint="--set")
+    kind = kinds[name]
     if kind == "texts":
         return name, value.split(",")
     if kind != "number":

@@ -156,3 +156,8 @@ def test_a_file_that_names_a_field_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.json"
     path.write_text('{"v": 1, "entity": "person", "where": {"did": "a", "did": "b"}}')
     assert run(["segment", "check", str(path)]) == 2
+
+
+def test_a_slip_in_an_argument_is_told_without_asking_the_server() -> None:
+    assert run(["segment", "overlap", "one"]) == 2
+    assert run(["segment", "template", "first_touch", "--set", "chanel=x"]) == 2

@@ -44,7 +44,7 @@ def test_the_answer_to_a_caller_names_the_places() -> None:
         {
             "path": "where",
             "expected": "one of absent, attr, did, seq, in, rel, sample, all, any, not",
-            "got": "none of them",
+            "got": "the field \"atr\"",
             "help": "Did you mean attr?",
         }
     ]
@@ -58,7 +58,7 @@ ANY = {"did": "a"}
     ("where", "path", "says"),
     [
         ([], "where", "an object with one of"),
-        ({}, "where", "none of them"),
+        ({}, "where", "an empty object"),
         ({"did": "a", "in": "b"}, "where", "did and in"),
         ({"did": "a", "windw": {"last": "P1D"}}, "where.windw", "Did you mean window?"),
         ({"attr": "a"}, "where.op", "required"),
@@ -152,7 +152,7 @@ def test_what_is_refused_is_named_with_what_would_be_right(where: Any, path: str
         ({"tz": "Asia/Shangai"}, "tz", "Did you mean Asia/Shanghai?"),
         ({"tz": "../../etc/passwd"}, "tz", "a time zone"),
         ({"tz": "America"}, "tz", "a time zone"),
-        ({"universe": {"all": [{}]}}, "universe.all[0]", "none of them"),
+        ({"universe": {"all": [{}]}}, "universe.all[0]", "an empty object"),
     ],
 )
 def test_what_is_refused_beside_the_condition(fields: dict[str, Any], path: str, says: str) -> None:
