@@ -98,7 +98,8 @@ class SegmentLag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment. `state` is filling until its first fill, or that of a new definition, is through, and live then;
+    """A segment. `state` is filling until its first fill, or that of a new definition, is through, and live then; it is
+    refused where the event store does not answer about it, for the reason `refused`, and is tried again;
     `fresh_at` is until when everything is taken in, null before the first fill. `volatility` is the part of its members
     that enter or leave in a day; over 0.3 it is restless, and `in … for` calms it."""
 
@@ -110,6 +111,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     size: int
     state: str
+    refused: str | None
     fresh_at: str | None
     lag: SegmentLag | None
     volatility: float | None

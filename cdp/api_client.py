@@ -185,18 +185,21 @@ def connect(
         return
     from cdp.at_work import doing_jobs, working
     from cdp.logs import configure_logs
+    from cdp.records import is_shared
     from cdp.wiring import open_system
 
     # What a server tells of its everyday work is not what somebody asks for who gives one command.
     configure_logs("error" if settings.log_level == "error" else "warning")
     system = open_system(settings)
+    # Of shared stores the scheduler alone writes who is in segments, which has a lease for it.
+    keeps = not is_shared(system.records)
     try:
-        if segments:
+        if segments and keeps:
             system.live_segments.drain()
         with ExitStack() as stack:
             if processing:
                 stack.enter_context(working(system))
-                stack.enter_context(doing_jobs(system))
+                stack.enter_context(doing_jobs(system, segments=keeps))
             yield stack.enter_context(client_of(IN_PROCESS, settings.admin, transport=_transport(system, progress)))
     finally:
         system.close()

@@ -29,14 +29,14 @@ def working(system: System) -> Iterator[None]:
 
 
 @contextmanager
-def doing_jobs(system: System) -> Iterator[None]:
+def doing_jobs(system: System, *, segments: bool = True) -> Iterator[None]:
     """Erase, import, replay, keep segments, compare leads, tidy up meanwhile. An import waits for a worker, which must
-    end later."""
+    end later. Without `segments` another process keeps these."""
     done = threading.Event()
     with (
         _running("eraser", system.eraser.run, system.eraser.stop),
         _running("importer", system.importer.run, system.importer.stop),
-        _running("segments", system.live_segments.run, system.live_segments.stop),
+        _running("segments", system.live_segments.run, system.live_segments.stop) if segments else nullcontext(),
         _running("replays", system.replaying.run, system.replaying.stop),
         _running("outbox", system.outbox.run, system.outbox.stop) if is_shared(system.records) else nullcontext(),
         _running("upkeep", lambda: _keep_up(system, done), done.set),

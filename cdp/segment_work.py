@@ -64,10 +64,12 @@ class Joined(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Events of these persons, and of these sets, were, or will be, another's; of anybody, where none is named."""
+    """Events of these persons, and of these sets, were, or will be, another's; of anybody, where none is named. Those
+    who are `late` were looked at before the row of what moved them came."""
 
     persons: list[PersonId]
     sets: list[SetId] = []
+    late: bool = False
 
 
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -125,9 +127,10 @@ def _row(work: Work, due_at: Millis, at: Millis) -> Mapping[str, object]:
     return {"due_at": due_at, "at": at, "work": _encode(work)}
 
 
-def due(records: Engine, now: Millis, limit: int) -> list[Task]:
-    """What is due, oldest first."""
-    wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(limit)
+def due(records: Engine, now: Millis, limit: int, *, after: int = 0) -> list[Task]:
+    """What is due, oldest first, and was noted after that of this number."""
+    here = (work_rows.c.due_at <= now, work_rows.c.n > after)
+    wanted = select(work_rows).where(*here).order_by(work_rows.c.n).limit(limit)
     with reading(records) as connection:
         return [_task(row) for row in connection.execute(wanted)]
 

@@ -44,11 +44,12 @@ segment_rows = Table(
 
 
 class State(StrEnum):
-    """LIVE, or to be filled: for the first time, or because what it means changed."""
+    """LIVE, or to be filled: for the first time, because what it means changed, or because the engine refused it."""
 
     LIVE = "live"
     BACKFILL = "backfill"
     DEFINITION = "definition"
+    REFUSED = "refused"
 
 
 class Segment(NamedTuple):
@@ -166,9 +167,18 @@ def states_in(connection: Connection) -> dict[int, tuple[int, State]]:
 
 
 def filled(connection: Connection, segment: Segment) -> None:
-    """It can be acted on, unless it changed since it was read."""
-    same = (segment_rows.c.n == segment.n) & (segment_rows.c.updated_at == segment.updated_at)
-    connection.execute(update(segment_rows).where(same).values(state=State.LIVE.value))
+    """It can be acted on, unless it means something else since it was read."""
+    connection.execute(update(segment_rows).where(_same(segment)).values(state=State.LIVE.value))
+
+
+def set_aside(connection: Connection, segment: Segment) -> bool:
+    """The engine refuses it: it is filled when that takes it again. False where it means something else by now."""
+    refused = update(segment_rows).where(_same(segment)).values(state=State.REFUSED.value)
+    return connection.execute(refused).rowcount == 1
+
+
+def _same(segment: Segment) -> Any:
+    return (segment_rows.c.n == segment.n) & (segment_rows.c.version == segment.version)
 
 
 def _fill_again(connection: Connection, segments: Iterable[Segment], at: Millis) -> None:

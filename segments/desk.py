@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from cdp.errors import Refused
 from cdp.model import Millis
-from segments.book import Segment, SegmentBook
+from segments.book import Segment, SegmentBook, State
 from segments.check import check
 from segments.counts import COUNTED
 from segments.faults import Fault, MalformedSegment
@@ -240,7 +240,7 @@ class SegmentDesk:
 
     def _filled(self, segment: Segment) -> Segment:
         until = time.monotonic() + FILL_WAIT_S
-        while not segment.live and time.monotonic() < until:
+        while segment.state not in (State.LIVE, State.REFUSED) and time.monotonic() < until:
             time.sleep(LOOK_S)
             segment = self.book.get(segment.id)
         return segment

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
-from sqlalchemy import BigInteger, Column, Connection, Integer, Table, bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, bindparam, delete, func, select, update
 
 from cdp.model import Millis
 from cdp.records import insert_ignoring, metadata, run_rows
@@ -17,6 +17,7 @@ from segments.stays import Change, stay_rows
 KEPT = 1_000
 """Changes of a segment whose lags are remembered."""
 WRITE_S = 1.0
+REFUSED_CHARS = 500
 
 CHANGES = Counter("xunji_segment_changes", "Units that came into a segment or left it", ["change"])
 LAG = Histogram(
@@ -35,6 +36,7 @@ health_rows = Table(
     Column("lag_p95_ms", BigInteger),
     Column("reconciled_at", BigInteger),
     Column("differences", BigInteger, nullable=False),
+    Column("refused", String(REFUSED_CHARS)),
 )
 
 _grow = (
@@ -58,7 +60,7 @@ _wrong = (
 class Health:
     """`fresh_at` is up to when who is in it is known, None before it is filled. The lags are of the last thousand
     changes, None where nothing ever changed. `differences` were found, and mended, when it was last compared with a
-    full evaluation."""
+    full evaluation. `refused` is what the engine said when it last refused it."""
 
     size: int
     fresh_at: Millis | None
@@ -66,6 +68,7 @@ class Health:
     lag_p95_ms: int | None
     reconciled_at: Millis | None
     differences: int
+    refused: str | None
 
 
 def begin(connection: Connection, segment: int) -> None:
@@ -88,6 +91,11 @@ def grow(connection: Connection, changes: Iterable[Change]) -> None:
 def freshen(connection: Connection, segments: Sequence[int], now: Millis) -> None:
     if segments:
         connection.execute(update(health_rows).where(health_rows.c.segment.in_(segments)).values(fresh_at=now))
+
+
+def refuse(connection: Connection, segment: int, cause: str) -> None:
+    mine = health_rows.c.segment == segment
+    connection.execute(update(health_rows).where(mine).values(refused=cause[:REFUSED_CHARS]))
 
 
 def note_differences(connection: Connection, found: Mapping[int, int], at: Millis) -> None:

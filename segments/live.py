@@ -26,9 +26,10 @@ from cdp.segment_work import Dropped, SegmentWork, Task
 from identity.verbs import Identity
 from segments import stays, timers
 from segments.book import Segment, segments_in
-from segments.live_causes import explained
-from segments.live_looks import Eye, Slice, Standing, joined, slices
+from segments.live_causes import explained, unexplained
+from segments.live_looks import Eye, Standing
 from segments.live_passes import filling, next_to_fill, reconciling
+from segments.live_pieces import Piece, piecewise
 from segments.live_touched import Ask, Index, Touched, Toucher
 from segments.live_writing import FEED, Round, Tell, Writer
 from segments.timers import Timers
@@ -39,6 +40,8 @@ log = structlog.get_logger()
 
 TASKS = 20
 """Rows taken in one round, each of a batch at most."""
+BACKLOG = 200
+"""Rows taken in one that looks at everybody: that costs much, and hardly more for more of them."""
 TIMERS = 5_000
 """Units whose moment has come, in one round: what happens need not wait for the others."""
 FULL_FROM = 20_000
@@ -48,6 +51,8 @@ PAUSE_S = 0.5
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0
 """After a fault of ours."""
+REFUSED_AGAIN_S = 300.0
+"""Until what the engine refused is tried again."""
 SETTLE_S = 5.0
 """Until a difference is looked at again: what was under way when it was found is done by then."""
 
@@ -57,7 +62,8 @@ ROUND_SECONDS = Histogram("xunji_segment_round_seconds", "Time of one round that
 class LiveSegments:
     """For one thread, but for `stop`. Where several processes could do it, the lease of the scheduler says which.
 
-    `tell` is given each change once it is durable. `look_s` is how often to look for what other processes noted.
+    `tell` is given each change once it is durable. `look_s` is how often to look for what other processes noted;
+    `late_ms` how long who seems to have changed for no reason is waited for.
     """
 
     def __init__(
@@ -71,16 +77,17 @@ class LiveSegments:
         *,
         clock: Callable[[], Millis] = now_ms,
         look_s: float = 1.0,
+        late_ms: Millis = 300,
     ) -> None:
         self._records, self._evaluator = records, evaluator
-        self._writer = Writer(records, work, tell, clock)
+        self._writer = Writer(records, work, tell, clock, late_ms)
         self._work, self._identity, self._toucher = work, identity, toucher
         self._clock, self._look_s = clock, look_s
         self._stopping = threading.Event()
         self._job: Iterator[bool] | None = None
-        # Takes part in rounds from its first slice on. What the engine refuses must not keep the others waiting.
-        self._filling: frozenset[int] = frozenset()
-        self._refused: dict[int, float] = {}
+        # Takes part in rounds from its first slice on.
+        self._filling: Sequence[Segment] = ()
+        self._failed: dict[int, float] = {}
         self._reconciled = time.monotonic()
 
     def run(self) -> None:
@@ -137,30 +144,29 @@ class LiveSegments:
         return True
 
     def _part(self, job: Iterator[bool]) -> bool | None:
-        """A part of a job; None at its end. One that fails is begun anew, later and by one segment at a time."""
+        """A part of a job; None at its end. One that fails is begun anew, later."""
         went_on = None
         try:
             went_on = next(job, None)
-            if went_on is None:
-                self._refused = {n: at for n, at in self._refused.items() if n not in self._filling}
         except Exception as error:
-            self._refused |= dict.fromkeys(self._filling, time.monotonic())
+            self._failed |= {each.n: time.monotonic() for each in self._filling}
+            self._reconciled = time.monotonic() - RECONCILE_S + REFUSED_AGAIN_S
             if isinstance(error, Retryable):
                 raise
             log.exception("segments_not_filled")
         finally:
             if went_on is None:
-                self._filling = frozenset()
+                self._filling = ()
         return went_on
 
     def _next_job(self) -> Iterator[bool] | None:
         """Fill what is to be filled; else, once an hour, see that all is right."""
         began = time.monotonic()
-        ready = next_to_fill(self._segments())
-        if self._refused:
-            ready = [each for each in ready if began - self._refused.get(each.n, -AGAIN_S) >= AGAIN_S][:1]
+        waits = {n for n, at in self._failed.items() if began - at < AGAIN_S}
+        waits |= {n for n, at in self._writer.refused.items() if began - at < REFUSED_AGAIN_S}
+        ready = next_to_fill(self._segments(), waits)
         if ready:
-            self._filling = frozenset(each.n for each in ready)
+            self._filling = ready
             return filling(self._writer, self._evaluator, ready)
         if began - self._reconciled < RECONCILE_S:
             return None
@@ -180,69 +186,76 @@ class LiveSegments:
         if not tasks and not fired and head == place:
             return False
         with ROUND_SECONDS.time():
-            for task in tasks:
-                if isinstance(task.work, Dropped):
-                    self._drop(task.work.segment)
             self._look(tasks, fired, place, head, now)
         return True
 
-    def _look(
-        self, tasks: Sequence[Task], fired: Mapping[str, Timers], place: int | None, head: int, now: Millis
-    ) -> None:
+    def _look(self, tasks: list[Task], fired: Mapping[str, Timers], place: int | None, head: int, now: Millis) -> None:
         every = self._segments()
-        index, eye = Index(every, self._filling), Eye(self._evaluator, every)
-        touched = self._toucher.touched(tasks, index, since=place, now=now)
+        index = Index(every, [each.n for each in self._filling])
+        eye = Eye(self._evaluator, every, self._writer.refuse)
+        touched = self._touched(tasks, fired, index, place, now)
         complete = len(tasks) < TASKS and len(fired) < TIMERS
         numbers = [*(task.n for task in tasks), *touched.announced]
         done = Round(numbers, head, touched.erased, touched.emptied, complete)
         since = min((task.since for task in tasks), default=None)
-        asks = _together([*touched.asks, *_asked_by_timers(fired, index, now)], index)
-        before: Standing | None = None
-        for standing in self._looks(asks, fired, touched, index, eye, now):
-            if before is not None:
-                changes = explained(before.flips.values(), touched, index, eye, now)
-                self._writer.write(changes, before.renewed, index, now, since=since)
-            before = standing
-        last = before or Standing({}, {})
-        changes = explained(last.flips.values(), touched, index, eye, now)
-        self._writer.write(changes, last.renewed, index, now, since=since, done=done)
 
-    def _looks(
-        self, asks: Sequence[Ask], fired: Collection[str], touched: Touched, index: Index, eye: Eye, now: Millis
-    ) -> Iterator[Standing]:
-        """What is found of all that is asked for; where that is very much, by slices of everybody."""
-        units = set(fired).union(*(ask.units for ask in asks))
-        if touched.everything or len(units) > FULL_FROM:
-            wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
-            for entity in Entity:
-                segments = _in_order(index, index.about(entity) & wanted)
-                if segments:
-                    yield from self._everybody(segments, touched, index, eye, now)
-            return
+        def write(found: Standing, done: Round | None) -> None:
+            flips, late = unexplained(found.flips.values(), touched, index)
+            changes = explained(flips, touched, index, eye, now)
+            self._writer.write(changes, found.renewed, index, now, since=since, late=late, done=done)
+
+        if _everybody(touched, fired):
+            for found in self._at_everybody(touched, fired, index, eye, now):
+                write(found, None)
+            self._writer.write([], {}, index, now, done=done)
+        else:
+            write(self._at_units(touched, fired, index, eye, now), done)
+
+    def _touched(
+        self, tasks: list[Task], fired: Collection[str], index: Index, place: int | None, now: Millis
+    ) -> Touched:
+        """Whom these tasks are about; where that is everybody, further ones are taken as well."""
+        touched = self._toucher.touched(tasks, index, since=place, now=now)
+        while tasks and len(tasks) < BACKLOG and _everybody(touched, fired):
+            more = segment_work.due(self._records, now, TASKS, after=tasks[-1].n)
+            if not more:
+                break
+            touched.add(self._toucher.touched(more, index, since=place, now=now))
+            tasks += more
+        for task in tasks:
+            if isinstance(task.work, Dropped):
+                self._drop(task.work.segment)
+        return touched
+
+    def _at_units(self, touched: Touched, fired: Mapping[str, Timers], index: Index, eye: Eye, now: Millis) -> Standing:
+        """What is found of all that is asked for."""
+        asks = _together([*touched.asks, *_asked_by_timers(fired, index, now)], index)
         with reading(self._records) as connection:
-            standing = Standing.of_units(connection, units)
+            standing = Standing.of_units(connection, set(fired).union(*(ask.units for ask in asks)))
         self._prepare(standing, touched, index)
         for ask in asks:
             for look in eye.units(_in_order(index, ask.segments), ask.units, now):
                 standing.compare(look, now)
-        yield standing
+        return standing
 
-    def _everybody(
-        self, segments: Sequence[Segment], touched: Touched, index: Index, eye: Eye, now: Millis
+    def _at_everybody(
+        self, touched: Touched, fired: Mapping[str, Timers], index: Index, eye: Eye, now: Millis
     ) -> Iterator[Standing]:
-        def look(part: Slice) -> Standing:
+        """What is found of everybody, piece by piece; each is to be written before the next is looked at."""
+        asks = [*touched.asks, *_asked_by_timers(fired, index, now)]
+        wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
+
+        def look(piece: Piece) -> Standing:
             with reading(self._records) as connection:
-                standing = Standing.of_slice(connection, segments, part)
+                standing = Standing.of_slice(connection, piece.segments, piece.part)
             self._prepare(standing, touched, index)
-            standing.compare(eye.slice(segments, part, now, standing.known(now)), now)
+            standing.compare(eye.slice(piece.segments, piece.part, now, standing.known(now)), now)
             return standing
 
-        first, *others = slices(segments[0].definition.entity)
-        found = look(first)
-        verdicts = found.verdicts
-        yield found
-        for part in joined(others, verdicts):
-            yield look(part)
+        for entity in Entity:
+            segments = _in_order(index, index.about(entity) & wanted)
+            if segments:
+                yield from (each for each in piecewise(segments, look, self._writer.refuse) if each is not None)
 
     def _prepare(self, standing: Standing, touched: Touched, index: Index) -> None:
         standing.keep(frozenset(index.segments))
@@ -266,6 +279,10 @@ class LiveSegments:
         if soonest is None:
             return self._look_s
         return min(self._look_s, max(0.0, (soonest - self._clock()) / 1000))
+
+
+def _everybody(touched: Touched, fired: Collection[str]) -> bool:
+    return touched.everything or len(set(fired).union(*(ask.units for ask in touched.asks))) > FULL_FROM
 
 
 def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> Iterator[Ask]:

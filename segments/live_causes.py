@@ -17,7 +17,11 @@ from segments.verdict import Verdict
 LOOKS_BACK = 3
 """Moments that are looked at once more in one round, to find when exactly something became true."""
 
-FILLING = {State.BACKFILL: Reason.BACKFILL, State.DEFINITION: Reason.DEFINITION}
+FILLING = {
+    State.BACKFILL: Reason.BACKFILL,
+    State.DEFINITION: Reason.DEFINITION,
+    State.REFUSED: Reason.BACKFILL,
+}
 
 
 def explained(flips: Iterable[Flip], touched: Touched, index: Index, eye: Eye, now: Millis) -> list[Change]:
@@ -44,6 +48,28 @@ def explained(flips: Iterable[Flip], touched: Touched, index: Index, eye: Eye, n
     return found
 
 
+def unexplained(flips: Iterable[Flip], touched: Touched, index: Index) -> tuple[list[Flip], set[str]]:
+    """The flips that can be written, and the units of the others: of these something moved, and of what is not known.
+
+    The graph is written before the row of a batch, so that who comes between the two sees that somebody has other
+    events and not which; they are looked at again when the row is there.
+    """
+    told, late = [], set()
+    for flip in flips:
+        unit = flip.unit
+        moved = unit in touched.moved and unit not in touched.settled and _reason(flip, touched) is None
+        if moved and flip.timer is None and not _seen(flip, touched, index):
+            late.add(unit)
+        else:
+            told.append(flip)
+    return told, late
+
+
+def _seen(flip: Flip, touched: Touched, index: Index) -> list[Happened]:
+    """What came of the unit that this segment looks at."""
+    return [each for each in touched.happened.get(flip.unit, ()) if flip.segment.n in index.event(each)]
+
+
 def change(flip: Flip, reason: Reason, cause: str | None, at: Millis) -> Change:
     return Change(flip.segment.n, flip.unit, flip.entered, at, reason, cause, flip.segment.version, flip.since)
 
@@ -56,8 +82,7 @@ def _reason(flip: Flip, touched: Touched) -> Reason | None:
 
 
 def _by_event(flip: Flip, touched: Touched, index: Index, now: Millis) -> Change:
-    seen = [each for each in touched.happened.get(flip.unit, ()) if flip.segment.n in index.event(each)]
-    newest: Happened | None = max(seen, key=lambda each: (each.at, each.id), default=None)
+    newest: Happened | None = max(_seen(flip, touched, index), key=lambda each: (each.at, each.id), default=None)
     said = newest is not None and not index.mentions[flip.segment.n].event(newest.name)
     return change(flip, Reason.ATTRIBUTE if said else Reason.EVENT, newest.id if newest else None, now)
 

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from cdp.errors import StoreUnavailable, Superseded
 from cdp.model import Millis
 from segments import stays, timers
 from segments.book import Segment
+from segments.live_pieces import Refused, Slice
+from segments.sql_source import NOBODY
 from segments.stays import Members
 from segments.timers import Timer, Timers
-from segments.tree import Entity
+from segments.tree import Any_, Definition, Entity
 from segments.verdict import Evaluates, Verdict
 
-Slice = tuple[str, str]
-"""Units from the first up to the second, as text."""
-
 UNITS_AT_ONCE = 5_000
-VERDICTS_AT_ONCE = 500_000
-"""Of a slice: what is looked at lies in memory until it is compared."""
-
-_DIGITS = "0123456789abcdef"
-_STARTS = {Entity.PERSON: "", Entity.LEAD: "ld_"}
-
-
-def slices(entity: Entity) -> list[Slice]:
-    """All units of an entity, in sixteen parts of about the same size."""
-    start = _STARTS[entity]
-    bounds = [start, *(start + digit for digit in _DIGITS[1:]), start + "g"]
-    return list(pairwise(bounds))
-
-
-def joined(parts: Sequence[Slice], verdicts: int) -> list[Slice]:
-    """The same units in fewer parts, where one of these holds so many verdicts: each costs a look at everything."""
-    together = max(1, VERDICTS_AT_ONCE // max(1, verdicts))
-    groups = [parts[start : start + together] for start in range(0, len(parts), together)]
-    return [(group[0][0], group[-1][1]) for group in groups]
+RECORDS = "records"
+ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
 
 class Look(NamedTuple):
@@ -128,21 +110,55 @@ class Standing:
 class Eye:
     """Looks with an evaluator at segments about one entity, which may name any of `every`."""
 
-    def __init__(self, evaluator: Evaluates, every: Iterable[Segment]) -> None:
-        self._evaluator = evaluator
+    def __init__(self, evaluator: Evaluates, every: Iterable[Segment], refuse: Callable[[Segment, str], None]) -> None:
+        self._evaluator, self._refuse = evaluator, refuse
         self._others = {each.id: each.definition for each in every}
+        self._refused: set[int] = set()
 
     def units(self, segments: Sequence[Segment], units: Collection[str], now: Millis) -> Iterator[Look]:
-        """At these units, some at once."""
-        definitions = [each.definition for each in segments]
+        """At these units, some at once. A segment for which the engine refuses it is given to `refuse`, and passed
+        over from then on."""
         ordered = sorted(units)
         for start in range(0, len(ordered), UNITS_AT_ONCE):
-            some = ordered[start : start + UNITS_AT_ONCE]
-            said = self._evaluator.evaluate(definitions, now, units=some, others=self._others)
-            yield Look(segments, some, dict(said))
+            yield from self._some(segments, ordered[start : start + UNITS_AT_ONCE], now)
+
+    def _some(self, segments: Sequence[Segment], units: Sequence[str], now: Millis) -> Iterator[Look]:
+        segments = [each for each in segments if each.n not in self._refused]
+        if not segments:
+            return
+        try:
+            look = Look(segments, units, self._said(segments, now, units=units))
+        except Refused as error:
+            half = len(segments) // 2
+            if not half:
+                self._refused.add(segments[0].n)
+                self._refuse(segments[0], str(error))
+            for some in (segments[:half], segments[half:]):
+                yield from self._some(some, units, now)
+        else:
+            yield look
 
     def slice(self, segments: Sequence[Segment], part: Slice, now: Millis, known: Collection[str]) -> Look:
-        """At all units of a slice, those that are `known` there among them. The segments are about one entity."""
-        definitions = [each.definition for each in segments]
-        said = dict(self._evaluator.evaluate(definitions, now, part=part, others=self._others))
+        """At all units of a slice, those that are `known` there among them. Raises Refused."""
+        said = self._said(segments, now, part=part)
         return Look(segments, said.keys() | set(known), said)
+
+    def _said(self, segments: Sequence[Segment], now: Millis, **of: Any) -> dict[str, Sequence[Verdict]]:
+        definitions = [each.definition for each in segments]
+        try:
+            return dict(self._evaluator.evaluate(definitions, now, others=self._others, **of))
+        except Superseded:
+            raise
+        except Exception as error:
+            if isinstance(error, StoreUnavailable) and (error.store == RECORDS or not self._answers(now)):
+                raise
+            # What a store that is there does not answer, or a fault of ours.
+            raise Refused(error.cause if isinstance(error, StoreUnavailable) else repr(error)) from error
+
+    def _answers(self, now: Millis) -> bool:
+        """Whether the engine answers anything at all."""
+        try:
+            list(self._evaluator.evaluate([ANYTHING], now, units=[NOBODY]))
+        except StoreUnavailable:
+            return False
+        return True

@@ -6,16 +6,17 @@ Each yields after every slice, so that rounds go on between: whether it did some
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 
 import structlog
 from prometheus_client import Counter
 
 from cdp.records import reading, writing
 from segments import health
-from segments.book import Segment, filled, segments_in
+from segments.book import Segment, State, filled, segments_in
 from segments.live_causes import FILLING, change, explained
-from segments.live_looks import Eye, Slice, Standing, joined, slices
+from segments.live_looks import Eye, Standing
+from segments.live_pieces import Piece, Slice, piecewise
 from segments.live_touched import Index, Touched
 from segments.live_writing import Writer
 from segments.mentions import mentions_of
@@ -32,42 +33,49 @@ Suspects = defaultdict[int, dict[str, bool]]
 """By segment the units that seem to be in it, or not to be, though it is written otherwise."""
 
 
-def next_to_fill(segments: Sequence[Segment]) -> list[Segment]:
-    """Those that can be filled next, about one entity: what they ask of other segments is written."""
+def next_to_fill(segments: Sequence[Segment], waits: Collection[int]) -> list[Segment]:
+    """Those that can be filled next, about one entity: what they ask of other segments is written. One that was refused
+    comes alone, after the others, unless it `waits`."""
     waiting = [each for each in segments if not each.live]
     there = {each.id: each.definition for each in segments}
     unfilled = {each.id for each in waiting}
     ready = [each for each in waiting if unfilled.isdisjoint(mentions_of(each.definition, there).held)]
-    return [each for each in ready if each.definition.entity is ready[0].definition.entity]
+    fresh = [each for each in ready if each.state is not State.REFUSED and each.n not in waits]
+    again = [each for each in ready if each.state is State.REFUSED and each.n not in waits]
+    return [each for each in fresh if each.definition.entity is fresh[0].definition.entity] or again[:1]
 
 
 def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -> Iterator[bool]:
     """Fill these, in silence; what changes meanwhile comes in with the rounds. Doing so twice changes nothing."""
-    first, *others = slices(segments[0].definition.entity)
-    verdicts = _fill(writer, evaluator, segments, first)
-    yield True
-    for part in joined(others, verdicts):
-        _fill(writer, evaluator, segments, part)
+    refused: set[int] = set()
+
+    def refuse(segment: Segment, cause: str) -> None:
+        refused.add(segment.n)
+        writer.refuse(segment, cause)
+
+    for _ in piecewise(segments, lambda piece: _fill(writer, evaluator, piece), refuse):
         yield True
+    done = [each for each in segments if each.n not in refused]
     with writing(writer.records) as connection:
-        for each in segments:
+        for each in done:
             filled(connection, each)
-        health.freshen(connection, [each.n for each in segments], writer.moment())
+        health.freshen(connection, [each.n for each in done], writer.moment())
     writer.turned()
-    log.info("segments_filled", segments=[each.id for each in segments])
+    log.info("segments_filled", segments=[each.id for each in done])
 
 
-def _fill(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment], part: Slice) -> int:
-    """How many verdicts there were. What was changed or deleted meanwhile is passed over."""
+def _fill(writer: Writer, evaluator: Evaluates, piece: Piece) -> Standing:
+    """What was changed or deleted meanwhile is passed over."""
     every = _segments(writer)
-    segments = [each for each in every if (each.n, each.version) in {(one.n, one.version) for one in segments}]
+    same = {(one.n, one.version) for one in piece.segments}
+    segments = [each for each in every if (each.n, each.version) in same]
     if not segments:
-        return 0
+        return Standing({}, {})
     now = writer.moment()
-    standing = _looked_at(writer, Eye(evaluator, every), segments, part, now)
+    standing = _looked_at(writer, Eye(evaluator, every, writer.refuse), segments, piece.part, now)
     changes = [change(each, FILLING[each.segment.state], None, now) for each in standing.flips.values()]
     writer.write(changes, standing.renewed, Index(every, [each.n for each in segments]), now)
-    return standing.verdicts
+    return standing
 
 
 def reconciling(
@@ -80,32 +88,30 @@ def reconciling(
     """
     suspects: Suspects = defaultdict(dict)
     for entity in Entity:
-        first, *others = slices(entity)
-        verdicts = _suspect(writer, evaluator, entity, first, suspects)
-        yield True
-        for part in joined(others, verdicts):
-            _suspect(writer, evaluator, entity, part, suspects)
-            yield True
+        live = [each for each in _segments(writer) if each.live and each.definition.entity is entity]
+        if live:
+            for _ in piecewise(live, lambda piece: _suspect(writer, evaluator, piece, suspects), writer.refuse):
+                yield True
     while not settled():
         yield False
     _mend(writer, evaluator, suspects, found)
 
 
-def _suspect(writer: Writer, evaluator: Evaluates, entity: Entity, part: Slice, suspects: Suspects) -> int:
-    """How many verdicts there were."""
+def _suspect(writer: Writer, evaluator: Evaluates, piece: Piece, suspects: Suspects) -> Standing:
     every = _segments(writer)
-    live = [each for each in every if each.live and each.definition.entity is entity]
+    wanted = {each.n for each in piece.segments}
+    live = [each for each in every if each.live and each.n in wanted]
     if not live:
-        return 0
-    standing = _looked_at(writer, Eye(evaluator, every), live, part, writer.moment())
+        return Standing({}, {})
+    standing = _looked_at(writer, Eye(evaluator, every, writer.refuse), live, piece.part, writer.moment())
     for (n, unit), flip in standing.flips.items():
         suspects[n][unit] = flip.entered
-    return standing.verdicts
+    return standing
 
 
 def _mend(writer: Writer, evaluator: Evaluates, suspects: Suspects, found: MutableMapping[str, int]) -> None:
     every = _segments(writer)
-    index, eye = Index(every), Eye(evaluator, every)
+    index, eye = Index(every), Eye(evaluator, every, writer.refuse)
     now = writer.moment()
     for segment in (each for each in every if each.live):
         seemed = suspects.get(segment.n, {})

@@ -79,15 +79,29 @@ class Ask(NamedTuple):
 class Touched:
     """`asks` are what to look at; where `everything` is to be, they are not all. `moved` are persons whose events are
     not those that were theirs, with the reason where the graph has one; `happened` is what came of each unit that a
-    segment looks at. `announced` are the numbers of tasks that say again what is told here."""
+    segment looks at; of those `settled` there is no more to come. `announced` are the numbers of tasks that say
+    again what is told here."""
 
     everything: bool = False
+    settled: set[str] = field(default_factory=set)
     asks: list[Ask] = field(default_factory=list)
     moved: dict[str, Reason | None] = field(default_factory=dict)
     happened: dict[str, list[Happened]] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
     announced: list[int] = field(default_factory=list)
+
+    def add(self, other: Touched) -> None:
+        """Also what `other` is about."""
+        self.everything |= other.everything
+        self.asks += other.asks
+        self.moved |= {unit: reason or self.moved.get(unit) for unit, reason in other.moved.items()}
+        for unit, happened in other.happened.items():
+            self.happened.setdefault(unit, []).extend(happened)
+        self.settled |= other.settled
+        self.erased |= other.erased
+        self.emptied |= other.emptied
+        self.announced += other.announced
 
 
 class Toucher:
@@ -109,7 +123,7 @@ class Toucher:
     def touched(self, tasks: Iterable[Task], index: Index, *, since: int | None, now: Millis) -> Touched:
         """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
         work = _Sorted.of(tasks)
-        found = Touched(erased=work.erased, emptied=work.emptied)
+        found = Touched(settled=set(work.late), erased=work.erased, emptied=work.emptied)
 
         def announce(news: Followed) -> None:
             """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
@@ -135,6 +149,7 @@ class Toucher:
                 wanted[person] |= segments
                 found.happened.setdefault(person, []).append(each)
         for row in (rows[subject] for subject in subjects if subject in rows):
+            found.settled.update(row.owners())
             for person in row.owners():
                 wanted[person] |= index.leads()
         for unit in (*found.moved, *found.erased):
@@ -209,6 +224,7 @@ class _Sorted:
     emptied: set[str] = field(default_factory=set)
     moved: set[PersonId] = field(default_factory=set)
     moved_sets: set[SetId] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     unknown: bool = False
 
     @classmethod
@@ -234,8 +250,9 @@ class _Sorted:
                 self.emptied.update(leads)
                 self.sets.update(sets)
                 self.gone.update(sets)
-            case Moved(persons, sets):
+            case Moved(persons, sets, late):
                 self.moved.update(persons)
+                self.late.update(persons if late else ())
                 self.moved_sets.update(sets)
                 self.unknown |= not persons
 

@@ -7,31 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from prometheus_client import Counter
 from sqlalchemy import Connection, Engine
 
 from cdp import segment_work
 from cdp.feeds import note_place
-from cdp.model import Millis
+from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
 from cdp.outgoing import Outgoing, put_out
 from cdp.records import reading, writing
-from cdp.segment_work import Joined, SegmentWork
+from cdp.segment_work import Joined, Moved, SegmentWork
 from segments import health, stays, timers
-from segments.book import Segment, states_in
+from segments.book import Segment, set_aside, states_in
 from segments.health import Lags
 from segments.live_touched import Index
 from segments.stays import Change, Reason
 from segments.timers import Timers
 
+log = structlog.get_logger()
+
+REFUSALS = Counter("xunji_segment_refusals", "Segments set aside because the engine does not answer about them")
+
 FEED = "segments"
 FRESHEN_MS = 1_000
-AT_ONCE = 10_000
+AT_ONCE = 2_000
 """Changes in one transaction, where many come at once: others write records too."""
+GIVE_WAY_S = 0.01
+"""Between two such: who waits for its turn to write gets it."""
 
 Tell = Callable[[str, Iterable[Any]], None]
 
@@ -52,12 +61,20 @@ class Round:
 class Writer:
     """For one thread. Each of its moments is later than those of all that was written before."""
 
-    def __init__(self, records: Engine, work: SegmentWork, tell: Tell, clock: Callable[[], Millis]) -> None:
-        self.records = records
+    def __init__(
+        self, records: Engine, work: SegmentWork, tell: Tell, clock: Callable[[], Millis], late_ms: Millis
+    ) -> None:
+        self.records, self._late_ms = records, late_ms
         self._work, self._tell, self._clock = work, tell, clock
         self._lags = Lags()
         self._last: Millis | None = None
         self._fresh: Millis = 0
+        self._refused: dict[int, float] = {}
+
+    @property
+    def refused(self) -> Mapping[int, float]:
+        """By number, when what a segment asks was last refused here, by the clock that never goes back."""
+        return self._refused
 
     def moment(self) -> Millis:
         """Now, by a clock that never stands still or goes back."""
@@ -74,18 +91,33 @@ class Writer:
         now: Millis,
         *,
         since: Millis | None = None,
+        late: Collection[str] = (),
         done: Round | None = None,
     ) -> None:
         """Write what a look of the moment `now` found at segments of this index, durably, in one transaction unless it
-        is much; `done` goes with the last. `since` is when what brought it about could have been known."""
+        is much; `done` goes with the last. `since` is when what brought it about could have been known; the units that
+        are `late` are to be looked at again in a moment."""
         self._last = now
         units = sorted(renewed)
         parts = max(1, -(-max(len(changes), len(units)) // AT_ONCE))
         for part in range(parts):
+            if part:
+                time.sleep(GIVE_WAY_S)
             some = slice(part * AT_ONCE, (part + 1) * AT_ONCE)
             its_timers = {unit: renewed[unit] for unit in units[some]}
-            public = self._write(changes[some], its_timers, index, now, done if part == parts - 1 else None)
+            last = part == parts - 1
+            public = self._write(changes[some], its_timers, index, now, late if last else (), done if last else None)
             self._lags.note(public, _causes(public, since), self._clock())
+
+    def refuse(self, segment: Segment, cause: str) -> None:
+        """The engine does not answer about this segment, while it does about others: set it aside."""
+        REFUSALS.inc()
+        self._refused[segment.n] = time.monotonic()
+        log.error("segment_refused", segment=segment.id, reason=cause)
+        with writing(self.records) as connection:
+            if set_aside(connection, segment):
+                health.refuse(connection, segment.n, cause)
+        self.turned()
 
     def turned(self) -> None:
         """Say that who is in segments has become another."""
@@ -98,13 +130,19 @@ class Writer:
                 self._lags.write(connection)
 
     def _write(
-        self, changes: Sequence[Change], renewed: Mapping[str, Timers], index: Index, now: Millis, done: Round | None
+        self,
+        changes: Sequence[Change],
+        renewed: Mapping[str, Timers],
+        index: Index,
+        now: Millis,
+        late: Collection[str],
+        done: Round | None,
     ) -> list[Change]:
         """The changes that others are told of."""
         with writing(self.records) as connection:
             states = states_in(connection)
             same = {n for n, each in index.segments.items() if states.get(n) == (each.version, each.state)}
-            changes = [each for each in changes if each.segment in same]
+            changes = stays.fitting(connection, [each for each in changes if each.segment in same])
             public = [each for each in changes if index.segments[each.segment].live]
             stays.write(connection, changes)
             timers.write(connection, renewed)
@@ -112,6 +150,8 @@ class Writer:
             messages = [_message(each, index.segments[each.segment]) for each in public]
             put_out(connection, messages)
             self._tell_those_who_ask(connection, changes, index, now)
+            if late:
+                self._work.note(connection, Moved(sorted(map(PersonId, late)), late=True), at=now + self._late_ms)
             if done is not None:
                 self._finish(connection, done, [n for n in same if index.segments[n].live], now)
         if changes:

@@ -116,13 +116,18 @@ class Membership:
         """`segments_of` by ids and names."""
         return [{"id": each.id, "name": each.name} for each in self.segments_of(unit)]
 
-    def held(self, segment_id: str, units: Collection[str] | None, at: Millis) -> Mapping[str, Millis]:
-        """Who was in it at that moment, all or of these, and since when without interruption."""
+    def held(
+        self, segment_id: str, units: Collection[str] | None, at: Millis, part: tuple[str, str] | None = None
+    ) -> Mapping[str, Millis]:
+        """Who was in it at that moment, all or of these, and since when without interruption; only those from the first
+        of `part` up to the second, as text."""
         there = and_(stay_rows.c.entered_at <= at, or_(stay_rows.c.left_at.is_(None), stay_rows.c.left_at > at))
         wanted: Select[Any] = select(stay_rows.c.unit, stay_rows.c.entered_at).join(
             segment_rows, segment_rows.c.n == stay_rows.c.segment
         )
         wanted = wanted.where(segment_rows.c.id == segment_id, there)
+        if part is not None:
+            wanted = wanted.where(stay_rows.c.unit >= part[0], stay_rows.c.unit < part[1])
         with reading(self._records) as connection:
             if units is None:
                 return {row.unit: row.entered_at for row in connection.execute(wanted)}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from cdp.model import Millis
+from cdp.records import chunks
 from segments.sql_did import did, related
 from segments.sql_rows import Answer, Asked, earliest
 from segments.sql_spans import absence, sequence
@@ -37,8 +38,12 @@ from segments.tree import (
 SHOWN = 50
 """Events told of one leaf."""
 
-Held = Callable[[str, Collection[str] | None, Millis], Mapping[str, Millis]]
-"""Since when units are members of a segment at a moment, without interruption: of these units, or all."""
+PAIRS = 2_000
+"""Members of another segment in one parameter, of which a server takes 128 KiB."""
+
+Held = Callable[[str, Collection[str] | None, Millis, tuple[str, str] | None], Mapping[str, Millis]]
+"""Since when units are members of a segment at a moment, without interruption: of these units, or all; and only those
+from one text up to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +118,14 @@ class Leaves:
 
     def _held_for(self, leaf: In, length: Duration) -> Answer:
         now, sources = self.asked.now, self.asked.sources
-        members = self.held(leaf.segment, sources.scope.units, now)
+        members = sorted(self.held(leaf.segment, sources.scope.units, now, sources.scope.part).items())
         type_ = "UUID" if sources.entity is Entity.PERSON else "String"
-        units = sources.params.bind(list(members), f"Array({type_})")
-        moments = sources.params.bind(list(members.values()), "Array(Int64)")
-        pairs = f"SELECT arrayJoin(arrayZip({units}, {moments})) AS pair"
-        since = sources.alone(f"SELECT pair.1 AS unit, pair.2 AS state FROM ({pairs})")
+        portions = []
+        for some in chunks(members, PAIRS) if members else [members]:
+            units = sources.params.bind([unit for unit, _ in some], f"Array({type_})")
+            moments = sources.params.bind([moment for _, moment in some], "Array(Int64)")
+            portions.append(f"SELECT arrayJoin(arrayZip({units}, {moments})) AS pair")
+        since = sources.alone(f"SELECT pair.1 AS unit, pair.2 AS state FROM ({' UNION ALL '.join(portions)})")
         due = f"{since} + {int(length)}"
         flip = f"if({since} > 0 AND {due} > {now}, {due}, {NEVER})"
         return Answer(f"({since} > 0 AND {due} <= {now})", flip)

@@ -8,13 +8,15 @@ cannot be compared is false.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cdp.model import Millis
 from segments.tree import Op, Test
 
+PARAMETER = 65_536
+"""Bytes of a list in one parameter, at most."""
 NEVER = 2**62
 """The moment of what never comes."""
 
@@ -267,7 +269,22 @@ def _among(value: str, wanted: Sequence[Any], type_: str, params: Params) -> str
     if type_ == "Float64":
         # A set of numbers holds both zeros apart.
         value, wanted = f"{value} + 0.", [each + 0.0 for each in wanted]
-    return _sure(f"{value} IN {params.bind(list(wanted), f'Array({type_})')}")
+    found = [f"{value} IN {params.bind(some, f'Array({type_})')}" for some in _portions(wanted)]
+    return _sure(found[0] if len(found) == 1 else f"({' OR '.join(found)})")
+
+
+def _portions(wanted: Sequence[Any]) -> Iterator[list[Any]]:
+    """A server takes 128 KiB of one parameter, as it is written there."""
+    some: list[Any] = []
+    size = 0
+    for each in wanted:
+        own = len(repr(each).encode()) + 2
+        if some and size + own > PARAMETER:
+            yield some
+            some, size = [], 0
+        some.append(each)
+        size += own
+    yield some
 
 
 def _ordered(cell: Cell, sign: str, value: Any, params: Params) -> str:

@@ -130,6 +130,20 @@ def newest(connection: Connection, segments: Collection[int]) -> Millis:
     return max((each for each in last if each is not None), default=0)
 
 
+def fitting(connection: Connection, changes: Sequence[Change]) -> list[Change]:
+    """Those of these changes that can follow what is written; others are of who looked before another wrote."""
+    units: defaultdict[int, list[str]] = defaultdict(list)
+    for each in changes:
+        units[each.segment].append(each.unit)
+    since: dict[tuple[int, str], Millis] = {}
+    for segment, those in units.items():
+        wanted = select(stay_rows.c.unit, stay_rows.c.entered_at).where(stay_rows.c.segment == segment, _open)
+        for chunk in chunks(those):
+            rows = connection.execute(wanted.where(stay_rows.c.unit.in_(chunk)))
+            since |= {(segment, row.unit): row.entered_at for row in rows}
+    return [each for each in changes if since.get((each.segment, each.unit)) == (None if each.entered else each.since)]
+
+
 def write(connection: Connection, changes: Sequence[Change]) -> None:
     """Begin and end stays. Of changes of one unit in one segment each is at another moment."""
     came = [

@@ -63,7 +63,7 @@ def one(segment: JsonObject) -> RenderableType:
         ("name 名称", segment["name"]),
         ("means 含义", f"{segment['sentence']['zh']}\n{segment['sentence']['en']}"),
         ("size 人数", f"{segment['size']:,}"),
-        ("state 状态", segment["state"]),
+        ("state 状态", f"{segment['state']}: {segment['refused']}" if segment["refused"] else segment["state"]),
         ("fresh 截至", segment["fresh_at"] or "–"),
         ("lag 延迟", f"p50 {lag['p50_ms']} ms, p95 {lag['p95_ms']} ms" if lag else "–"),
     ):

@@ -78,6 +78,7 @@ class World:
             self.evaluator if self._slow else system.evaluator,
             lambda kind, bodies: self.told.extend((kind, body) for body in bodies),
             clock=lambda: self.now,
+            late_ms=0,
         )
 
     def close(self) -> None:

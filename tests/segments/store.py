@@ -30,7 +30,7 @@ class StoredWorlds:
         for table in TABLES:
             self.store._background.command(f"TRUNCATE TABLE {table}")
         self._fill(case.world)
-        return Evaluator(self.store, lambda segment, units, at: _kept(case, segment))
+        return Evaluator(self.store, lambda segment, units, at, part: _kept(case, segment))
 
     def _fill(self, world: World) -> None:
         self.store.write(world.rows, token=f"world {self._count}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from sqlalchemy import func, select
 
 from cdp.errors import Conflict, NotFound, Refused
 from cdp.records import reading
-from segments import live
 from segments.language import parse
 from segments.stays import Reason, stay_rows
 from segments.tree import Definition
@@ -170,31 +168,3 @@ def test_a_segment_that_is_changed_while_it_is_filled_has_the_members_of_its_new
     world.live.drain()
     assert world.members(made) == {world.person("li")}
     assert world.book.get(made.id).live
-
-
-def test_a_new_segment_that_the_engine_refuses_keeps_no_other_waiting(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    viewers = world.segment("viewers", VIEWED)
-    refused = world.make("too large", {"did": "form_sent"})
-    forms = world.make("forms too", {"not": {"did": "form_sent"}})
-    evaluate = world.system.evaluator.evaluate
-
-    def refuse(definitions: Any, *asked: Any, **how: Any) -> Any:
-        if refused.definition in definitions:
-            raise ZeroDivisionError
-        return evaluate(definitions, *asked, **how)
-
-    monkeypatch.setattr(world.system.evaluator, "evaluate", refuse)
-    world.take("model_viewed", "li")
-    world.live.drain()
-    assert world.members(viewers) == {world.person("li")}
-    monkeypatch.setattr(live, "AGAIN_S", 0.2)
-    time.sleep(0.2)
-    world.live.drain()
-    assert not world.book.get(refused.id).live
-    assert world.book.get(forms.id).live
-    monkeypatch.setattr(world.system.evaluator, "evaluate", evaluate)
-    time.sleep(0.2)
-    world.live.drain()
-    assert world.book.get(refused.id).live

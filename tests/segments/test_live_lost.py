@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
+from cdp import records
+from cdp.api_client import connect
 from cdp.errors import StoreUnavailable
 from cdp.feeds import drop_places
 from cdp.model import PersonId, SetId
 from cdp.records import reading, writing
-from cdp.segment_work import Moved, Task, work_rows
+from cdp.segment_work import Moved, SegmentWork, Task, work_rows
 from leads.store import lead_rows
 from profiles.owners import Owners
 from segments.lead_rows import FEED
 from segments.live_touched import Index, Touched
+from segments.stays import Reason
 from tests.cdp.import_desk import a_desk
 from tests.collectors.sheets import as_csv
 from tests.segments.live_world import CONSENT, HOUR, World
@@ -145,3 +148,66 @@ def test_a_move_that_was_noted_before_it_had_sets_can_still_be_read() -> None:
     from cdp.segment_work import _decode
 
     assert _decode(b"\x92\xa5Moved\x91\xa1p") == Moved([PersonId("p")])
+
+
+def test_who_looked_before_another_wrote_changes_nothing(world: World) -> None:
+    viewed = world.segment("viewed", VIEWED)
+    world.take("viewed", "li")
+    writer = world.live._writer
+    write = writer.write
+    late: list[Any] = []
+
+    def too_late(*args: Any, **options: Any) -> None:
+        # Another round goes all the way between the look and the write of this one.
+        late.append(None)
+        if len(late) == 1:
+            world.live._round()
+        write(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "write", too_late)
+        world.live.drain()
+    assert len(late) > 1
+    assert [each.entered for each in world.changes(viewed)] == [True]
+    world.check()
+    world.check_published()
+
+
+def test_of_shared_stores_a_command_writes_no_membership(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    made = world.make("viewed", VIEWED)
+    world.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "is_shared", lambda _: True)
+        with connect(world.settings, segments=True):
+            pass
+        world._open()
+        assert not world.book.get(made.id).live
+        world.close()
+    with connect(world.settings, segments=True):
+        pass
+    world._open()
+    assert world.book.get(made.id).live
+    world.close()
+
+
+def test_a_change_by_an_event_whose_row_comes_a_moment_after_the_graph_moved_names_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewed = world.segment("viewed", VIEWED)
+    stored = SegmentWork.stored
+    kept: list[Any] = []
+
+    def kept_back(self: SegmentWork, _: Any, events: Any, *, at: int) -> None:
+        kept.append((self, [*events], at))
+
+    monkeypatch.setattr(SegmentWork, "stored", kept_back)
+    world.take("viewed", "li")
+    world.live._round()
+    assert world.members(viewed) == set()
+    for work, events, at in kept:
+        with writing(world.system.records) as connection:
+            stored(work, connection, events, at=at)
+    world.live.drain()
+    [change] = world.changes(viewed)
+    assert (change.reason, change.cause is None) == (Reason.EVENT, False)

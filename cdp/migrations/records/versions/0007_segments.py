@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("lag_p95_ms", sa.BigInteger(), nullable=True),
         sa.Column("reconciled_at", sa.BigInteger(), nullable=True),
         sa.Column("differences", sa.BigInteger(), nullable=False),
+        sa.Column("refused", sa.String(length=500), nullable=True),
         sa.PrimaryKeyConstraint("segment"),
     )
     op.create_table(
