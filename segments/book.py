@@ -110,6 +110,8 @@ class SegmentBook:
             if name is not None:
                 changed["name"] = _name(name)
                 _refuse_taken(changed["name"], others)
+            if definition is not None and definition.entity is not before.definition.entity:
+                raise Refused(f"{before.name!r} is about a {before.definition.entity}. Make a new segment for another.")
             if definition is not None and key(definition) != key(before.definition):
                 there = {each.id: each.definition for each in others}
                 _check(segment_id, definition, there)
@@ -132,7 +134,10 @@ class SegmentBook:
             users = [each for each in segments_in(connection) if segment_id in named(each.definition)]
             if users:
                 names = ", ".join(repr(each.name) for each in users)
-                told = [{"segment": each.id, "name": each.name} for each in users]
+                told = [
+                    {"path": each.id, "expected": "no segment that names it", "got": each.name, "help": "Change it."}
+                    for each in users
+                ]
                 raise Conflict(f"{segment.name!r} is named by {names}. Change or delete these first.", told)
             connection.execute(delete(segment_rows).where(segment_rows.c.n == segment.n))
             health.drop(connection, segment.n)
