@@ -1,4 +1,4 @@
-"""All measurements, one after the other: `make bench`. Takes about an hour; nothing else should run meanwhile.
+"""All measurements, one after the other: `make bench`. Takes an hour and a half; nothing else should run meanwhile.
 
 Each part can be run alone, as `python -m bench.intake`; so can `bench.events` and `bench.log`.
 """
@@ -16,6 +16,8 @@ PARTS = (
     "bench.dialects",
     "bench.fuzz",
     "bench.journey",
+    "bench.segments",
+    "bench.segments_live",
 )
 
 for part in PARTS:

@@ -73,9 +73,9 @@ def measure_cost(data: Path, stored: int, rounds: int = 3) -> float:
 class Steady(threading.Thread):
     """Single events over HTTP into a collector, so many a second, until told to stop; `accepted` had a good answer."""
 
-    def __init__(self, collector_port: int, per_s: int = STEADY_PER_S) -> None:
+    def __init__(self, collector_port: int, per_s: int = STEADY_PER_S, *, hits: Hits | None = None) -> None:
         super().__init__(daemon=True)
-        self._port, self._per_s = collector_port, per_s
+        self._port, self._per_s, self._hits = collector_port, per_s, hits or Hits()
         self.stopping = threading.Event()
         self.sent = self.accepted = self._answered = 0
 
@@ -85,14 +85,13 @@ class Steady(threading.Thread):
     async def _send(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         reading = asyncio.create_task(self._read(reader))
-        hits = Hits()
         key = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
         began = time.perf_counter()
         while not self.stopping.is_set():
             due = int((time.perf_counter() - began) * self._per_s)
             while self.sent < due:
                 person = random.randrange(PEOPLE)
-                body = hits.body(person, random.random() < 0.05)
+                body = self._hits.body(person, random.random() < 0.05)
                 head = f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\n"
                 # A log on Kafka keeps the hits of one browser at one address together.
                 head += f"User-Agent: browser-{person % BROWSERS}\r\n"

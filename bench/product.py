@@ -142,10 +142,12 @@ def anybody(count: int) -> Sequence[int]:
     return random.choices(range(PEOPLE), k=count)
 
 
-def fill_log(settings: Settings, people: Sequence[int], *, evidence: float = NEW_EVIDENCE) -> None:
+def fill_log(
+    settings: Settings, people: Sequence[int], *, evidence: float = NEW_EVIDENCE, hits: Hits | None = None
+) -> None:
     """Append a hit of one event for each of `people` to the log of a product whose collectors do not run."""
     cipher = Cipher(settings.secret_bytes, "log")
-    make = Hits()
+    make = hits or Hits()
 
     async def append() -> None:
         writer = open_log_writer(settings)
