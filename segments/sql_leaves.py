@@ -30,7 +30,6 @@ from segments.tree import (
     Rel,
     Sample,
     Seq,
-    Since,
     Step,
     Window,
 )

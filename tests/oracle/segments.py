@@ -188,7 +188,7 @@ def _since(window: Since, look: _Look) -> float | None:
 
 
 def _aggregate(agg: Aggregate, things: Sequence[Happened | Related], tz: ZoneInfo) -> list[Any]:
-    """Of things in their order. Those of one millisecond have none: all are told that may be the first, last or n-th."""
+    """Of things in their order. Those of one millisecond have none: all that may be the n-th are told."""
     place = {Fn.LAST: len(things), Fn.NTH: agg.n, Fn.FIRST: 1}.get(agg.fn, 0)
     if agg.of and 1 <= place <= len(things):
         return [each.get(agg.of) for each in things if each.at == things[place - 1].at]

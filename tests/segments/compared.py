@@ -23,14 +23,20 @@ Heard = dict[tuple[int, str], Said]
 
 
 def assert_agreed(
-    evaluator: Evaluator, case: Case, definitions: Sequence[Definition], now: Millis, *, by_name: bool = False
+    evaluator: Evaluator,
+    case: Case,
+    definitions: Sequence[Definition],
+    now: Millis,
+    *,
+    by_name: bool = False,
+    part: tuple[str, str] | None = None,
 ) -> Heard:
     """Both say the same of every definition and every unit at a moment; and what they say. With `by_name` these units
-    are asked for, not everybody."""
+    are asked for, not everybody; with `part` those in between, who must be all."""
     histories = case.world.histories(definitions[0].entity)
     units = sorted(histories) if by_name else None
     heard = dict.fromkeys(((n, unit) for n in range(len(definitions)) for unit in histories), NOBODY)
-    for unit, verdicts in evaluator.evaluate(definitions, now, units=units, others=case.segments):
+    for unit, verdicts in evaluator.evaluate(definitions, now, units=units, part=part, others=case.segments):
         assert unit in histories
         heard |= {(each.segment, unit): (each.member, each.next) for each in verdicts}
     for (n, unit), said in heard.items():
