@@ -151,7 +151,7 @@ def _pattern(place: Place) -> str:
     return pattern
 
 
-def passes(test: Test, number: int) -> bool:
+def passes(test: Test, number: float) -> bool:
     """Whether a number passes a comparison with numbers."""
     value = test.value
     match test.op:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from segments.aggregates import kind_of_aggregate
@@ -22,6 +25,7 @@ from segments.tree import (
     Leaf,
     Not,
     Op,
+    Prop,
     Rel,
     Seq,
     Test,
@@ -30,6 +34,8 @@ from segments.tree import (
 Truth: TypeAlias = bool | None
 """None where it depends."""
 Found: TypeAlias = list[tuple[str, bool]]
+
+_OF_NUMBERS = (Op.EQ, Op.GT, Op.GE, Op.LT, Op.LE, Op.BETWEEN)
 
 
 def constant_parts(definition: Definition) -> Iterator[Fault]:
@@ -61,7 +67,8 @@ def _truth(node: Any, path: str, leaf: Callable[[str, Any], Truth], text: Callab
                 return decisive
             if all(truth is not None for truth in truths) and truths:
                 return not decisive
-            if not parts or _contradict([text(part) for part in parts], [text(Not(part)) for part in parts]):
+            contrary = _contradict([text(part) for part in parts], [text(Not(part)) for part in parts])
+            if not parts or contrary or _numbers_decide(parts, text, decisive=decisive):
                 constant = decisive if parts else True
                 found.append((path, constant))
                 return constant
@@ -79,6 +86,39 @@ def _truth(node: Any, path: str, leaf: Callable[[str, Any], Truth], text: Callab
 
 def _contradict(texts: list[str], opposites: list[str]) -> bool:
     return not set(texts).isdisjoint(opposites)
+
+
+def _numbers_decide(parts: Sequence[Any], text: Callable[[Any], str], *, decisive: bool) -> bool:
+    """Whether comparisons of one figure with numbers exclude each other, or of a count that is in any case none is
+    missing."""
+    together: defaultdict[str, list[Test]] = defaultdict(list)
+    counts = set()
+    for part in parts:
+        if isinstance(part, Attr | Prop | Did | Rel) and _numbers(part.test):
+            figure = text(replace(part, test=Test(Op.PRESENT)))
+            together[figure].append(part.test)
+            if isinstance(part, Did | Rel) and kind_of_aggregate(part.agg) is Kind.COUNT:
+                counts.add(figure)
+    for figure, tests in together.items():
+        met = [[passes(test, point) for test in tests] for point in _points(tests, whole=figure in counts)]
+        if all(any(each) for each in met) and figure in counts if decisive else not any(all(each) for each in met):
+            return True
+    return False
+
+
+def _numbers(test: Test) -> tuple[float, ...]:
+    """What a test compares with, if that is numbers and only a number meets it."""
+    values = test.value if isinstance(test.value, tuple) else (test.value,)
+    told = test.op in _OF_NUMBERS and all(isinstance(each, int | float) for each in values)
+    return values if told and not any(isinstance(each, bool) for each in values) else ()
+
+
+def _points(tests: Iterable[Test], *, whole: bool) -> set[float]:
+    """Beside, on and between the numbers that are named: elsewhere the answers are the same."""
+    named = sorted({value for test in tests for value in _numbers(test)})
+    if whole:
+        return {each + step for each in (0, *named) for step in (-1, 0, 1) if each + step >= 0}
+    return {*named, named[0] - 1, named[-1] + 1, *((low + high) / 2 for low, high in pairwise(named))}
 
 
 def _leaf_truth(path: str, leaf: Leaf, found: Found) -> Truth:
@@ -121,5 +161,6 @@ def _amount_truth(kind: Kind, test: Test, *, none: bool) -> Truth:
         return _empty_range(test)
     values = test.value if isinstance(test.value, tuple) else (test.value,)
     # A comparison can change its answer only beside the values it names.
-    told = {passes(test, count) for value in (0, *values) for count in (value - 1, value, value + 1) if count >= 0}
-    return told.pop() if len(told) == 1 else None
+    counts = (value + step for value in (0, *values) for step in (-1, 0, 1) if value + step >= 0)
+    first = passes(test, next(counts))
+    return first if all(passes(test, count) is first for count in counts) else None

@@ -210,6 +210,14 @@ def test_every_place_that_names_an_event_is_looked_at() -> None:
     ]
 
 
+def age(op: str, value: Any) -> dict[str, Any]:
+    return {"attr": "age", "op": op, "value": value}
+
+
+def submitted(op: str, count: int) -> dict[str, Any]:
+    return {"did": "lead_submitted", "op": op, "value": count}
+
+
 ALWAYS, NEVER = "the segment is always true", "the segment is never true"
 PART_NEVER = "this part is never true"
 IN_CITY = {"attr": "city", "op": "=", "value": "成都"}
@@ -242,6 +250,18 @@ TWICE = {"all": [viewed("stay_seconds", ">", 1), viewed("stay_seconds", ">", 1)]
             },
             [("where.after.where.not", "this part is always true"), ("where", NEVER)],
         ),
+        ({"all": [age(">=", 3), age("<", 2)]}, [("where", NEVER)]),
+        ({"all": [age(">", 2), {"not": {"attr": "city", "op": "present"}}, age("=", 2)]}, [("where", NEVER)]),
+        ({"all": [age("<=", 2), age("between", [3, 4])]}, [("where", NEVER)]),
+        ({"any": [submitted(">=", 1), submitted("=", 0)]}, [("where", ALWAYS)]),
+        ({"all": [submitted(">", 1), submitted("<", 2)]}, [("where", NEVER)]),
+        (
+            {"did": "lead_submitted", "where": {"all": [{"prop": "model_id", "op": op, "value": 3} for op in "<>"]}},
+            [("where.where", PART_NEVER), ("where", NEVER)],
+        ),
+        ({"all": [age(">", 1), age("<", 2)]}, []),
+        ({"any": [age(">=", 3), age("<", 3)]}, []),
+        ({"all": [submitted(">", 1), submitted("<", 3)]}, []),
         (TWICE, []),
         ({"did": "lead_submitted", "op": "<=", "value": 0}, []),
         ({"all": [IN_CITY, {"attr": "city", "op": "!=", "value": "成都"}]}, []),
