@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -22,11 +22,12 @@ from api.naming import Naming
 from api.services import Services, Use
 from api.shapes import BilingualText
 from cdp.errors import Conflict, NotFound
-from cdp.model import Identifier
+from cdp.model import Identifier, SetId
 from cdp.moments import now_ms, rfc3339
 from cdp.records import writing
+from cdp.segment_work import Moved
 from identity.gate import REQUEST_S
-from identity.observation import ObservationId
+from identity.observation import ObservationId, set_id
 from identity.reviews import Review, Reviews, ReviewState
 from identity.steward import Decision, Note, Steward, Verdict, note_in
 from leads.clear import ClearValues
@@ -132,7 +133,7 @@ def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
     with use.system.gate.together(within_s=REQUEST_S):
         changes = steward.undo(wanted, Note(TAKEN_BACK, caller.name, now_ms()))
         _reviews(use).reopen(wanted)
-        use.system.aftermath.regrouped(changes.sets)
+        _regroup(use, wanted, changes.sets)
     [shown] = _shown(use, caller, [steward.decision(wanted)])
     return shown
 
@@ -144,7 +145,7 @@ def _retract(use: Services, caller: ApiKey, body: NewRetraction) -> tuple[shapes
     with use.system.gate.together(within_s=REQUEST_S):
         changes = _steward(use).retract(wanted, _note(use, caller, body.reason))
         _reviews(use).reopen(wanted)
-        use.system.aftermath.regrouped(changes.sets)
+        _regroup(use, wanted, changes.sets)
     [(_, said)] = graph.observations([wanted])
     note = note_in(said)
     shown = Naming(use, caller, (), subject=str(wanted), texts=[note.reason]).note(note)
@@ -152,6 +153,15 @@ def _retract(use: Services, caller: ApiKey, body: NewRetraction) -> tuple[shapes
         shapes.Retraction(observation=str(wanted), reason=shown.reason, by=shown.by, at=shown.at),
         not any(gone for _, gone in before),
     )
+
+
+def _regroup(use: Services, taken_back: ObservationId, sets: Collection[SetId]) -> None:
+    """Tell what became of some evidence besides: where it proved a session alone, the graph moved nothing."""
+    [(said, _)] = use.system.graph.observations([taken_back])
+    use.system.aftermath.regrouped(sets)
+    with writing(use.system.records) as connection:
+        use.system.segment_work.note(connection, Moved([], [set_id(said.identifiers)]), at=now_ms())
+    use.system.segment_work.due.set()
 
 
 def _steward(use: Services) -> Steward:

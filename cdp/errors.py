@@ -62,12 +62,12 @@ class GateLost(Retryable):
 
 
 class GateClosed(Retryable):
-    """An erasure keeps others out for longer than whoever answers a request waits."""
+    """Others keep whoever answers a request out for longer than it waits: an erasure, or what is brought up to date."""
 
     retry_after_s = 5
 
     def __init__(self) -> None:
-        super().__init__("An erasure keeps everything else waiting. It may wait for a store itself, see `cdp doctor`.")
+        super().__init__("Other work goes first: an erasure, or much that came before. If that lasts see `cdp doctor`.")
 
 
 class ErasureUnfinished(Retryable):

@@ -86,8 +86,9 @@ class SharedGate(Gate):
         self._session_with(_PUT_OUT).close()
 
     @contextmanager
-    def turn(self, what: str) -> Iterator[None]:
-        with super().turn(what), self._locked(what):
+    def turn(self, what: str, *, within_s: float | None = None) -> Iterator[None]:
+        until = None if within_s is None else time.monotonic() + within_s
+        with super().turn(what, within_s=within_s), self._locked(what, until=until):
             yield
 
     def check(self) -> None:

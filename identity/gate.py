@@ -58,10 +58,16 @@ class Gate:
                 self._changed.notify_all()
 
     @contextmanager
-    def turn(self, what: str) -> Iterator[None]:
-        """Only one at a time does this, of those inside and of those who are not."""
-        with self._turns.setdefault(what, Lock()):
+    def turn(self, what: str, *, within_s: float | None = None) -> Iterator[None]:
+        """Only one at a time does this, of those inside and of those who are not; None waits without limit. Raises
+        GateClosed."""
+        turn = self._turns.setdefault(what, Lock())
+        if not turn.acquire(timeout=-1 if within_s is None else within_s):
+            raise GateClosed
+        try:
             yield
+        finally:
+            turn.release()
 
     def check(self) -> None:
         """For who is inside, before it commits: raises GateLost where it is not inside any more."""

@@ -7,15 +7,16 @@ the round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 
 from sqlalchemy import Engine
 
 from cdp import segment_work
+from cdp.errors import GateClosed
 from cdp.model import Millis, SetId
 from cdp.moments import now_ms
-from cdp.records import writing
+from cdp.records import chunks, writing
 from cdp.segment_work import Captured, Erased, Moved, SegmentWork, Stored, Task
 from identity.gate import REQUEST_S, Gate
 from profiles.owners import Owners
@@ -23,6 +24,10 @@ from segments.lead_rows import LeadRows
 
 AHEAD_MS = 60_000
 """By which the clock of whoever noted a row may be ahead of ours."""
+AT_ONCE = 50
+"""Rows, each of a batch at most, that lie in memory at one time."""
+PORTIONS = 4
+"""Of these are followed before one question: so that it is answered, or refused, within some seconds."""
 OWNERS = "owners"
 """The turn in which one at a time follows the graph: of two who do so at one version neither is the newer."""
 
@@ -47,15 +52,27 @@ class Freshness:
         self._lock = Lock()
 
     def catch_up(self) -> None:
-        """Mirror what waits; where nothing does, that is three small reads. Raises StoreUnavailable and GateClosed."""
-        with self._lock:
+        """Mirror what waits; where nothing does, that is three small reads. Raises StoreUnavailable, and GateClosed
+        where that would take long; each call comes nearer then."""
+        if not self._lock.acquire(timeout=REQUEST_S):
+            raise GateClosed
+        try:
             waiting = segment_work.waiting(self._records, self._clock() + AHEAD_MS)
-            sets, leads = _named(segment_work.read(self._records, waiting - self._done))
-            with self._gate.together(within_s=REQUEST_S):
-                self._leads.follow(leads)
-            with self._gate.turn(OWNERS):
-                self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons), sorted(news.sets))))
-            self._done = waiting
+            self._done &= waiting
+            news = sorted(waiting - self._done)
+            for some in list(chunks(news, AT_ONCE))[:PORTIONS] or [()]:
+                self._follow(*_named(segment_work.read(self._records, some)))
+                self._done |= frozenset(some)
+            if len(news) > AT_ONCE * PORTIONS:
+                raise GateClosed
+        finally:
+            self._lock.release()
+
+    def _follow(self, sets: Collection[SetId], leads: Collection[str]) -> None:
+        with self._gate.together(within_s=REQUEST_S):
+            self._leads.follow(leads)
+        with self._gate.turn(OWNERS, within_s=REQUEST_S):
+            self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons), sorted(news.sets))))
 
     def _tell(self, moved: Moved) -> None:
         """Rounds find moved what they did not move themselves."""
@@ -75,6 +92,8 @@ def _named(tasks: Iterable[Task]) -> tuple[set[SetId], set[str]]:
             case Captured(captured):
                 leads.update(lead for lead, _ in captured)
                 sets.update(subject for _, subject in captured if subject)
+            case Moved(_, moved):
+                sets.update(moved)
             case Erased(_, emptied, gone):
                 leads.update(emptied)
                 sets.update(gone)

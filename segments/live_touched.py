@@ -254,7 +254,8 @@ class _Sorted:
                 self.moved.update(persons)
                 self.late.update(persons if late else ())
                 self.moved_sets.update(sets)
-                self.unknown |= not persons
+                self.sets.update(sets)
+                self.unknown |= not persons and not sets
 
 
 def _ask(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:

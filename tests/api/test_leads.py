@@ -156,6 +156,6 @@ def test_a_lead_and_a_decision_wait_for_an_erasure_no_longer_than_a_request_may(
             sales.post("/api/v1/leads", json=body),
             client_of(Role.DATA).post("/api/v1/identity/decisions", json=decision),
         ):
-            assert "An erasure keeps everything else waiting" in problem(sent, 503)["detail"]
+            assert "Other work goes first: an erasure" in problem(sent, 503)["detail"]
             assert sent.headers["Retry-After"] == "5"
     assert sales.post("/api/v1/leads", json=body).status_code == 201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from sqlalchemy import event as sql_event
 
 from cdp import segment_work
+from cdp.errors import GateClosed
 from profiles.owners import Owners
 from profiles.whose import Whose
+from segments import fresh as module
 from segments.fresh import AHEAD_MS, Freshness
 from segments.language import parse
 from segments.lead_rows import LeadRows
@@ -125,3 +128,28 @@ def test_where_a_store_is_away_the_next_call_does_it_all(
             fresh.catch_up()
     fresh.catch_up()
     assert meant(world, {"did": "viewed"}) == {world.person("li")}
+
+
+def test_who_asks_behind_a_long_backlog_is_sent_away_and_comes_nearer_each_time(
+    world: World, fresh: Freshness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    monkeypatch.setattr(module, "PORTIONS", 2)
+    for n in range(3):
+        world.take("viewed", f"visitor-{n}")
+    with pytest.raises(GateClosed):
+        fresh.catch_up()
+    for _ in range(5):
+        with suppress(GateClosed):
+            fresh.catch_up()
+    fresh.catch_up()
+    assert len(meant(world, {"did": "viewed"})) == 3
+
+
+def test_who_asks_while_another_brings_all_up_to_date_does_not_wait_for_ever(
+    world: World, fresh: Freshness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REQUEST_S", 0.05)
+    with world.system.gate.turn(module.OWNERS), pytest.raises(GateClosed):
+        fresh.catch_up()
+    fresh.catch_up()

@@ -13,9 +13,10 @@ from cdp import records
 from cdp.api_client import connect
 from cdp.errors import StoreUnavailable
 from cdp.feeds import drop_places
-from cdp.model import PersonId, SetId
+from cdp.model import Identifier, PersonId, SetId
 from cdp.records import reading, writing
 from cdp.segment_work import Moved, SegmentWork, Task, work_rows
+from identity.observation import set_id
 from leads.store import lead_rows
 from profiles.owners import Owners
 from segments.lead_rows import FEED
@@ -211,3 +212,25 @@ def test_a_change_by_an_event_whose_row_comes_a_moment_after_the_graph_moved_nam
     world.live.drain()
     [change] = world.changes(viewed)
     assert (change.reason, change.cause is None) == (Reason.EVENT, False)
+
+
+def test_evidence_that_proved_a_session_is_taken_back_and_its_events_are_not_hers(world: World) -> None:
+    viewed = world.segment("viewed", VIEWED)
+    for n in range(8):
+        world.log_in("tablet", f"member-{n}")
+        world.now += 2 * HOUR
+    world.take("viewed", "tablet")
+    world.log_in("tablet", "member-3")
+    world.live.drain()
+    her = world.person("member-3", "member_id")
+    assert world.members(viewed) == {her}
+    system = world.system
+    mine = Identifier("member_id", "member-3")
+    proofs = [each for each in system.graph.every_observation() if mine in each.identifiers]
+    system.identity.retract({each.id: "it was somebody else" for each in proofs})
+    with writing(system.records) as connection:
+        sets = [set_id(each.identifiers) for each in proofs]
+        system.segment_work.note(connection, Moved([], sets), at=world.now)
+    world.live.drain()
+    assert her not in world.members(viewed)
+    world.check()
