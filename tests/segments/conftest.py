@@ -11,5 +11,5 @@ from tests.segments.store import StoredWorlds, stored_worlds
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorlds]:
-    with stored_worlds(tmp_path_factory.mktemp("worlds")) as found:
+    with stored_worlds(f"chdb://{tmp_path_factory.mktemp('worlds')}") as found:
         yield found

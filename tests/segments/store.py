@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,8 +41,8 @@ class StoredWorlds:
 
 
 @contextmanager
-def stored_worlds(folder: Path) -> Iterator[StoredWorlds]:
-    store = ClickHouseEvents(f"chdb://{folder}")
+def stored_worlds(url: str) -> Iterator[StoredWorlds]:
+    store = ClickHouseEvents(url)
     for table in TABLES:
         # Nothing here outlives the test.
         kept = "fsync_after_insert = 0, fsync_part_directory = 0"
