@@ -125,8 +125,8 @@ class Catalogue:
     def _read_attributes(self, since: Millis) -> None:
         rows = self._store.ask(
             "SELECT name, count(), groupUniqArray(JSONType(value)),"
-            f" groupUniqArrayIf({VALUES + 1})(JSONExtractString(value), JSONType(value) = 'String') FROM traits WHERE name != '' AND operation NOT IN ('unset', 'delete')"
-            " AND received_at >= {since:Int64} GROUP BY name",
+            f" groupUniqArrayIf({VALUES + 1})(JSONExtractString(value), JSONType(value) = 'String') FROM traits"
+            " WHERE name != '' AND operation NOT IN ('unset', 'delete') AND received_at >= {since:Int64} GROUP BY name",
             {"since": since},
         )
         for name, count, types, texts in rows:

@@ -44,7 +44,7 @@ def test_the_answer_to_a_caller_names_the_places() -> None:
         {
             "path": "where",
             "expected": "one of absent, attr, did, seq, in, rel, sample, all, any, not",
-            "got": "the field \"atr\"",
+            "got": 'the field "atr"',
             "help": "Did you mean attr?",
         }
     ]
