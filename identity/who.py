@@ -105,9 +105,12 @@ class WhoIsWho:
         return {each: [(window, persons.get(node)) for window, node in parts] for each, parts in over.items()}
 
     def _persons_of(self, nodes: Collection[Node]) -> dict[Node, PersonId]:
-        if not nodes:
+        return self._persons_among([pid(*node) for node in nodes])
+
+    def _persons_among(self, ids: Collection[PersonId]) -> dict[Node, PersonId]:
+        if not ids:
             return {}
-        values = self._graph.values([pid(*node) for node in nodes])
+        values = self._graph.values(sorted(ids))
         names = self._graph.pids({value.person for value in values if value.person is not None})
         return {value.node: names[value.person] for value in values if value.person is not None}
 
@@ -128,6 +131,12 @@ class WhoIsWho:
         """The person that an id, ever given out, means now: another where it was merged; None for an unknown id."""
         found = self._graph.value(person)
         return found[1] if found else None
+
+    def currents(self, persons: Collection[PersonId]) -> dict[PersonId, PersonId]:
+        """`current` for many, with two looks into the graph for all that name one still; unknown ids are left out."""
+        found = {pid(*node): person for node, person in self._persons_among(persons).items()}
+        others = {each: self.current(each) for each in persons if each not in found}
+        return found | {each: person for each, person in others.items() if person is not None}
 
     def whole(self, person: PersonId) -> Person | None:
         """Everything that the graph has of the person that an id means now, in one fast look."""

@@ -196,18 +196,17 @@ class Toucher:
 
     def _reasons(self, persons: Collection[PersonId], since: int | None) -> dict[str, Reason | None]:
         found: dict[str, Reason | None] = dict.fromkeys(persons)
-        new: set[PersonId] = set()
         while persons and since is not None and (changes := self._identity.changes_since(since, CHANGES_AT_ONCE)):
             for each in changes:
-                if each.kind is ChangeKind.CREATED:
-                    new.add(each.person)
-                else:
+                if each.kind is not ChangeKind.CREATED:
                     reason = Reason.MERGE if each.kind is ChangeKind.MERGED else Reason.SPLIT
                     found |= {person: reason for person in (each.person, *each.others) if person in found}
             since = changes[-1].seq
-        for person in (each for each in persons if found[each] is None and each not in new):
-            now = self._identity.current(person)
-            found[person] = Reason.ERASURE if now is None else None if now == person else Reason.MERGE
+        rest = [each for each in persons if found[each] is None]
+        now = self._identity.currents(rest)
+        for person in rest:
+            if now.get(person) != person:
+                found[person] = Reason.MERGE if person in now else Reason.ERASURE
         return found
 
 

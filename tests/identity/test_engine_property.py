@@ -190,6 +190,8 @@ class WhoIsWho(RuleBasedStateMachine):
             self.names |= set(live)
             blocked = {pid(each) for each in self.blocked}
             assert {self.engine.current(person) for person in self.names - blocked} <= {*live, None}
+            said = {person: now for person in self.names if (now := self.engine.current(person)) is not None}
+            assert self.engine.currents(self.names) == said
             assert all(self.engine.current(person) == person for person in live)
 
 
