@@ -105,14 +105,15 @@ class WhoIsWho:
         return {each: [(window, persons.get(node)) for window, node in parts] for each, parts in over.items()}
 
     def _persons_of(self, nodes: Collection[Node]) -> dict[Node, PersonId]:
-        return self._persons_among([pid(*node) for node in nodes])
+        return {value.node: person for value, person in self._values_of([pid(*node) for node in nodes])}
 
-    def _persons_among(self, ids: Collection[PersonId]) -> dict[Node, PersonId]:
+    def _values_of(self, ids: Collection[PersonId]) -> list[tuple[Value, PersonId]]:
+        """Those of these ids that are somebody's, each with whose."""
         if not ids:
-            return {}
-        values = self._graph.values(sorted(ids))
+            return []
+        values = self._graph.values(ids)
         names = self._graph.pids({value.person for value in values if value.person is not None})
-        return {value.node: names[value.person] for value in values if value.person is not None}
+        return [(value, names[value.person]) for value in values if value.person is not None]
 
     def members_of_sets(self, sets: Collection[SetId]) -> dict[SetId, list[SetMember]]:
         """What the identifiers of these sets are, sorted; unregistered sets are left out."""
@@ -134,7 +135,7 @@ class WhoIsWho:
 
     def currents(self, persons: Collection[PersonId]) -> dict[PersonId, PersonId]:
         """`current` for many, with two looks into the graph for all that name one still; unknown ids are left out."""
-        found = {pid(*node): person for node, person in self._persons_among(persons).items()}
+        found = {value.pid: person for value, person in self._values_of(persons)}
         others = {each: self.current(each) for each in persons if each not in found}
         return found | {each: person for each, person in others.items() if person is not None}
 

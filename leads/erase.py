@@ -174,13 +174,15 @@ def _without(
     if (len(left), len(why), len(devices)) == (len(events), len(card.why), len(behaviour.devices)):
         return None
     total = row.total - (len(events) - len(left))
-    scores, told = card.interests, card.summary
+    scores, told, segments = card.interests, card.summary, card.segments
     if len(left) < len(events):
         at = row.frozen_at
         scores = interests(left, topics, at)
         first = min((event["occurred_at"] for event in left), default=at)
+        # What they were in may have been by what the erased person did.
+        segments = []
         told = with_origin(summary(left, scores, topics, at, total=total), left, first_seen=first, at=at)
-    changed = msgspec.structs.replace(card, why=why, interests=scores, summary=told)
+    changed = msgspec.structs.replace(card, why=why, interests=scores, summary=told, segments=segments)
     return {
         "total": total,
         "card": msgspec.json.encode(changed).decode(),
