@@ -13,12 +13,13 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment, State
-from segments.desk import Estimate, Explained, LeafTruth, Preview, Report, Within, holds, hourly_above
+from segments.desk import Estimate, Explained, LeafTruth, Preview, Report, Within, holds
 from segments.faults import Fault
 from segments.language import parse
 from segments.members import Moved
 from segments.phrases import LANGS, Lang
 from segments.sentence import of_leaf, sentence
+from segments.sql_tried import hourly_above
 from segments.templates import Template
 from segments.tree import Definition, Leaf
 from segments.walk import leaves_of

@@ -17,15 +17,13 @@ from cdp.errors import Refused
 from cdp.model import Millis
 from segments.book import Segment, SegmentBook, State
 from segments.check import check
-from segments.counts import COUNTED
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
 from segments.members import Membership, Place
 from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
-from segments.sql_tried import MANY
-from segments.tree import All, Any_, Condition, Definition, Did, In, Leaf, Not, Rolling
+from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
 from segments.units import moment_text
 from segments.verdict import Evaluates
 from segments.walk import leaves_of
@@ -249,13 +247,6 @@ class SegmentDesk:
 def _refuse_personal_name(name: str) -> None:
     if kinds := personal_kinds(name):
         raise Refused(f"The name holds a value of the kind {kinds[0]}, which all who read segments would see.")
-
-
-def hourly_above(leaf: Leaf) -> int | None:
-    """Of more matches than these it is told by the hour when a rolling window loses them; None where at once."""
-    if not isinstance(leaf, Did) or not isinstance(leaf.window, Rolling):
-        return None
-    return None if leaf.agg.fn in COUNTED and not leaf.window.until else MANY
 
 
 def holds(definition: Definition, truths: Sequence[bool]) -> bool:

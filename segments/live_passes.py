@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequ
 import structlog
 from prometheus_client import Counter
 
+from cdp.model import Millis
 from cdp.records import reading, writing
 from segments import health
 from segments.book import Segment, State, filled, segments_in
@@ -20,8 +21,10 @@ from segments.live_pieces import Piece, Slice, piecewise
 from segments.live_touched import Index, Touched
 from segments.live_writing import Writer
 from segments.mentions import mentions_of
+from segments.sql_tried import HOUR_MS, hourly_above
 from segments.tree import Entity
 from segments.verdict import Evaluates
+from segments.walk import leaves_of
 
 log = structlog.get_logger()
 
@@ -117,9 +120,12 @@ def _mend(writer: Writer, evaluator: Evaluates, suspects: Suspects, found: Mutab
         seemed = suspects.get(segment.n, {})
         with reading(writer.records) as connection:
             standing = Standing.of_units(connection, seemed)
+        waiting = _wait_for_the_hour(segment, standing, now)
         for look in eye.units([segment], seemed, now):
             standing.compare(look, now)
-        flips = [each for each in standing.flips.values() if seemed[each.unit] is each.entered]
+        flips = [
+            each for each in standing.flips.values() if seemed[each.unit] is each.entered and each.unit not in waiting
+        ]
         if flips:
             log.error("segment_differed", segment=segment.id, units=len(flips))
             found[segment.id] = len(flips)
@@ -128,6 +134,14 @@ def _mend(writer: Writer, evaluator: Evaluates, suspects: Suspects, found: Mutab
     with writing(writer.records) as connection:
         counts = {each.n: found.get(each.id, 0) for each in every if each.live}
         health.note_differences(connection, counts, now)
+
+
+def _wait_for_the_hour(segment: Segment, standing: Standing, now: Millis) -> set[str]:
+    """Whom a timer tells by the hour, who did so much that no moments are kept of it."""
+    if all(hourly_above(leaf) is None for _, leaf in leaves_of(segment.definition)):
+        return set()
+    timers = {unit: of_unit[segment.n].at for unit, of_unit in standing.timers.items() if segment.n in of_unit}
+    return {unit for unit, at in timers.items() if at % HOUR_MS == 0 and now < at <= now + HOUR_MS}
 
 
 def _looked_at(writer: Writer, eye: Eye, segments: Sequence[Segment], part: Slice, now: int) -> Standing:

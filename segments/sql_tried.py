@@ -9,11 +9,18 @@ from segments.counts import BY_VALUE, COUNTED, ZERO_OF_NOTHING, truth_of_nothing
 from segments.sql_rows import Answer, Asked, Rows
 from segments.sql_values import NEVER, canonical, moment, moment_cell, number_cell, test
 from segments.sql_windows import inside, reach_of, turns
-from segments.tree import Aggregate, Fn, Op, Rolling, Since, Test, Window
+from segments.tree import Aggregate, Did, Fn, Leaf, Op, Rolling, Since, Test, Window
 
 HOUR_MS = 3_600_000
 MANY = 500
 """Matches of one unit in a rolling window; of more, the moments at which the window loses them are told by the hour."""
+
+
+def hourly_above(leaf: Leaf) -> int | None:
+    """Of more matches than these it is told by the hour when a rolling window loses them; None where at once."""
+    if not isinstance(leaf, Did) or not isinstance(leaf.window, Rolling):
+        return None
+    return None if leaf.agg.fn in COUNTED and not leaf.window.until else MANY
 
 
 def tried(rows: Rows, window: Window | None, agg: Aggregate, wanted: Test, asked: Asked) -> Answer:

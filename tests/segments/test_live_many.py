@@ -11,12 +11,12 @@ from sqlalchemy import func, select
 
 from cdp.model import Millis
 from cdp.records import reading
-from segments import live
+from segments import live, sql_tried
 from segments.live_looks import UNITS_AT_ONCE
 from segments.stays import stay_rows
 from segments.tree import Definition
 from segments.verdict import Verdict
-from tests.segments.live_world import DAY, HOUR, SECOND, World
+from tests.segments.live_world import DAY, HOUR, MINUTE, SECOND, World
 
 VIEWED: dict[str, Any] = {"did": "model_viewed", "window": {"last": "P7D"}}
 
@@ -136,3 +136,21 @@ def test_an_evaluator_that_is_asked_again_after_a_wave_finds_nothing_to_do(
     with reading(world.system.records) as connection:
         left = connection.execute(select(func.count()).where(stay_rows.c.left_at.is_(None))).scalar()
     assert left == 0
+
+
+def test_who_is_told_by_the_hour_is_no_difference_before_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_tried, "MANY", 5)
+    world.now = world.now // HOUR * HOUR + 5 * MINUTE
+    window = {"last": "P1D"}
+    spent = world.segment(
+        "spent", {"did": "paid", "window": window, "agg": {"fn": "sum", "of": "x"}, "op": ">=", "value": 9}
+    )
+    for n in range(8):
+        world.take("paid", "li", properties={"x": 0 if n else 9}, ago=-10 * n)
+    world.pass_by(SECOND)
+    assert world.members(spent) == {world.person("li")}
+    world.pass_by(DAY)
+    assert world.live.reconcile() == {}
+    assert world.members(spent) == {world.person("li")}
+    world.pass_by(HOUR)
+    assert world.members(spent) == set()
