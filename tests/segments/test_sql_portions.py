@@ -1,0 +1,43 @@
+"""No parameter of a query is larger than a server takes, and what is asked in portions means the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segments.language import parse
+from segments.sql import verdicts_query
+from segments.sql_source import Scope
+from tests.segments.live_world import DAY, World
+
+FIELD = 131_072
+"""Bytes of one parameter that a server takes."""
+
+
+def asked(where: Any, members: int = 0) -> Mapping[str, Any]:
+    definition = parse({"v": 1, "entity": "person", "where": where}, tz="UTC")
+    others = {"sg_other": parse({"v": 1, "entity": "person", "where": {"did": "viewed"}}, tz="UTC")}
+    held = {f"{n:08x}-0000-8000-8000-000000000000": 1 for n in range(members)}
+    return verdicts_query([definition], DAY, Scope(), others, lambda *_: held).values
+
+
+def test_however_many_have_been_in_another_segment_each_parameter_can_be_sent() -> None:
+    values = asked({"in": "sg_other", "for": "P7D"}, members=20_000)
+    assert sum(len(each) for each in values.values() if isinstance(each, list)) >= 20_000
+    assert max(len(repr(each)) for each in values.values()) < FIELD
+
+
+def test_however_long_a_list_of_texts_is_each_parameter_can_be_sent() -> None:
+    values = asked({"attr": "city", "op": "in", "value": [f"{n}{'城' * 400}" for n in range(1_000)]})
+    assert max(len(repr(each).encode()) for each in values.values()) < FIELD
+
+
+def test_of_a_long_list_each_value_is_among_it(tmp_path: Any) -> None:
+    world = World(tmp_path)
+    values = [f"{n}{'城' * 400}" for n in range(300)]
+    local = world.segment("local", {"attr": "city", "op": "in", "value": values})
+    for visitor, city in (("first", values[0]), ("last", values[-1]), ("other", "x")):
+        world.log_in(visitor, f"member-{visitor}", city=city)
+    world.live.drain()
+    assert world.members(local) == {world.person("first"), world.person("last")}
+    world.close()
