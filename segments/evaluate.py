@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cdp.model import Millis
+from cdp.model import Millis, PersonId, SetId
 from cdp.records import chunks
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
@@ -57,7 +57,7 @@ class Evaluator:
             return
         everybody = units is None and part is None and definitions[0].entity is Entity.PERSON
         for some, which in _portions(units, HALVES if everybody else [part]):
-            scope = self._scope(some, which, aside=True)
+            scope = self._scope(some, which, definitions[0].entity, aside=True)
             query = verdicts_query(definitions, now, scope, others, self._held)
             for unit, verdicts in self._rows(query, aside=True):
                 yield unit, [Verdict(n, bool(member), moment_of(flip)) for n, member, flip in verdicts]
@@ -99,7 +99,7 @@ class Evaluator:
     ) -> Sequence[LeafTruth]:
         """Each leaf of one unit; [] where there is no such unit at that moment."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
-        scope = Scope(units=[unit])
+        scope = self._scope([unit], entity=definition.entity)
         found = list(self._rows(explain_query(definition, leaves, now, scope, others, self._held)))
         if not found:
             return []
@@ -109,12 +109,27 @@ class Evaluator:
         ]
 
     def _scope(
-        self, units: Collection[str] | None = None, part: tuple[str, str] | None = None, *, aside: bool = False
+        self,
+        units: Collection[str] | None = None,
+        part: tuple[str, str] | None = None,
+        entity: Entity = Entity.PERSON,
+        *,
+        aside: bool = False,
     ) -> Scope:
         if units is not None:
-            return Scope(units=units, part=part)
+            return Scope(units=units, sets=self._sets(units, entity), part=part)
         shifting = self._events.ask("SELECT 1 FROM owners WHERE notEmpty(starts) LIMIT 1", {}, aside=aside)
         return Scope(part=part, shifting=bool(shifting))
+
+    def _sets(self, units: Collection[str], entity: Entity) -> set[SetId]:
+        """All that they may have events of."""
+        mirror = self._events.mirror
+        if entity is Entity.PERSON:
+            return mirror.owned_sets([PersonId(each) for each in units])
+        asked = "SELECT DISTINCT subject FROM leads FINAL WHERE id IN {leads:Array(String)}"
+        subjects = {SetId(each) for (each,) in self._events.ask(asked, {"leads": sorted(units)})}
+        persons = set[PersonId]().union(*(row.owners() for row in mirror.owners(subjects)))
+        return mirror.owned_sets(persons) | subjects
 
     def _rows(self, query: Query, *, aside: bool = False) -> Iterator[list[Any]]:
         yield from self._events.ask(query.text, query.values, aside=aside)

@@ -6,7 +6,7 @@ other units; there is no second semantics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from segments.counts import ZERO_OF_NOTHING
 from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, Params, string_cell
+from segments.sql_values import NEVER, Params
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 
 SAMPLED = 20
@@ -62,8 +62,8 @@ def preview_query(
     counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
     columns = {"unit": "unit", "member": member.truth, "reach": _reach(sources), "way": _channel(sources)}
     columns |= {f"c{n}": each.truth for n, each in enumerate(counted)}
-    reach = ", ".join(f"'{kind}', countIf(member AND has(reach, '{kind}'))" for kind in REACHED_BY)
-    none = f"'none', countIf(member AND NOT hasAny(reach, {list(REACHED_BY)}))"
+    reach = ", ".join(f"'{kind}', countIf(member AND bitTest(reach, {n}))" for n, kind in enumerate(REACHED_BY))
+    none = "'none', countIf(member AND reach = 0)"
     inner = _query(sources, columns)
     told = [
         "countIf(member)",
@@ -122,14 +122,17 @@ def _nothings(compiler: Leaves, leaf: Leaf) -> tuple[Answer, Answer]:
 
 
 def _reach(sources: Sources) -> str:
+    """A bit for each of REACHED_BY."""
     if sources.entity is Entity.LEAD:
         over = sources.of_leads()
-        kinds = [f"if(isNotNull(fields.`contact.{kind}`), '{kind}', '')" for kind in REACHED_BY]
-        return over.tell(over.state("any", f"[{', '.join(kinds)}]", "1"))
-    return sources.alone(
-        "SELECT person AS unit, groupUniqArrayArray(arrayMap(kind -> toString(kind), kinds)) AS state"
-        " FROM owners FINAL GROUP BY unit"
-    )
+        bits = _bits(f"isNotNull(fields.`contact.{kind}`)" for kind in REACHED_BY)
+        return over.tell(over.state("max", bits, "1"))
+    bits = _bits(f"has(kinds, '{kind}')" for kind in REACHED_BY)
+    return sources.alone(f"SELECT person AS unit, groupBitOr({bits}) AS state FROM owners FINAL GROUP BY unit")
+
+
+def _bits(conditions: Iterable[str]) -> str:
+    return " + ".join(f"bitShiftLeft(toUInt8({each}), {n})" for n, each in enumerate(conditions))
 
 
 def _channel(sources: Sources) -> str:
@@ -138,5 +141,4 @@ def _channel(sources: Sources) -> str:
         over = sources.of_leads()
         return over.tell(over.state("any", "ifNull(fields.channel.:String, '')", "1"))
     over = sources.of_events(())
-    source = string_cell("campaign_source").text
-    return over.tell(over.state("argMin", f"ifNull({source}, ''), tuple(occurred_at, id)", f"isNotNull({source})"))
+    return over.tell(over.state("argMin", "campaign_source, occurred_at", "campaign_source != ''"))

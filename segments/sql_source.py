@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from cdp.model import Millis
+from cdp.model import Millis, SetId
 from segments.sql_values import NEVER, Params
 from segments.tree import Entity
 
@@ -21,13 +21,15 @@ NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whom a query is about: these units only, or those from one text up to another.
+    """Whom a query is about: these units only, or those from one text up to another. `sets` are all that these units
+    may have events of.
 
     `one_of` leaves all but one unit of so many out. `shifting`: some sets belong to several persons in turn; where none
     does, a simpler query says the same.
     """
 
     units: Collection[str] | None = None
+    sets: Collection[SetId] = ()
     part: tuple[str, str] | None = None
     one_of: int = 1
     shifting: bool = True
@@ -175,22 +177,21 @@ class Sources:
 
     def _of_sets(self, before: str) -> str:
         """Only sets that the units may have events of."""
-        if self.scope.units is None:
-            return ""
-        if self.entity is Entity.PERSON:
-            return f"{before}set IN (SELECT set FROM owned WHERE person IN {self._units()})"
-        subjects = f"SELECT subject FROM leads WHERE id IN {self._units()}"
-        persons = "SELECT arrayJoin(if(empty(starts), [person], persons)) FROM owners FINAL WHERE set IN"
-        return f"{before}set IN (SELECT set FROM owned WHERE person IN ({persons} ({subjects})))"
+        return "" if self.scope.units is None else f"{before}{self._among_sets('set')}"
+
+    def _among_sets(self, column: str) -> str:
+        # As text: a parameter would be read again wherever it stands, and these are our own numbers.
+        return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets) or '-1'})"
 
     def _units(self) -> str:
         type_ = "UUID" if self.entity is Entity.PERSON else "String"
         return self.params.bind(sorted(self.scope.units or ()), f"Array({type_})")
 
     def _meant(self, unit: str, *, owned: bool = False) -> str:
-        """Which units are asked for; of `owned` rows only those of shifting sets may be another's."""
+        """Which units are asked for; of `owned` rows only those of shifting sets may be another's, and to whom they
+        belong is asked when all is joined."""
         found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
-        if self.scope.units is not None:
+        if self.scope.units is not None and not owned:
             found.append(f"{unit} IN {self._units()}")
         if self.scope.part is not None:
             inside = self._in_part(unit)
@@ -213,9 +214,13 @@ class Sources:
         """Leads with the persons that they are of."""
         person = "if(empty(starts), person, persons[arrayLastIndex(each -> each <= at, starts)])"
         where = f" WHERE {self._meant('id')}" if self.entity is Entity.LEAD else ""
-        leads = "SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL"
+        leads = (
+            f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
+        )
+        if self.scope.units is not None:
+            leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else f'id IN {self._units()}'}"
         owners = f"(SELECT set, person, starts, persons FROM owners FINAL WHERE 1{self._of_sets(' AND ')})"
         return (
-            f"(SELECT id, at, fields, {person} AS person FROM ({leads} WHERE created_at <= {int(self.now)}) AS lead"
+            f"(SELECT id, at, fields, {person} AS person FROM ({leads}) AS lead"
             f" ANY LEFT JOIN {owners} AS owner USING (set){where})"
         )
