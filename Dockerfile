@@ -11,6 +11,7 @@ COPY collectors collectors
 COPY identity identity
 COPY leads leads
 COPY profiles profiles
+COPY segments segments
 RUN /opt/xunji/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11.13-slim-bookworm

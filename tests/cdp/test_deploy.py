@@ -57,6 +57,13 @@ def test_all_roles_are_one_image_of_the_present_version() -> None:
     assert {SERVICES[name]["image"] for name in ROLES} == {f"xunji:{version}"}
 
 
+def test_the_image_is_made_of_all_packages() -> None:
+    packages = {each for each in PROJECT["tool"]["setuptools"]["packages"] if "." not in each}
+    assert set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE)) == packages
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8")
+    assert packages <= set(re.findall(r"^!(\w+)$", ignored, re.MULTILINE))
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_container_is_pinned_limited_watched_and_not_root(name: str) -> None:
     service = SERVICES[name]
