@@ -15,14 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.segments_data import NAMES, NOW, open_made
 from bench.segments_many import definitions
 from cdp.errors import StoreUnavailable
 from profiles.events_clickhouse import ClickHouseEvents
+from segments.book import Segment, State
 from segments.evaluate import Evaluator
-from segments.live_looks import slices
+from segments.live_pieces import Piece, Refused, piecewise
 from segments.sql import verdicts_query
 from segments.sql_source import Scope
 from segments.tree import Definition
@@ -71,6 +72,15 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+class Looked(NamedTuple):
+    verdicts: int
+    members: int
+
+
+def _segments(some: Iterable[Definition]) -> list[Segment]:
+    return [Segment(n, f"sg_{n}", "", each, 1, 0, 0, State.LIVE) for n, each in enumerate(some)]
+
+
 class Bench:
     def __init__(self, store: ClickHouseEvents, runs: int) -> None:
         self._store, self._runs = store, runs
@@ -100,13 +110,29 @@ class Bench:
         for label, groups in (("40 without sequences", plain), ("all 50", every)):
             self._repeat(f"{label}, in one query each for persons and leads", self._whole, groups)
             self._repeat(f"{label}, the engine alone", self._engine, groups)
-            self._repeat(f"{label}, in the slices of a fill", self._in_slices, groups, runs=1)
+            self._repeat(f"{label}, in the pieces of a fill", self._in_pieces, groups, runs=1)
 
     def _whole(self, groups: Sequence[Sequence[Definition]]) -> int:
         return sum(self._count(each) for each in groups)
 
-    def _in_slices(self, groups: Sequence[Sequence[Definition]]) -> int:
-        return sum(self._count(each, part=part) for each in groups for part in slices(each[0].entity))
+    def _in_pieces(self, groups: Sequence[Sequence[Definition]]) -> int:
+        return sum(
+            looked.members
+            for each in groups
+            for looked in piecewise(_segments(each), self._look, lambda segment, cause: print("refused:", cause))
+            if looked is not None
+        )
+
+    def _look(self, piece: Piece) -> Looked:
+        some = [each.definition for each in piece.segments]
+        verdicts = members = 0
+        try:
+            for _, found in self._evaluator.evaluate(some, NOW, part=piece.part, others=self.others):
+                verdicts += len(found)
+                members += sum(each.member for each in found)
+        except StoreUnavailable as error:
+            raise Refused(error.cause) from error
+        return Looked(verdicts, members)
 
     def _engine(self, groups: Sequence[Sequence[Definition]]) -> None:
         """The same query with as much memory as it takes, its rows thrown away."""

@@ -149,7 +149,8 @@ def measure_lag(data: Path, stored: int) -> None:
         steady.join()
         accepted = f"{steady.accepted:,} of {steady.sent:,} events accepted at {STEADY_PER_S:,}/s"
         print(f"{accepted}; the app took {busy:.2f} cores")
-        time.sleep(PROBED_S + 10)
+        time.sleep(PROBED_S)
+        settle(product)
         watcher.stopping.set()
         watcher.join()
         tell_lags(product, visits, watcher)
