@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -48,6 +49,7 @@ WINDOW_GROWTH = 16
 SCAN_PAGE = 5_000
 
 _row = msgspec.json.Decoder(list[Any])
+_decoder = lru_cache(msgspec.json.Decoder)
 
 
 class ClickHouseEvents:
@@ -341,12 +343,18 @@ class ClickHouseEvents:
             values = {"set": last["set"], "at": last["occurred_at"], "id": last["id"]}
 
     def ask(
-        self, text: str, values: Mapping[str, Any], *, settings: Mapping[str, Any] = NOTHING, aside: bool = False
-    ) -> list[list[Any]]:
+        self,
+        text: str,
+        values: Mapping[str, Any],
+        *,
+        settings: Mapping[str, Any] = NOTHING,
+        aside: bool = False,
+        row: Any = list[Any],
+    ) -> list[Any]:
         client = self._clients.watching if aside else self._clients.asking
         with unavailable():
             found = client.raw_query(text, dict(values), fmt="JSONCompactEachRow", settings=dict(settings))
-            return _row.decode_lines(found)
+            return _decoder(row).decode_lines(found)
 
     def count(self) -> int:
         return int(self._query("SELECT count() FROM events")[0][0])

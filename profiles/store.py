@@ -235,10 +235,17 @@ class EventStore(Protocol):
         """Every stored event, in no order: for checks and moves."""
 
     def ask(
-        self, text: str, values: Mapping[str, Any], *, settings: Mapping[str, Any] = NOTHING, aside: bool = False
-    ) -> list[list[Any]]:
-        """The rows of a question in SQL about everybody, over the tables of `events.sql`, with its parameters. `aside`
-        is for what goes on all the time, so that whoever asks does not wait for that. Raises StoreUnavailable."""
+        self,
+        text: str,
+        values: Mapping[str, Any],
+        *,
+        settings: Mapping[str, Any] = NOTHING,
+        aside: bool = False,
+        row: Any = list[Any],
+    ) -> list[Any]:
+        """The rows of a question in SQL about everybody, over the tables of `events.sql`, with its parameters; each as
+        the type `row`. `aside` is for what goes on all the time, so that whoever asks does not wait for that. Raises
+        StoreUnavailable."""
 
     def count(self) -> int:
         """How many events are stored."""

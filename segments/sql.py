@@ -33,13 +33,14 @@ class Query:
 
 
 def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
-    """Rows of (unit, [(place of the definition, 1 for a member, when it can change next)]), those left out that are no
-    member and never will be one by time alone. All definitions are about one entity."""
+    """Rows of (unit, [(place of the definition, whether it is a member, when that can change next)]), without those
+    that are no member and never will be one by time alone. All definitions are about one entity."""
     sources, answers = _members(definitions, now, scope, others, held)
     told = ", ".join(
-        f"tuple(toUInt32({n}), toUInt8({each.truth}), toInt64({each.next}))" for n, each in enumerate(answers)
+        f"tuple(toUInt32({n}), toBool({each.truth}), nullIf(toInt64({each.next}), {NEVER}))"
+        for n, each in enumerate(answers)
     )
-    kept = f"arrayFilter(v -> v.2 OR v.3 < {NEVER}, [{told}])"
+    kept = f"arrayFilter(v -> v.2 OR isNotNull(v.3), [{told}])"
     return _query(sources, {"unit": "unit", "verdicts": kept}, " WHERE notEmpty(verdicts)")
 
 
