@@ -1,6 +1,6 @@
 """Live membership in the real processes: how late a change is seen, and what a wave of due moments costs.
 
-    python -m bench.segments_live [--stored 1000000] [--persons 100000] [--backlog 400000]
+    python -m bench.segments_live [--only lag|wave] [--stored 1000000] [--persons 100000] [--backlog 400000]
 
 Besides the fifty segments of `bench.segments_many` there are one that they name and one of probes: people who do one
 thing and leave the segment a little later, because its window ends.
@@ -25,7 +25,8 @@ STEADY_S = 60
 PROBES = 35
 """Of a thousand events."""
 PROBED, PROBED_S = "probe_seen", 20
-WAVE, WAVE_AFTER_S = "wave_seen", 12
+WAVE, WAVE_AHEAD_S, WAVE_AFTER_S = "wave_seen", 90, 12
+"""The moment lies so far ahead when its segment is made, and comes so long after the product starts on a backlog."""
 KNOWN = 2_000
 """Events of all kinds beforehand, for a segment is refused that asks for what nobody has."""
 FILL_S = 900
@@ -191,7 +192,7 @@ def measure_wave(data: Path, persons: int, backlog: int) -> None:
     with Product(data) as product:
         print(f"backlog of {backlog:,} with 51 segments and no wave: {drain(product)[0]:,.0f} events/s")
         settle(product)
-        lasts = (now_ms() - seen) // 1000 + FILL_S // 10
+        lasts = (now_ms() - seen) // 1000 + WAVE_AHEAD_S
         document = {"v": 1, "entity": "person", "where": {"did": WAVE, "window": {"last": f"PT{lasts}S"}}}
         wave = make_segment(product, "wave", document)
         wait_filled(product)
@@ -240,14 +241,17 @@ def settle(product: Product) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("lag", "wave"))
     parser.add_argument("--stored", type=int, default=1_000_000)
     parser.add_argument("--persons", type=int, default=100_000)
     parser.add_argument("--backlog", type=int, default=400_000)
     asked = parser.parse_args()
-    with fresh_folder("segments-lag") as data:
-        measure_lag(data, asked.stored)
-    with fresh_folder("segments-wave") as data:
-        measure_wave(data, asked.persons, asked.backlog)
+    if asked.only != "wave":
+        with fresh_folder("segments-lag") as data:
+            measure_lag(data, asked.stored)
+    if asked.only != "lag":
+        with fresh_folder("segments-wave") as data:
+            measure_wave(data, asked.persons, asked.backlog)
 
 
 if __name__ == "__main__":
