@@ -9,6 +9,7 @@ from typing import Any
 
 from cdp.api_client import ApiClient
 from cdp.moments import rfc3339
+from tests.files import contents
 
 START = 1_790_000_000_000
 """When the first of it happened; each event a minute after the one before."""
@@ -93,10 +94,8 @@ def in_files(folder: Path, values: Iterable[str]) -> list[tuple[str, str]]:
     """Each file in which a value stands, every byte of every file looked at."""
     wanted = list(_as_bytes(values))
     found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            found += [(value, path.relative_to(folder).as_posix()) for value, some in wanted if some in content]
+    for path, content in contents(folder).items():
+        found += [(value, path.relative_to(folder).as_posix()) for value, some in wanted if some in content]
     return found
 
 

@@ -30,6 +30,7 @@ from cdp.stores import open_log_consumer
 from cdp.wiring import System, open_system
 from cdp.worker import Worker
 from tests.cdp.intake import Intake, make_event
+from tests.files import contents
 
 
 class Crash(BaseException):
@@ -373,7 +374,7 @@ def test_no_clear_personal_value_is_in_any_store_but_the_sealed_vault(
     )
     assert account(system, source)["stored"] == 3
     written = json.dumps(stored(system, source), ensure_ascii=False)
-    files = b"".join(path.read_bytes() for path in system.settings.data.rglob("*") if path.is_file())
+    files = b"".join(contents(system.settings.data).values())
     told = b"".join(
         str(row).encode()
         for table in ("leads", "lead_contacts", "refusals", "vault")
