@@ -60,7 +60,7 @@ class Evaluator:
         for some, which in _portions(units, HALVES if everybody else [part]):
             scope = self._scope(some, which, definitions[0].entity, aside=True)
             query = verdicts_query(definitions, now, scope, others, self._held)
-            # Of millions of verdicts, making each by itself takes twice as long as the engine's whole work.
+            # Decoded as what they are, so that nothing is made of them a second time.
             yield from self._events.ask(query.text, query.values, aside=True, row=UNIT)
 
     def known(self, *, fresh: bool = False) -> Known:
