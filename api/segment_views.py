@@ -13,7 +13,7 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment, State
-from segments.desk import Estimate, Explained, LeafTruth, Preview, Report, Within, holds
+from segments.desk import Report, Within, holds
 from segments.faults import Fault
 from segments.language import parse
 from segments.members import Moved
@@ -22,6 +22,7 @@ from segments.sentence import of_leaf, sentence
 from segments.sql_tried import hourly_above
 from segments.templates import Template
 from segments.tree import Definition, Leaf
+from segments.verdict import Estimate, Explained, LeafTruth, Preview
 from segments.walk import leaves_of
 from segments.written import as_json
 

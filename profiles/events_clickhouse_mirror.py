@@ -11,9 +11,8 @@ import msgspec
 from cdp.model import PersonId, SetId
 from profiles.events_clickhouse_client import unavailable
 from profiles.events_clickhouse_where import in_sets
-from profiles.store import LeadRow, OwnerRow
+from profiles.store import NOBODY, LeadRow, OwnerRow
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
 PAGE = 20_000
 AT_ONCE = 5_000
 """Sets or persons in one statement."""

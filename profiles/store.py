@@ -52,6 +52,8 @@ class SetSummary(NamedTuple):
 NOTHING: Mapping[str, Any] = {}
 BEGINNING = -(2**62)
 """Before all moments."""
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""Who is nobody, in the tables."""
 
 
 class OwnerRow(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from segments.limits import MAX_COUNT
@@ -149,18 +148,3 @@ def _pattern(place: Place) -> str:
     if wrong is not None:
         place.refuse("a regular expression of RE2", f"It has {wrong}.")
     return pattern
-
-
-def passes(test: Test, number: float) -> bool:
-    """Whether a number passes a comparison with numbers."""
-    value = test.value
-    match test.op:
-        case Op.IN | Op.NOT_IN:
-            return (number in value) is (test.op is Op.IN)
-        case Op.BETWEEN:
-            return bool(value[0] <= number <= value[1])
-        case _:
-            return bool(_SIGNS[test.op](number, value))
-
-
-_SIGNS = {Op.EQ: eq, Op.NE: ne, Op.GT: gt, Op.GE: ge, Op.LT: lt, Op.LE: le}

@@ -18,7 +18,7 @@ def truth_of_nothing(agg: Aggregate, wanted: Test) -> bool:
     return meets(wanted, 0) if agg.fn in ZERO_OF_NOTHING else wanted.op is Op.MISSING
 
 
-def meets(wanted: Test, number: int) -> bool:
+def meets(wanted: Test, number: float) -> bool:
     """Whether a present number meets a test; other types in the definition are unequal to it."""
     op, value = wanted.op, wanted.value
     match op:
@@ -51,7 +51,7 @@ def breaks_of(wanted: Test) -> list[int]:
     return sorted(each for each in near if each >= 1 and meets(wanted, each) != meets(wanted, each - 1))
 
 
-def _same(value: Any, number: int) -> bool:
+def _same(value: Any, number: float) -> bool:
     return _is_number(value) and bool(value == number)
 
 

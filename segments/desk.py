@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from heapq import nsmallest
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cdp.errors import Refused
 from cdp.model import Millis
@@ -25,70 +25,12 @@ from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
 from segments.units import moment_text
-from segments.verdict import Evaluates
+from segments.verdict import Answers, Estimate, Explained, LeafTruth, Preview
 from segments.walk import leaves_of
 
 FILL_WAIT_S = 30.0
 """How long whoever made a segment waits for it to be filled."""
 LOOK_S = 0.05
-
-Others = Mapping[str, Definition]
-"""The segments that a definition may name, by id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """`sample` are those of the smallest hashes, so the same as long as they are meant. `zero` and `missing` count, for
-    each leaf, the units whose figure is zero or whose value is missing; `reach` and `channels` count members."""
-
-    count: int
-    sample: Sequence[str]
-    zero: Sequence[int]
-    missing: Sequence[int]
-    reach: Mapping[str, int]
-    channels: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Of 20 such intervals 19 hold the true count."""
-
-    count: int
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeafTruth:
-    """One leaf of one unit; `next` is when it changes if nothing more happens, None for never. `inside` explains the
-    segment that the leaf names."""
-
-    leaf: Leaf
-    truth: bool
-    next: Millis | None
-    events: Sequence[str]
-    inside: Explained | None = None
-
-
-class Explained(NamedTuple):
-    """No leaves where the unit was not there yet."""
-
-    definition: Definition
-    leaves: Sequence[LeafTruth]
-
-
-class Asked(Evaluates, Protocol):
-    """What the desk asks of the evaluator. Leaves come in the order of `walk.leaves_of`."""
-
-    def known(self, *, fresh: bool = False) -> Known: ...
-
-    def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
-
-    def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
-
-    def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
-
-    def explain(self, definition: Definition, unit: str, now: Millis, others: Others) -> Sequence[LeafTruth]: ...
 
 
 class Within(NamedTuple):
@@ -114,7 +56,7 @@ class SegmentDesk:
         self,
         book: SegmentBook,
         members: Membership,
-        evaluator: Asked,
+        evaluator: Answers,
         *,
         tz: str,
         clock: Callable[[], Millis],

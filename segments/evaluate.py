@@ -14,14 +14,12 @@ from cdp.model import Millis, PersonId, SetId
 from cdp.records import chunks
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
-from segments.desk import Estimate, LeafTruth, Others, Preview
 from segments.known import Known
 from segments.sql import Query, explain_query, overlap_query, preview_query, verdicts_query
 from segments.sql_leaves import Held
 from segments.sql_source import Scope
-from segments.sql_values import NEVER
 from segments.tree import All, Definition, Entity
-from segments.verdict import Verdict
+from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdict
 from segments.walk import leaves_of
 
 AT_ONCE = 2_000
@@ -56,9 +54,7 @@ class Evaluator:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
-        everybody = units is None and part is None and definitions[0].entity is Entity.PERSON
-        for some, which in _portions(units, HALVES if everybody else [part]):
-            scope = self._scope(some, which, definitions[0].entity, aside=True)
+        for scope in self._scopes(units, part, definitions[0].entity):
             query = verdicts_query(definitions, now, scope, others, self._held)
             # Decoded as what they are, so that nothing is made of them a second time.
             yield from self._events.ask(query.text, query.values, aside=True, row=UNIT)
@@ -100,27 +96,29 @@ class Evaluator:
     ) -> Sequence[LeafTruth]:
         """Each leaf of one unit; [] where there is no such unit at that moment."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
-        scope = self._scope([unit], entity=definition.entity)
+        scope = self._scope_of([unit], definition.entity)
         found = list(self._rows(explain_query(definition, leaves, now, scope, others, self._held)))
         if not found:
             return []
-        return [
-            LeafTruth(leaf, bool(truth), moment_of(flip), events)
-            for leaf, (truth, flip, events) in zip(leaves, found[0][0], strict=True)
-        ]
+        return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
 
-    def _scope(
-        self,
-        units: Collection[str] | None = None,
-        part: tuple[str, str] | None = None,
-        entity: Entity = Entity.PERSON,
-        *,
-        aside: bool = False,
-    ) -> Scope:
+    def _scopes(self, units: Collection[str] | None, part: tuple[str, str] | None, entity: Entity) -> Iterator[Scope]:
+        """What is asked in one query each."""
         if units is not None:
-            return Scope(units=units, sets=self._sets(units, entity), part=part)
+            for some in chunks(sorted(units), AT_ONCE):
+                yield replace(self._scope_of(some, entity), part=part)
+        else:
+            whole = self._scope(aside=True)
+            for each in HALVES if part is None and entity is Entity.PERSON else [part]:
+                yield replace(whole, part=each)
+
+    def _scope(self, *, aside: bool = False) -> Scope:
+        """Everybody."""
         shifting = self._events.ask("SELECT 1 FROM owners WHERE notEmpty(starts) LIMIT 1", {}, aside=aside)
-        return Scope(part=part, shifting=bool(shifting))
+        return Scope(shifting=bool(shifting))
+
+    def _scope_of(self, units: Collection[str], entity: Entity) -> Scope:
+        return Scope(units=units, sets=self._sets(units, entity))
 
     def _sets(self, units: Collection[str], entity: Entity) -> set[SetId]:
         """All that they may have events of."""
@@ -134,18 +132,6 @@ class Evaluator:
 
     def _rows(self, query: Query) -> Iterator[list[Any]]:
         yield from self._events.ask(query.text, query.values)
-
-
-def _portions(
-    units: Collection[str] | None, parts: Sequence[tuple[str, str] | None]
-) -> list[tuple[Sequence[str] | None, tuple[str, str] | None]]:
-    if units is None:
-        return [(None, part) for part in parts]
-    return [(some, part) for some in chunks(sorted(units), AT_ONCE) for part in parts]
-
-
-def moment_of(flip: int) -> Millis | None:
-    return None if flip >= NEVER else flip
 
 
 def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:

@@ -7,20 +7,21 @@ the round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from threading import Lock
 
 from sqlalchemy import Engine
 
 from cdp import segment_work
 from cdp.errors import GateClosed
-from cdp.model import Millis, SetId
+from cdp.model import Millis
 from cdp.moments import now_ms
 from cdp.records import chunks, writing
-from cdp.segment_work import Captured, Erased, Moved, SegmentWork, Stored, Task
+from cdp.segment_work import SegmentWork
 from identity.gate import REQUEST_S, Gate
-from profiles.owners import Owners
+from profiles.owners import Followed, Owners
 from segments.lead_rows import LeadRows
+from segments.waiting import Waiting, moved_by
 
 AHEAD_MS = 60_000
 """By which the clock of whoever noted a row may be ahead of ours."""
@@ -61,40 +62,21 @@ class Freshness:
             self._done &= waiting
             news = sorted(waiting - self._done)
             for some in list(chunks(news, AT_ONCE))[:PORTIONS] or [()]:
-                self._follow(*_named(segment_work.read(self._records, some)))
+                self._follow(Waiting.of(segment_work.read(self._records, some)))
                 self._done |= frozenset(some)
             if len(news) > AT_ONCE * PORTIONS:
                 raise GateClosed
         finally:
             self._lock.release()
 
-    def _follow(self, sets: Collection[SetId], leads: Collection[str]) -> None:
+    def _follow(self, work: Waiting) -> None:
         with self._gate.together(within_s=REQUEST_S):
-            self._leads.follow(leads)
+            self._leads.follow(work.every_lead)
         with self._gate.turn(OWNERS, within_s=REQUEST_S):
-            self._owners.follow(sets, lambda news: self._tell(Moved(sorted(news.persons), sorted(news.sets))))
+            self._owners.follow(work.every_set, self._tell)
 
-    def _tell(self, moved: Moved) -> None:
+    def _tell(self, news: Followed) -> None:
         """Rounds find moved what they did not move themselves."""
         with writing(self._records) as connection:
-            self._work.note(connection, moved, at=self._clock())
+            self._work.note(connection, moved_by(news), at=self._clock())
         self._work.due.set()
-
-
-def _named(tasks: Iterable[Task]) -> tuple[set[SetId], set[str]]:
-    """The sets and the leads that these are about."""
-    sets: set[SetId] = set()
-    leads: set[str] = set()
-    for task in tasks:
-        match task.work:
-            case Stored(events):
-                sets.update(each.set for each in events)
-            case Captured(captured):
-                leads.update(lead for lead, _ in captured)
-                sets.update(subject for _, subject in captured if subject)
-            case Moved(_, moved):
-                sets.update(moved)
-            case Erased(_, emptied, gone):
-                leads.update(emptied)
-                sets.update(gone)
-    return sets, leads

@@ -25,7 +25,7 @@ from cdp.records import reading, writing
 from cdp.segment_work import Dropped, SegmentWork, Task
 from identity.verbs import Identity
 from segments import stays, timers
-from segments.book import Segment, segments_in
+from segments.book import Segment
 from segments.live_causes import explained, unexplained
 from segments.live_looks import Eye, Standing
 from segments.live_passes import filling, next_to_fill, reconciling
@@ -164,7 +164,7 @@ class LiveSegments:
         began = time.monotonic()
         waits = {n for n, at in self._failed.items() if began - at < AGAIN_S}
         waits |= {n for n, at in self._writer.refused.items() if began - at < REFUSED_AGAIN_S}
-        ready = next_to_fill(self._segments(), waits)
+        ready = next_to_fill(self._writer.segments(), waits)
         if ready:
             self._filling = ready
             return filling(self._writer, self._evaluator, ready)
@@ -190,7 +190,7 @@ class LiveSegments:
         return True
 
     def _look(self, tasks: list[Task], fired: Mapping[str, Timers], place: int | None, head: int, now: Millis) -> None:
-        every = self._segments()
+        every = self._writer.segments()
         index = Index(every, [each.n for each in self._filling])
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._touched(tasks, fired, index, place, now)
@@ -267,10 +267,6 @@ class LiveSegments:
         while more:
             with writing(self._records) as connection:
                 more = stays.drop(connection, segment)
-
-    def _segments(self) -> list[Segment]:
-        with reading(self._records) as connection:
-            return segments_in(connection)
 
     def _pause_s(self) -> float:
         with reading(self._records) as connection:

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from cdp.errors import StoreUnavailable, Superseded
 from cdp.model import Millis
+from profiles.store import NOBODY
 from segments import stays, timers
 from segments.book import Segment
 from segments.live_pieces import Refused, Slice
-from segments.sql_source import NOBODY
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.tree import Any_, Definition, Entity

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from cdp.model import Millis
 from cdp.records import reading, writing
 from segments import health
-from segments.book import Segment, State, filled, segments_in
+from segments.book import Segment, State, filled
 from segments.live_causes import FILLING, change, explained
 from segments.live_looks import Eye, Standing
 from segments.live_pieces import Piece, Slice, piecewise
@@ -69,7 +69,7 @@ def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -
 
 def _fill(writer: Writer, evaluator: Evaluates, piece: Piece) -> Standing:
     """What was changed or deleted meanwhile is passed over."""
-    every = _segments(writer)
+    every = writer.segments()
     same = {(one.n, one.version) for one in piece.segments}
     segments = [each for each in every if (each.n, each.version) in same]
     if not segments:
@@ -91,7 +91,7 @@ def reconciling(
     """
     suspects: Suspects = defaultdict(dict)
     for entity in Entity:
-        live = [each for each in _segments(writer) if each.live and each.definition.entity is entity]
+        live = [each for each in writer.segments() if each.live and each.definition.entity is entity]
         if live:
             for _ in piecewise(live, lambda piece: _suspect(writer, evaluator, piece, suspects), writer.refuse):
                 yield True
@@ -101,7 +101,7 @@ def reconciling(
 
 
 def _suspect(writer: Writer, evaluator: Evaluates, piece: Piece, suspects: Suspects) -> Standing:
-    every = _segments(writer)
+    every = writer.segments()
     wanted = {each.n for each in piece.segments}
     live = [each for each in every if each.live and each.n in wanted]
     if not live:
@@ -113,7 +113,7 @@ def _suspect(writer: Writer, evaluator: Evaluates, piece: Piece, suspects: Suspe
 
 
 def _mend(writer: Writer, evaluator: Evaluates, suspects: Suspects, found: MutableMapping[str, int]) -> None:
-    every = _segments(writer)
+    every = writer.segments()
     index, eye = Index(every), Eye(evaluator, every, writer.refuse)
     now = writer.moment()
     for segment in (each for each in every if each.live):
@@ -149,8 +149,3 @@ def _looked_at(writer: Writer, eye: Eye, segments: Sequence[Segment], part: Slic
         standing = Standing.of_slice(connection, segments, part)
     standing.compare(eye.slice(segments, part, now, standing.known(now)), now)
     return standing
-
-
-def _segments(writer: Writer) -> list[Segment]:
-    with reading(writer.records) as connection:
-        return segments_in(connection)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 
 from cdp.model import Millis, PersonId, SetId
 from cdp.records import chunks, reading, writing
-from cdp.segment_work import Captured, Erased, Happened, Joined, Moved, SegmentWork, Stored, Task
+from cdp.segment_work import Happened, SegmentWork, Task
 from identity.changes import ChangeKind
 from identity.gate import Gate
 from identity.verbs import Identity
@@ -28,6 +28,7 @@ from segments.lead_rows import LeadRows
 from segments.mentions import Mentions, mentions_of
 from segments.stays import Reason
 from segments.tree import Entity
+from segments.waiting import Waiting, moved_by
 
 CHANGES_AT_ONCE = 1_000
 NOTHING: Sequence[Segment] = ()
@@ -122,25 +123,23 @@ class Toucher:
 
     def touched(self, tasks: Iterable[Task], index: Index, *, since: int | None, now: Millis) -> Touched:
         """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
-        work = _Sorted.of(tasks)
+        work = Waiting.of(tasks)
         found = Touched(settled=set(work.late), erased=work.erased, emptied=work.emptied)
 
         def announce(news: Followed) -> None:
             """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
             with writing(self._records) as connection:
-                moved = Moved(sorted(news.persons), sorted(news.sets))
-                found.announced.append(self._work.note(connection, moved, at=now))
+                found.announced.append(self._work.note(connection, moved_by(news), at=now))
 
         with self._gate.turn(OWNERS):
-            sets = {*work.sets, *(each for _, each in work.leads if each)}
-            followed = self._owners.follow(sets, announce, gone=work.gone)
+            followed = self._owners.follow(work.every_set, announce, gone=work.gone)
         with self._gate.together():
             # An erasure empties leads while nobody copies them.
-            self._leads.follow({lead for lead, _ in work.leads} | work.emptied)
+            self._leads.follow(work.every_lead)
         found.everything = followed.filled or work.unknown
         found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]
-        subjects = {subject for _, subject in work.leads if subject}
+        subjects = work.subjects
         rows = self._rows_of({each.set for each, segments in seen if segments} | subjects)
         wanted: defaultdict[str, set[int]] = defaultdict(set)
         for each, segments in seen:
@@ -154,7 +153,7 @@ class Toucher:
                 wanted[person] |= index.leads()
         for unit in (*found.moved, *found.erased):
             wanted[unit] |= index.segments.keys()
-        leads = {lead for lead, _ in work.leads} | work.emptied
+        leads = work.every_lead
         if index.about(Entity.LEAD):
             leads |= self._leads_by(followed.sets | work.moved_sets).keys()
         found.asks = [*self._asks(wanted, index, leads, found)]
@@ -208,53 +207,6 @@ class Toucher:
             if now.get(person) != person:
                 found[person] = Reason.MERGE if person in now else Reason.ERASURE
         return found
-
-
-@dataclass(slots=True)
-class _Sorted:
-    """Tasks by what is in them."""
-
-    happened: list[Happened] = field(default_factory=list)
-    leads: list[tuple[str, SetId]] = field(default_factory=list)
-    joined: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    sets: set[SetId] = field(default_factory=set)
-    gone: set[SetId] = field(default_factory=set)
-    erased: set[str] = field(default_factory=set)
-    emptied: set[str] = field(default_factory=set)
-    moved: set[PersonId] = field(default_factory=set)
-    moved_sets: set[SetId] = field(default_factory=set)
-    late: set[str] = field(default_factory=set)
-    unknown: bool = False
-
-    @classmethod
-    def of(cls, tasks: Iterable[Task]) -> _Sorted:
-        found = cls()
-        for task in tasks:
-            found._add(task)
-        return found
-
-    def _add(self, task: Task) -> None:
-        match task.work:
-            case Stored(events):
-                self.happened += events
-                self.sets.update(each.set for each in events)
-            case Captured(leads):
-                self.leads += leads
-                self.emptied.update(lead for lead, subject in leads if not subject)
-            case Joined(units):
-                for n, some in units.items():
-                    self.joined[n].update(some)
-            case Erased(persons, leads, sets):
-                self.erased.update(persons)
-                self.emptied.update(leads)
-                self.sets.update(sets)
-                self.gone.update(sets)
-            case Moved(persons, sets, late):
-                self.moved.update(persons)
-                self.late.update(persons if late else ())
-                self.moved_sets.update(sets)
-                self.sets.update(sets)
-                self.unknown |= not persons and not sets
 
 
 def _ask(wanted: Mapping[str, frozenset[int]]) -> Iterator[Ask]:

@@ -25,7 +25,7 @@ from cdp.outgoing import Outgoing, put_out
 from cdp.records import reading, writing
 from cdp.segment_work import Joined, Moved, SegmentWork
 from segments import health, stays, timers
-from segments.book import Segment, set_aside, states_in
+from segments.book import Segment, segments_in, set_aside, states_in
 from segments.health import Lags
 from segments.live_touched import Index
 from segments.stays import Change, Reason
@@ -75,6 +75,11 @@ class Writer:
     def refused(self) -> Mapping[int, float]:
         """By number, when what a segment asks was last refused here, by the clock that never goes back."""
         return self._refused
+
+    def segments(self) -> list[Segment]:
+        """All there are, as they are now."""
+        with reading(self.records) as connection:
+            return segments_in(connection)
 
     def moment(self) -> Millis:
         """Now, by a clock that never stands still or goes back."""

@@ -7,13 +7,9 @@ from collections.abc import Iterator
 from segments.faults import Fault, suggestion
 from segments.known import Known
 from segments.limits import MAX_INLINED_LEAVES
+from segments.mentions import named
 from segments.tree import Definition, In
 from segments.walk import leaves_of
-
-
-def references_of(definition: Definition) -> set[str]:
-    """The ids of the segments that a definition names."""
-    return {leaf.segment for _, leaf in leaves_of(definition) if isinstance(leaf, In)}
 
 
 def faults_of_references(definition: Definition, known: Known, *, segment: str) -> Iterator[Fault]:
@@ -53,7 +49,7 @@ def _way(start: str, goal: str, known: Known) -> list[str]:
         if at == goal:
             return _back(at, came)
         inside = known.segments.get(at)
-        for each in sorted(references_of(inside.definition)) if inside else ():
+        for each in sorted(named(inside.definition)) if inside else ():
             if each not in came:
                 came[each] = at
                 waiting.append(each)

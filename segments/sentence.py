@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segments.aggregates import kind_of_aggregate
-from segments.comparison import Kind, kind_of_name, passes
+from segments.comparison import Kind, kind_of_name
+from segments.counts import meets
 from segments.names import Of
 from segments.phrases import LANGS, PERIODS, PHRASES, UNITS, Lang, fill, glue
 from segments.tree import (
@@ -140,7 +141,7 @@ class _Voice:
         if leaf.test.op in _INVERSE:
             return self._amount(leaf, replace(leaf.test, op=_INVERSE[leaf.test.op]))
         said = self.say("not", what=self._figure(leaf, leaf.test))
-        return said if passes(leaf.test, 0) else self.say("zero too", what=said)
+        return said if meets(leaf.test, 0) else self.say("zero too", what=said)
 
     # Leaves
 
@@ -166,7 +167,7 @@ class _Voice:
         if leaf.agg == Aggregate() and _is_never(test):
             return self._done(leaf, no)
         said = self._figure(leaf, test)
-        zero = kind_of_aggregate(leaf.agg) in (Kind.COUNT, Kind.TOTAL) and passes(test, 0)
+        zero = kind_of_aggregate(leaf.agg) in (Kind.COUNT, Kind.TOTAL) and meets(test, 0)
         return self.say("zero too", what=said) if zero else said
 
     def _done(self, leaf: Did | Rel, phrase: str) -> str:

@@ -17,13 +17,12 @@ from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
 from segments.sql_values import NEVER, Params
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
+from segments.verdict import Others
 
 SAMPLED = 20
 """Units shown with a preview."""
 REACHED_BY = ("phone", "email", "wx_openid", "device_id")
 """Kinds of identifiers that a message or an advertisement can be addressed to."""
-
-Others = Mapping[str, Definition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,7 @@ def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope,
     """Rows of (unit, [(place of the definition, whether it is a member, when that can change next)]), without those
     that are no member and never will be one by time alone. All definitions are about one entity."""
     sources, answers = _members(definitions, now, scope, others, held)
-    told = ", ".join(
-        f"tuple(toUInt32({n}), toBool({each.truth}), nullIf(toInt64({each.next}), {NEVER}))"
-        for n, each in enumerate(answers)
-    )
+    told = ", ".join(f"tuple(toUInt32({n}), {_told(each)})" for n, each in enumerate(answers))
     kept = f"arrayFilter(v -> v.2 OR isNotNull(v.3), [{told}])"
     return _query(sources, {"unit": "unit", "verdicts": kept}, " WHERE notEmpty(verdicts)")
 
@@ -83,7 +79,7 @@ def explain_query(
     sources = Sources(Params(), definition.entity, now, scope)
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     answers = [(compiler.leaf(leaf), compiler.behind(leaf)) for leaf in leaves]
-    told = ", ".join(f"tuple(toUInt8({answer.truth}), toInt64({answer.next}), {events})" for answer, events in answers)
+    told = ", ".join(f"tuple({_told(answer)}, {events})" for answer, events in answers)
     return _query(sources, {"leaves": f"[{told}]"})
 
 
@@ -92,6 +88,11 @@ def _members(
 ) -> tuple[Sources, list[Answer]]:
     sources = Sources(Params(), _entity_of(definitions), now, scope)
     return sources, [Leaves(Asked(sources, now, now, each.tz), others, held).member(each) for each in definitions]
+
+
+def _told(answer: Answer) -> str:
+    """Whether it is so, and when that can change next, NULL for never."""
+    return f"toBool({answer.truth}), nullIf(toInt64({answer.next}), {NEVER})"
 
 
 def _entity_of(definitions: Sequence[Definition]) -> Entity:

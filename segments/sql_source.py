@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from cdp.model import Millis, SetId
+from profiles.store import NOBODY
 from segments.sql_values import NEVER, Params
 from segments.tree import Entity
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
 NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -142,18 +142,15 @@ class Sources:
 
     def event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
         """The events of these names, as SELECT takes it: the unit, these columns, FROM and WHERE."""
-        named = f" AND name IN {self.params.bind(list(names), 'Array(String)')}" if names else ""
-        return self._owned_rows("typed_events", columns) + named
+        return self._owned_rows("typed_events", columns) + (f" AND {self.named(names)}" if names else "")
 
     def _trait_rows(self) -> str:
         names = self.params.bind(sorted(self.attributes), "Array(String)")
         return self._owned_rows("traits", "{states}") + f" AND (name IN {names} OR operation = 'delete')"
 
     def _owned_rows(self, table: str, columns: str) -> str:
-        person = "person"
-        if self.scope.shifting:
-            person = "if(empty(starts), person, persons[arrayLastIndex(each -> each <= occurred_at, starts)])"
-        where = f"occurred_at <= {int(self.now)}{self._of_sets(' AND ')}"
+        person = self._person_at("occurred_at")
+        where = f"occurred_at <= {int(self.now)}{self._of_sets()}"
         rows = f"FROM {table} INNER JOIN {self._owners()} USING (set)"
         if self.entity is Entity.PERSON:
             return f"{person} AS unit{columns} {rows} WHERE {where} AND {self._meant('unit', owned=True)}"
@@ -166,7 +163,7 @@ class Sources:
 
     def _owned(self) -> str:
         """Which sets may hold rows of the units that are asked for."""
-        found = "1" + self._of_sets(" AND ")
+        found = "1" + self._of_sets()
         if self.scope.part is None or self.entity is Entity.LEAD:
             return found
         return f"{found} AND ({self._in_part('person')}{' OR notEmpty(starts)' if self.scope.shifting else ''})"
@@ -175,9 +172,15 @@ class Sources:
         low, high = (self.params.bind(each, "String") for each in self.scope.part or ("", "~"))
         return f"toString({unit}) >= {low} AND toString({unit}) < {high}"
 
-    def _of_sets(self, before: str) -> str:
-        """Only sets that the units may have events of."""
-        return "" if self.scope.units is None else f"{before}{self._among_sets('set')}"
+    def _person_at(self, at: str) -> str:
+        """Whose a row of an owned set is, by its time."""
+        if not self.scope.shifting:
+            return "person"
+        return f"if(empty(starts), person, persons[arrayLastIndex(each -> each <= {at}, starts)])"
+
+    def _of_sets(self) -> str:
+        """A condition after others: only sets that the units may have events of."""
+        return "" if self.scope.units is None else f" AND {self._among_sets('set')}"
 
     def _among_sets(self, column: str) -> str:
         # As text: a parameter would be read again wherever it stands, and these are our own numbers.
@@ -212,15 +215,13 @@ class Sources:
 
     def _leads_now(self) -> str:
         """Leads with the persons that they are of."""
-        person = "if(empty(starts), person, persons[arrayLastIndex(each -> each <= at, starts)])"
         where = f" WHERE {self._meant('id')}" if self.entity is Entity.LEAD else ""
         leads = (
             f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
         )
         if self.scope.units is not None:
             leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else f'id IN {self._units()}'}"
-        owners = f"(SELECT set, person, starts, persons FROM owners FINAL WHERE 1{self._of_sets(' AND ')})"
         return (
-            f"(SELECT id, at, fields, {person} AS person FROM ({leads}) AS lead"
-            f" ANY LEFT JOIN {owners} AS owner USING (set){where})"
+            f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"
+            f" ANY LEFT JOIN {self._owners()} USING (set){where})"
         )

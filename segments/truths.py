@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from segments.aggregates import kind_of_aggregate
-from segments.comparison import Kind, passes
+from segments.comparison import Kind
+from segments.counts import meets
 from segments.faults import Fault
 from segments.names import Of
 from segments.normal import filter_shape, shape
@@ -100,7 +101,7 @@ def _numbers_decide(parts: Sequence[Any], text: Callable[[Any], str], *, decisiv
             if isinstance(part, Did | Rel) and kind_of_aggregate(part.agg) is Kind.COUNT:
                 counts.add(figure)
     for figure, tests in together.items():
-        met = [[passes(test, point) for test in tests] for point in _points(tests, whole=figure in counts)]
+        met = [[meets(test, point) for test in tests] for point in _points(tests, whole=figure in counts)]
         if all(any(each) for each in met) and figure in counts if decisive else not any(all(each) for each in met):
             return True
     return False
@@ -156,11 +157,11 @@ def _empty_range(test: Test) -> Truth:
 def _amount_truth(kind: Kind, test: Test, *, none: bool) -> Truth:
     """Of an aggregate; `none` says that nothing can match."""
     if none:
-        return passes(test, 0) if kind in (Kind.COUNT, Kind.TOTAL) else test.op is Op.MISSING
+        return meets(test, 0) if kind in (Kind.COUNT, Kind.TOTAL) else test.op is Op.MISSING
     if kind is not Kind.COUNT:
         return _empty_range(test)
     values = test.value if isinstance(test.value, tuple) else (test.value,)
     # A comparison can change its answer only beside the values it names.
     counts = (value + step for value in (0, *values) for step in (-1, 0, 1) if value + step >= 0)
-    first = passes(test, next(counts))
-    return first if all(passes(test, count) is first for count in counts) else None
+    first = meets(test, next(counts))
+    return first if all(meets(test, count) is first for count in counts) else None

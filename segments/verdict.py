@@ -1,12 +1,17 @@
-"""What an evaluator says of a unit, and what may be asked of one."""
+"""What may be asked of the evaluator, and what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cdp.model import Millis
-from segments.tree import Definition
+from segments.known import Known
+from segments.tree import Definition, Leaf
+
+Others = Mapping[str, Definition]
+"""The segments that a definition may name, by id."""
 
 
 class Verdict(NamedTuple):
@@ -16,6 +21,47 @@ class Verdict(NamedTuple):
     segment: int
     member: bool
     next: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`sample` are those of the smallest hashes, so the same as long as they are meant. `zero` and `missing` count, for
+    each leaf, the units whose figure is zero or whose value is missing; `reach` and `channels` count members."""
+
+    count: int
+    sample: Sequence[str]
+    zero: Sequence[int]
+    missing: Sequence[int]
+    reach: Mapping[str, int]
+    channels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of 20 such intervals 19 hold the true count."""
+
+    count: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeafTruth:
+    """One leaf of one unit; `next` is when it changes if nothing more happens, None for never. `inside` explains the
+    segment that the leaf names."""
+
+    leaf: Leaf
+    truth: bool
+    next: Millis | None
+    events: Sequence[str]
+    inside: Explained | None = None
+
+
+class Explained(NamedTuple):
+    """No leaves where the unit was not there yet."""
+
+    definition: Definition
+    leaves: Sequence[LeafTruth]
 
 
 class Evaluates(Protocol):
@@ -28,10 +74,24 @@ class Evaluates(Protocol):
         *,
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
-        others: Mapping[str, Definition] = ...,
+        others: Others = ...,
     ) -> Iterator[tuple[str, Sequence[Verdict]]]:
         """Each unit of which something is to be said: that it is a member of one of these segments, or may become one.
 
         The definitions are about one entity. `units` limits to those, `part` to ids from the first up to the second, as
         text; `others` are the segments that `in` may name, by id. Raises StoreUnavailable.
         """
+
+
+class Answers(Evaluates, Protocol):
+    """What people ask besides. Leaves come in the order of `walk.leaves_of`."""
+
+    def known(self, *, fresh: bool = False) -> Known: ...
+
+    def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
+
+    def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
+
+    def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
+
+    def explain(self, definition: Definition, unit: str, now: Millis, others: Others) -> Sequence[LeafTruth]: ...

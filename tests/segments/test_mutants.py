@@ -145,7 +145,7 @@ MUTANTS = {
     "chance reads its number from the end": Mutant(Leaves._sample, "reverse(", "(", Sample),
     # Whose what is
     "what came as the set changed hands is the former owner's": Mutant(
-        Sources._owned_rows, "each <= occurred_at", "each < occurred_at", Fn.COUNT, 29
+        Sources._person_at, "each <= {at}", "each < {at}", Fn.COUNT, 29
     ),
     "what happens now has not happened": Mutant(
         Sources._owned_rows, "<= {int(self.now)}", "< {int(self.now)}", Fn.COUNT
