@@ -13,7 +13,8 @@ Drawn = st.SearchStrategy[Any]
 NAMES = st.sampled_from(["page_viewed", "lead_submitted", "试驾"])
 PROPERTIES = st.sampled_from(["model_id", "stay_seconds", "a.b", "$page.path"])
 ATTRIBUTES = st.sampled_from(["city", "年龄", "$first_seen"])
-LEAD_ATTRIBUTES = st.sampled_from(["status", "interest.series", "campaign.x", "created_at", "contact.phone"])
+LEAD_MOMENTS = st.sampled_from(["status", "interest.series", "campaign.x", "created_at"])
+LEAD_ATTRIBUTES = LEAD_MOMENTS | st.just("contact.phone")
 DURATIONS = st.sampled_from(["PT1S", "PT2H", "P1D", "PT24H", "P1W", "P7D", "P30DT5M"])
 MOMENTS = st.sampled_from(["2026-03-01", "2026-03-01T10:00:00+08:00", "2026-03-01T02:00:00Z", "2025-01-01T00:00:00.5Z"])
 TEXTS = st.sampled_from(["北京", "", "a'b\\", "x"])
@@ -126,7 +127,7 @@ REL_AMOUNTS = st.one_of(
 
 def _leaves(entity: str) -> Drawn:
     attributes = ATTRIBUTES if entity == "person" else LEAD_ATTRIBUTES
-    windows = _windows(attributes)
+    windows = _windows(ATTRIBUTES if entity == "person" else LEAD_MOMENTS)
     leaves = [
         attributes.flatmap(lambda name: _named("attr", name)),
         _merged(EVENT, _fields({}, {"window": windows}), AMOUNTS),
