@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -60,9 +61,8 @@ class ClickHouseEvents:
         self._clients = open_clients(url)
         self._background, self._writer = self._clients.background, self._clients.writer
         self._profiling = self._clients.profiling
-        self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        for client in self._clients.reading:
-            self._readers.put(client)
+        self._readers = _queue_of(self._clients.reading)
+        self._askers, self._watchers = _queue_of(self._clients.asking), _queue_of([self._clients.watching])
         with unavailable():
             self._places = make_tables(self._background, embedded=url.startswith("chdb:"))
         self._closed = False
@@ -347,14 +347,19 @@ class ClickHouseEvents:
         text: str,
         values: Mapping[str, Any],
         *,
-        settings: Mapping[str, Any] = NOTHING,
+        tables: Mapping[str, str] = NOTHING,
         aside: bool = False,
         row: Any = list[Any],
     ) -> list[Any]:
-        client = self._clients.watching if aside else self._clients.asking
-        with unavailable():
-            found = client.raw_query(text, dict(values), fmt="JSONCompactEachRow", settings=dict(settings))
-            return _decoder(row).decode_lines(found)
+        with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
+            try:
+                for name, made in tables.items():
+                    client.command(f"CREATE TEMPORARY TABLE {name} {made}", dict(values))
+                found = client.raw_query(text, dict(values), fmt="JSONCompactEachRow")
+                return _decoder(row).decode_lines(found)
+            finally:
+                for name in tables:
+                    client.command(f"DROP TEMPORARY TABLE IF EXISTS {name}")
 
     def count(self) -> int:
         return int(self._query("SELECT count() FROM events")[0][0])
@@ -401,12 +406,25 @@ class ClickHouseEvents:
             if client is not None:
                 answer = client.raw_query(sql, values, fmt="JSONCompactEachRow")
             else:
-                reader = self._readers.get()
-                try:
+                with _one_of(self._readers) as reader:
                     answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
-                finally:
-                    self._readers.put(reader)
             return _row.decode_lines(answer)
+
+
+def _queue_of(clients: Iterable[Client]) -> queue.SimpleQueue[Client]:
+    found: queue.SimpleQueue[Client] = queue.SimpleQueue()
+    for client in clients:
+        found.put(client)
+    return found
+
+
+@contextmanager
+def _one_of(clients: queue.SimpleQueue[Client]) -> Iterator[Client]:
+    client = clients.get()
+    try:
+        yield client
+    finally:
+        clients.put(client)
 
 
 def _in_one_month(rows: Sequence[StoredEvent]) -> bool:

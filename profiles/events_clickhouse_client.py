@@ -47,6 +47,8 @@ REFUSED = {192, 193, 194, 516}
 MIB = 1024 * 1024
 READERS = 3
 """Clients of the embedded engine that read."""
+ASKERS = 2
+"""Questions about everybody at once; each may take both processors."""
 CONNECTIONS = 8
 """That one client keeps open to a server, and so many reads are sent at once; more wait for one of them."""
 
@@ -129,6 +131,8 @@ ASKING = {
     "max_ast_elements": 2_000_000,
     "max_expanded_ast_elements": 10_000_000,
     "max_ast_depth": 10_000,
+    # Events of few units are typed when they are read.
+    **JSON_AS_IT_IS,
 }
 """Of questions about everybody."""
 BACKGROUND = {
@@ -145,13 +149,13 @@ BACKGROUND = {
 @dataclass(frozen=True, slots=True)
 class Clients:
     """`reading` holds a client as often as it may be used at once. What somebody waits for is asked by `asking`, what
-    goes on all the time by `watching`."""
+    goes on all the time by `watching`: each for one question at a time, as questions make tables of their own."""
 
     writer: Client
     reading: list[Client]
     profiling: Client
     background: Client
-    asking: Client
+    asking: list[Client]
     watching: Client
     packing: str | None = None
     """How rows that are written are packed for the way."""
@@ -162,7 +166,7 @@ class Clients:
     def close(self) -> None:
         for client in {
             id(each): each
-            for each in (*self.reading, self.profiling, self.writer, self.background, self.asking, self.watching)
+            for each in (*self.reading, *self.asking, self.profiling, self.writer, self.background, self.watching)
         }.values():
             client.close()
 
@@ -185,18 +189,19 @@ def open_clients(url: str) -> Clients:
             writer=open_client(url, WRITER, silent_s=WRITE_S),
             reading=reading,
             profiling=open_client(url, reader | PROFILING, silent_s=READ_S),
-            asking=open_client(url, ASKING, silent_s=WORK_S),
-            watching=open_client(url, ASKING, silent_s=WORK_S),
+            asking=[open_client(url, ASKING, silent_s=WORK_S, session=True) for _ in range(ASKERS)],
+            watching=open_client(url, ASKING, silent_s=WORK_S, session=True),
             packing=packing,
         )
 
 
-def open_client(url: str, settings: Mapping[str, Any], *, silent_s: int = WORK_S) -> Client:
-    """One that waits so long for a server that is silent. Raises the driver's errors, see `unavailable`."""
+def open_client(url: str, settings: Mapping[str, Any], *, silent_s: int = WORK_S, session: bool = False) -> Client:
+    """One that waits so long for a server that is silent. With a session it has temporary tables, and takes one call at
+    a time. Raises the driver's errors, see `unavailable`."""
     parts = check_url(url)
     if parts.scheme == "chdb":
         return _open_engine(Path(parts.path), {**EMBEDDED, **settings})
-    return _open_server(url, parts, settings, silent_s)
+    return _open_server(url, parts, settings, silent_s, session=session)
 
 
 def check_url(url: str) -> SplitResult:
@@ -261,7 +266,13 @@ def _holder(folder: Path) -> str | None:
 
 
 def _open_server(
-    url: str, parts: SplitResult, settings: Mapping[str, Any], silent_s: int, database: str | None = None
+    url: str,
+    parts: SplitResult,
+    settings: Mapping[str, Any],
+    silent_s: int,
+    *,
+    database: str | None = None,
+    session: bool = False,
 ) -> Client:
     opened = clickhouse_connect.get_client(
         dsn=url,
@@ -271,7 +282,7 @@ def _open_server(
         connect_timeout=CONNECT_S,
         send_receive_timeout=silent_s,
         # Without a session calls may come from several threads.
-        autogenerate_session_id=False,
+        autogenerate_session_id=session,
         dedicated_pool=True,
     )
     client = cast(HttpClient, opened)

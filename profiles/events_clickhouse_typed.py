@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from profiles.events_clickhouse_client import JSON_AS_IT_IS, MIB, Client, unavailable
-from profiles.rows import TYPED_COLUMNS
+from profiles.rows import TYPED_COLUMNS, in_envelope
 
 log = structlog.get_logger()
 
@@ -36,9 +36,6 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 _rows = msgspec.json.Decoder(tuple[str, int])
-_STORED = ("name", "set", "occurred_at", "id", "received_at", "source")
-_INSIDE = ("app_id", "app_version", "page_", "campaign_", "device_")
-"""Columns, or how they begin, that are fields of an object in the envelope."""
 
 
 def fill(client: Client, altered: str) -> None:
@@ -74,15 +71,6 @@ def _slices(count: int) -> Iterator[tuple[int, int]]:
 
 
 def _copy(month: str, low: int, high: int) -> str:
-    columns = TYPED_COLUMNS.split(", ")
-    told = ", ".join(f"{_value(each)} AS {each}" for each in columns if each not in _STORED)
+    told = ", ".join(map(in_envelope, TYPED_COLUMNS.split(", ")))
     where = f"_partition_id = '{month}' AND set >= {low} AND set <= {high}"
-    return f"INSERT INTO {NAME} ({TYPED_COLUMNS}) SELECT {', '.join(_STORED)}, {told} FROM events WHERE {where}"
-
-
-def _value(column: str) -> str:
-    """Out of the envelope."""
-    if column == "properties":
-        return "CAST(JSONExtractRaw(envelope, 'properties') AS JSON(max_dynamic_paths = 256))"
-    path = column.split("_", 1) if column.startswith(_INSIDE) else [column]
-    return f"JSONExtractString(envelope, {', '.join(repr(each) for each in path)})"
+    return f"INSERT INTO {NAME} ({TYPED_COLUMNS}) SELECT {told} FROM events WHERE {where}"

@@ -34,6 +34,10 @@ TYPED_COLUMNS = (
 )
 TRAIT_COLUMNS = "set, occurred_at, event, `order`, operation, name, value, source, received_at"
 
+_STORED = ("name", "set", "occurred_at", "id", "received_at", "source")
+_INSIDE = ("app_id", "app_version", "page_", "campaign_", "device_")
+"""Columns, or how they begin, that are fields of an object in the envelope."""
+
 _APP = ("id", "name", "version")
 _CAMPAIGN = ("source", "medium", "name", "term", "content")
 _PAGE = ("url", "path", "title", "referrer")
@@ -63,6 +67,16 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     device: Device = NO_DEVICE
     locale: str = ""
     ip_city: str = ""
+
+
+def in_envelope(column: str) -> str:
+    """One of TYPED_COLUMNS in SQL, as it is in a row of `events`."""
+    if column in _STORED:
+        return column
+    if column == "properties":
+        return "CAST(JSONExtractRaw(envelope, 'properties') AS JSON(max_dynamic_paths = 256))"
+    path = column.split("_", 1) if column.startswith(_INSIDE) else [column]
+    return f"JSONExtractString(envelope, {', '.join(repr(each) for each in path)})"
 
 
 _encoder = msgspec.json.Encoder()

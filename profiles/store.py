@@ -241,13 +241,16 @@ class EventStore(Protocol):
         text: str,
         values: Mapping[str, Any],
         *,
-        settings: Mapping[str, Any] = NOTHING,
+        tables: Mapping[str, str] = NOTHING,
         aside: bool = False,
         row: Any = list[Any],
     ) -> list[Any]:
-        """The rows of a question in SQL about everybody, over the tables of `events.sql`, with its parameters; each as
-        the type `row`. `aside` is for what goes on all the time, so that whoever asks does not wait for that. Raises
-        StoreUnavailable."""
+        """The rows of a question in SQL, over the tables of `events.sql`, with its parameters; each as the type `row`.
+
+        `tables` are made before it and gone after it, and only it sees them: by name, what follows the name in CREATE
+        TEMPORARY TABLE, in this order. `aside` is for what goes on all the time, so that whoever asks does not wait for
+        that. Raises StoreUnavailable.
+        """
 
     def count(self) -> int:
         """How many events are stored."""

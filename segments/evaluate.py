@@ -24,8 +24,6 @@ from segments.walk import leaves_of
 
 AT_ONCE = 2_000
 """Units in one query: a server takes 128 KiB of one parameter."""
-HALVES = [("", "8"), ("8", "g")]
-"""Of all persons: what is known of half a million of them for forty segments takes more memory than one query has."""
 SAMPLE = 64
 """An estimate looks at one unit of so many."""
 Z = 1.959964
@@ -57,7 +55,7 @@ class Evaluator:
         for scope in self._scopes(units, part, definitions[0].entity):
             query = verdicts_query(definitions, now, scope, others, self._held)
             # Decoded as what they are, so that nothing is made of them a second time.
-            yield from self._events.ask(query.text, query.values, aside=True, row=UNIT)
+            yield from self._events.ask(query.text, query.values, tables=query.tables, aside=True, row=UNIT)
 
     def known(self, *, fresh: bool = False) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
@@ -108,9 +106,7 @@ class Evaluator:
             for some in chunks(sorted(units), AT_ONCE):
                 yield replace(self._scope_of(some, entity), part=part)
         else:
-            whole = self._scope(aside=True)
-            for each in HALVES if part is None and entity is Entity.PERSON else [part]:
-                yield replace(whole, part=each)
+            yield replace(self._scope(aside=True), part=part)
 
     def _scope(self, *, aside: bool = False) -> Scope:
         """Everybody."""
@@ -131,7 +127,7 @@ class Evaluator:
         return mirror.owned_sets(persons) | subjects
 
     def _rows(self, query: Query) -> Iterator[list[Any]]:
-        yield from self._events.ask(query.text, query.values)
+        yield from self._events.ask(query.text, query.values, tables=query.tables)
 
 
 def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:

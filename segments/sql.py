@@ -15,7 +15,7 @@ from segments.counts import ZERO_OF_NOTHING
 from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, Params
+from segments.sql_values import NEVER, STAYS, Params
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 from segments.verdict import Others
 
@@ -27,8 +27,11 @@ REACHED_BY = ("phone", "email", "wx_openid", "device_id")
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """`tables` are made before it, see `profiles.store.EventStore.ask`."""
+
     text: str
     values: Mapping[str, Any]
+    tables: Mapping[str, str]
 
 
 def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
@@ -92,7 +95,8 @@ def _members(
 
 def _told(answer: Answer) -> str:
     """Whether it is so, and when that can change next, NULL for never."""
-    return f"toBool({answer.truth}), nullIf(toInt64({answer.next}), {NEVER})"
+    flip = "CAST(NULL AS Nullable(Int64))" if answer.next == STAYS else f"nullIf({answer.next}, 0) + {NEVER}"
+    return f"toBool({answer.truth}), {flip}"
 
 
 def _entity_of(definitions: Sequence[Definition]) -> Entity:
@@ -104,7 +108,7 @@ def _entity_of(definitions: Sequence[Definition]) -> Entity:
 def _query(sources: Sources, columns: Mapping[str, str], where: str = "") -> Query:
     told = ", ".join(f"{text} AS {name}" if text != name else name for name, text in columns.items())
     text = f"SELECT {', '.join(columns)} FROM (SELECT {told}{sources.shared()} FROM {sources.joined()}){where}"
-    return Query(text, sources.params.values)
+    return Query(text, sources.params.values, sources.tables())
 
 
 # What a preview tells besides

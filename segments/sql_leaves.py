@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from cdp.model import Millis
 from cdp.records import chunks
 from segments.sql_did import did, related
-from segments.sql_rows import Answer, Asked, earliest
+from segments.sql_rows import Answer, Asked, earliest, every
 from segments.sql_spans import absence, sequence
-from segments.sql_values import NEVER, flips_by_age
+from segments.sql_values import NEVER, flips_by_age, test, to_never
 from segments.sql_windows import bound_of, inside, reach_of
 from segments.tree import (
     Absent,
@@ -63,9 +63,8 @@ class Leaves:
         match condition:
             case All(parts) | Any_(parts):
                 answers = [self.of(part) for part in parts]
-                word = " AND " if isinstance(condition, All) else " OR "
-                empty = "1" if isinstance(condition, All) else "0"
-                truth = f"({word.join(each.truth for each in answers) or empty})"
+                truths = [each.truth for each in answers]
+                truth = every(*truths) if isinstance(condition, All) else f"({' OR '.join(truths) or '0'})"
                 return Answer(truth, earliest(*(each.next for each in answers)))
             case Not(part):
                 answer = self.of(part)
@@ -93,13 +92,16 @@ class Leaves:
     def _attr(self, leaf: Attr) -> Answer:
         asked = self.asked
         if asked.sources.entity is Entity.PERSON:
-            value = asked.trait(leaf.name)
-            return Answer(asked.test(value, leaf.test, asked.trait), flips_by_age(value, leaf.test, asked.place))
+            if leaf.test.op not in (Op.OLDER, Op.NEWER):
+                return Answer(asked.test(asked.trait(leaf.name), leaf.test, asked.trait))
+            value = asked.trait_moment(leaf.name)
+            return Answer(test(value, leaf.test, asked.place), to_never(flips_by_age(value, leaf.test, asked.place)))
         over, value = asked.sources.of_leads(), asked.of_lead(leaf.name)
         truth = over.truth(over.state("max", asked.test(value, leaf.test, asked.of_lead), "1"), of_nothing=False)
         if leaf.test.op not in (Op.OLDER, Op.NEWER):
             return Answer(truth)
-        return Answer(truth, over.moment(over.state("min", flips_by_age(value, leaf.test, asked.place), "1")))
+        flips = over.state("min", to_never(flips_by_age(value, leaf.test, asked.place)), "1")
+        return Answer(truth, over.tell(flips))
 
     # Membership, chance
 
@@ -127,7 +129,7 @@ class Leaves:
         since = sources.alone(f"SELECT pair.1 AS unit, pair.2 AS state FROM ({' UNION ALL '.join(portions)})")
         due = f"{since} + {int(length)}"
         flip = f"if({since} > 0 AND {due} > {now}, {due}, {NEVER})"
-        return Answer(f"({since} > 0 AND {due} <= {now})", flip)
+        return Answer(f"({since} > 0 AND {due} <= {now})", to_never(flip))
 
     def _sample(self, leaf: Sample) -> Answer:
         params = self.asked.sources.params

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cdp.model import Millis
@@ -11,16 +11,19 @@ from segments.sql_fold import folded
 from segments.sql_source import Pass, Sources
 from segments.sql_values import (
     NEVER,
+    STAYS,
     Cell,
     Place,
     compare,
     flips_by_age,
     json_cell,
+    moment,
     moment_cell,
     number_cell,
     string_cell,
     test,
     text_cell,
+    to_never,
 )
 from segments.tree import All, Any_, Filter, Not, Op, Prop, Step, Test
 
@@ -29,16 +32,16 @@ Cells = Callable[[str], Cell]
 
 
 class Answer(NamedTuple):
-    """Expressions over what `Sources.joined` gives."""
+    """Expressions over what `Sources.joined` gives; `next` by `to_never`."""
 
     truth: str
-    next: str = str(NEVER)
+    next: str = STAYS
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The pass over a leaf's rows, the condition for a match, and when the age of a value changes that condition, as an
-    expression over the pass, '' for never. `cell` reads a row's values, `at` is its time."""
+    expression over the pass by `to_never`, '' for never. `cell` reads a row's values, `at` is its time."""
 
     over: Pass
     match: str
@@ -47,7 +50,7 @@ class Rows:
     at: str
 
     def aged(self) -> str:
-        return self.over.moment(self.ages) if self.ages else str(NEVER)
+        return self.over.tell(self.ages) if self.ages else STAYS
 
     def within(self, bound: str) -> Rows:
         """Only those of which this holds too, ' AND ' before it."""
@@ -79,15 +82,14 @@ class Asked:
 
     def _rows(self, over: Pass, where: Filter, cell: Cells, at: str) -> Rows:
         match, ages = self._filtered(where, cell, at)
-        flips = [over.state("min", each, f"{each} < {NEVER}") for each in ages]
-        known = (f"if({each} = 0, {NEVER}, {each})" for each in flips)
-        return Rows(over, match, earliest(*known) if flips else "", cell, at)
+        flips = [over.state("min", to_never(each), f"{each} < {NEVER}") for each in ages]
+        return Rows(over, match, earliest(*flips) if flips else "", cell, at)
 
     def alone(self, step: Step) -> tuple[str, str]:
         """The condition for a match where events of all names are looked at; and when the age of a value changes it."""
         match, ages = self._filtered(step.where, self.property, "occurred_at")
         named = self.named(step.names) if step.names else "1"
-        return f"({named} AND {match})", self.events(step).aged() if ages else str(NEVER)
+        return f"({named} AND {match})", self.events(step).aged() if ages else STAYS
 
     def named(self, names: tuple[str, ...]) -> str:
         return self.sources.named(names)
@@ -101,7 +103,7 @@ class Asked:
     def _filter(self, where: Filter, cell: Cells, ages: list[str]) -> str:
         match where:
             case All(parts):
-                return f"({' AND '.join(self._filter(part, cell, ages) for part in parts) or '1'})"
+                return every(*(self._filter(part, cell, ages) for part in parts))
             case Any_(parts):
                 return f"({' OR '.join(self._filter(part, cell, ages) for part in parts) or '0'})"
             case Not(part):
@@ -120,8 +122,8 @@ class Asked:
 
     def property(self, name: str) -> Cell:
         if name.startswith("$"):
-            return string_cell(name[1:].replace(".", "_"))
-        return json_cell(self.sources.params, "properties", name)
+            return string_cell(self.sources.column(name[1:].replace(".", "_")))
+        return json_cell(self.sources.params, self.sources.column("properties"), name)
 
     def of_lead(self, name: str) -> Cell:
         match name:
@@ -132,7 +134,7 @@ class Asked:
         return json_cell(self.sources.params, "fields", "stage" if name == "status" else name)
 
     def trait(self, name: str) -> Cell:
-        """An attribute of a person, as it is for the whole of it."""
+        """An attribute of a person, as it is for the whole of them."""
         known = self.known_by("occurred_at") or "1"
         if name in ("$events", "$first_seen", "$last_seen"):
             over = self.sources.of_events(())
@@ -143,8 +145,20 @@ class Asked:
         over = self.sources.of_traits(name)
         return text_cell(over.tell(folded(over, self.sources.params.bind(name, "String"), known)))
 
+    def trait_moment(self, name: str) -> Cell:
+        """An attribute of a person that is asked for as a moment."""
+        value = self.trait(name)
+        if value.moment:
+            return value
+        return replace(value, moment=self.sources.of_traits(name).tell(moment(value, self.place)))
+
+
+def every(*conditions: str) -> str:
+    found = [each for each in conditions if each != "1"]
+    return "1" if not found else found[0] if len(found) == 1 else f"({' AND '.join(found)})"
+
 
 def earliest(*moments: str) -> str:
-    """The first of these moments, those that never come left out."""
-    found = [each for each in dict.fromkeys(moments) if each != str(NEVER)]
-    return str(NEVER) if not found else found[0] if len(found) == 1 else f"least({', '.join(found)})"
+    """The first of these moments by `to_never`."""
+    found = [each for each in dict.fromkeys(moments) if each != STAYS]
+    return STAYS if not found else found[0] if len(found) == 1 else f"least({', '.join(found)})"

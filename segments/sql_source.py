@@ -3,6 +3,10 @@
 Leaves of all segments that look at the same event names share one pass over those events, and equal states are kept
 once. Rows find their unit through the mirror of the identity graph, so that a merge or a split is right at once.
 
+A query has tables of its own, made before it. In `whose` all passes look up to whom the rows of each set belong. Of few
+units also their events are taken first, out of `events`, which lies in the order of sets: in that of names they are
+everywhere.
+
 A unit without rows has 0 or [] for every state. So what is true of nothing at all is told as a difference from that.
 """
 
@@ -12,11 +16,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from cdp.model import Millis, SetId
+from profiles.rows import in_envelope
 from profiles.store import NOBODY
-from segments.sql_values import NEVER, Params
+from segments.sql_values import Params, to_never
 from segments.tree import Entity
 
-NOTHING: Mapping[str, tuple[str, ...]] = {}
+WHOSE, THEIR_EVENTS, THEIR_LEADS = "whose", "their_events", "their_leads"
+"""Tables of a query's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Pass:
 
     def state(self, function: str, of: str, where: str, parameter: str = "") -> str:
         """The name of an aggregate over the rows where a condition holds, for expressions that are told."""
-        where = self.only + where
+        where = self.only + where.removeprefix("1 AND ")
         self.wanted[where] = None
         text = f"{function}If{parameter}({of + ', ' if of else ''}{where})"
         return self.states.setdefault(text, f"{self.alias}s{len(self.states)}")
@@ -65,13 +71,11 @@ class Pass:
 
     def truth(self, condition: str, *, of_nothing: bool) -> str:
         """Whether a condition holds, given that of a unit without rows."""
-        return f"({self.tell(f'{condition} != 1')} = 0)" if of_nothing else f"({self.tell(condition)} = 1)"
+        return f"(NOT {self.tell(f'NOT ({condition})')})" if of_nothing else self.tell(condition)
 
     def moment(self, expression: str) -> str:
-        """A moment that never comes for a unit without rows."""
-        # It has one bit more than any other, and is 0 without it.
-        column = self.tell(f"bitAnd(toInt64({expression}), {NEVER - 1})")
-        return f"if({column} = 0, {NEVER}, {column})"
+        """By `to_never`, a moment that never comes for a unit without rows."""
+        return self.tell(to_never(expression))
 
     def select(self, rows: str) -> str:
         """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
@@ -90,19 +94,27 @@ class Sources:
     now: Millis
     scope: Scope = field(default_factory=Scope)
     attributes: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    _names: set[str] = field(default_factory=set)
     _shared: dict[str, str] = field(default_factory=dict)
     _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
     _traits: Pass = field(default_factory=lambda: Pass("a"))
-    _leads: Pass = field(default_factory=lambda: Pass("l"))
+    _leads_pass: Pass = field(default_factory=lambda: Pass("l"))
     _alone: dict[str, str] = field(default_factory=dict)
 
     def of_events(self, names: tuple[str, ...]) -> Pass:
-        """Over events of these names, none for all. Their columns are those of `typed_events`."""
+        """Over events of these names, none for all. Their columns are those of `typed_events`; see `column`."""
         if self.scope.units is None:
             return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
         # Of few units all events together are few, and each pass takes its time whatever it reads.
         together = self._events.setdefault((), Pass("e"))
+        self._names.update(names or [""])
         return replace(together, only=f"{self.named(names)} AND ") if names else together
+
+    def column(self, name: str) -> str:
+        """Any column of an event but its time, id and name: to be named here where it is used."""
+        self.columns.add(name)
+        return name
 
     def named(self, names: tuple[str, ...]) -> str:
         """A condition for events of these names."""
@@ -119,7 +131,7 @@ class Sources:
 
     def of_leads(self) -> Pass:
         """Over a person's leads, or over the lead itself: `at, id, fields`."""
-        return self._leads
+        return self._leads_pass
 
     def alone(self, select: str) -> str:
         """The column `state` of a query of its own, which has one row a unit."""
@@ -130,8 +142,8 @@ class Sources:
         parts = [each.select(self.event_rows(names)) for names, each in self._events.items()]
         if self._traits.states:
             parts.append(self._traits.select(self._trait_rows()))
-        if self._leads.states:
-            parts.append(self._leads.select(self._lead_rows()))
+        if self._leads_pass.states:
+            parts.append(self._leads_pass.select(self._lead_rows()))
         parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
         joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
         return self._universe() + "".join(joins)
@@ -142,24 +154,43 @@ class Sources:
 
     def event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
         """The events of these names, as SELECT takes it: the unit, these columns, FROM and WHERE."""
-        return self._owned_rows("typed_events", columns) + (f" AND {self.named(names)}" if names else "")
+        named = f" AND {self.named(names)}" if names else ""
+        if self.scope.units is None:
+            return self._owned_rows("typed_events", columns) + named
+        self._names.update(names or [""])
+        return f"unit{columns} FROM {THEIR_EVENTS} WHERE 1{named}"
+
+    def tables(self) -> Mapping[str, str]:
+        """The tables to be made before a query that reads `joined`: by name, what follows it in CREATE."""
+        shifting = ", starts, persons" if self.scope.shifting else ""
+        owners = f"SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}"
+        found = {WHOSE: f"ENGINE = Join(ANY, LEFT, set) AS {owners}"}
+        if self.scope.units is not None and self._asks_leads():
+            found[THEIR_LEADS] = f"ENGINE = Memory AS SELECT * FROM {self._leads_now()}"
+        if self.scope.units is not None and self._names:
+            found[THEIR_EVENTS] = f"ENGINE = Memory AS SELECT {self._their_events()}"
+        return found
+
+    def _their_events(self) -> str:
+        columns = sorted(self.columns)
+        told = "".join(f", {in_envelope(each)} AS {each}" for each in columns)
+        named = "" if "" in self._names else f" AND {self.named(tuple(sorted(self._names)))}"
+        rows = f"(SELECT set, occurred_at, id, name{told} FROM events WHERE 1{self._of_sets()}{named}) AS event"
+        return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "id", "name", *columns)))
 
     def _trait_rows(self) -> str:
         names = self.params.bind(sorted(self.attributes), "Array(String)")
         return self._owned_rows("traits", "{states}") + f" AND (name IN {names} OR operation = 'delete')"
 
-    def _owned_rows(self, table: str, columns: str) -> str:
+    def _owned_rows(self, rows: str, columns: str) -> str:
         person = self._person_at("occurred_at")
         where = f"occurred_at <= {int(self.now)}{self._of_sets()}"
-        rows = f"FROM {table} INNER JOIN {self._owners()} USING (set)"
+        # Where tables are spread over servers, GLOBAL sends them the table of this question; else it means nothing.
+        owned = f"FROM {rows} GLOBAL ANY LEFT JOIN {WHOSE} USING (set)"
         if self.entity is Entity.PERSON:
-            return f"{person} AS unit{columns} {rows} WHERE {where} AND {self._meant('unit', owned=True)}"
-        lead = f"(SELECT id AS unit, person AS its FROM {self._leads_now()} WHERE its != '{NOBODY}')"
-        return f"unit{columns} {rows} INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
-
-    def _owners(self) -> str:
-        shifting = ", starts, persons" if self.scope.shifting else ""
-        return f"(SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}) AS owner"
+            return f"{person} AS unit{columns} {owned} WHERE {where} AND {self._meant('unit', owned=True)}"
+        lead = f"(SELECT id AS unit, person AS its FROM {self._leads()} WHERE its != '{NOBODY}')"
+        return f"unit{columns} {owned} GLOBAL INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
 
     def _owned(self) -> str:
         """Which sets may hold rows of the units that are asked for."""
@@ -205,16 +236,22 @@ class Sources:
 
     def _universe(self) -> str:
         if self.entity is Entity.LEAD:
-            return f"(SELECT id AS unit FROM {self._leads_now()}) AS universe"
+            return f"(SELECT id AS unit FROM {self._leads()}) AS universe"
         owners = "arrayJoin(if(empty(starts), [person], persons))" if self.scope.shifting else "person"
-        return f"(SELECT DISTINCT {owners} AS unit FROM {self._owners()} WHERE {self._meant('unit')}) AS universe"
+        return f"(SELECT DISTINCT {owners} AS unit FROM {WHOSE} WHERE {self._meant('unit')}) AS universe"
 
     def _lead_rows(self) -> str:
         unit = "person" if self.entity is Entity.PERSON else "id"
-        return f"{unit} AS unit{{states}} FROM {self._leads_now()} WHERE 1"
+        return f"{unit} AS unit{{states}} FROM {self._leads()} WHERE 1"
+
+    def _asks_leads(self) -> bool:
+        return self.entity is Entity.LEAD or bool(self._leads_pass.states)
+
+    def _leads(self) -> str:
+        """Leads with the persons that they are of."""
+        return self._leads_now() if self.scope.units is None else THEIR_LEADS
 
     def _leads_now(self) -> str:
-        """Leads with the persons that they are of."""
         where = f" WHERE {self._meant('id')}" if self.entity is Entity.LEAD else ""
         leads = (
             f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
@@ -223,5 +260,5 @@ class Sources:
             leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else f'id IN {self._units()}'}"
         return (
             f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"
-            f" ANY LEFT JOIN {self._owners()} USING (set){where})"
+            f" GLOBAL ANY LEFT JOIN {WHOSE} USING (set){where})"
         )

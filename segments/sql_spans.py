@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from segments.sql_rows import Answer, Asked, earliest
 from segments.sql_sequence import sequence_select, without_groups
-from segments.sql_values import NEVER
+from segments.sql_values import NEVER, to_never
 from segments.sql_windows import aged_window, beginning, reach_of, shifts
 from segments.tree import Absent, Calendar, Fixed, Rolling, Seq, Since, Step, Window
 
@@ -98,4 +98,4 @@ def _of_spans(spans: str, asked: Asked) -> Answer:
     joined = f"arrayFold((end, s) -> if(s.1 <= end AND s.2 > end, s.2, end), arraySort({spans}), toInt64({now}))"
     later = share(f"arrayMap(s -> s.1, arrayFilter(s -> s.1 > {now} AND s.2 > s.1, {spans}))")
     # Where stretches overlap, it ends with the last of them.
-    return Answer(truth, f"multiIf({truth}, {joined}, notEmpty({later}), arrayMin({later}), {NEVER})")
+    return Answer(truth, to_never(f"multiIf({truth}, {joined}, notEmpty({later}), arrayMin({later}), {NEVER})"))

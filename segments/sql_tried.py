@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from segments.counts import BY_VALUE, COUNTED, ZERO_OF_NOTHING, truth_of_nothing
 from segments.sql_rows import Answer, Asked, Rows
-from segments.sql_values import NEVER, canonical, moment, moment_cell, number_cell, test
+from segments.sql_values import NEVER, canonical, moment, moment_cell, number_cell, test, to_never
 from segments.sql_windows import inside, reach_of, turns
 from segments.tree import Aggregate, Did, Fn, Leaf, Op, Rolling, Since, Test, Window
 
@@ -42,7 +42,7 @@ def tried(rows: Rows, window: Window | None, agg: Aggregate, wanted: Test, asked
     first = f"arrayFirst(x -> {truth_at('x')} != {now}, {later})"
     flip = f"if({share(first)} = 0, {NEVER}, {share(first)})"
     if isinstance(window, Since):
-        return Answer(now, flip)
+        return Answer(now, to_never(flip))
     return Answer(over.truth(now, of_nothing=truth_of_nothing(agg, wanted)), over.moment(flip))
 
 

@@ -19,6 +19,8 @@ PARAMETER = 65_536
 """Bytes of a list in one parameter, at most."""
 NEVER = 2**62
 """The moment of what never comes."""
+STAYS = "0"
+"""`to_never` of it."""
 
 _RFC3339 = (
     r"^\\d{4}-\\d{2}-\\d{2}([Tt]([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d([.]\\d+)?([Zz]|[+-]([01]\\d|2[0-3]):[0-5]\\d))?$"
@@ -27,6 +29,11 @@ _FURTHEST = 10**15
 """Numbers beyond it are no moments: the year 33658."""
 
 _ORDERED = {Op.GT: ">", Op.GE: ">=", Op.LT: "<", Op.LE: "<="}
+
+
+def to_never(moment: str) -> str:
+    """A moment by what it is before NEVER: then 0, which a unit without rows has, says that it never comes."""
+    return f"(toInt64({moment}) - {NEVER})"
 
 
 @dataclass(slots=True)

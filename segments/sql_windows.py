@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from segments.calendar import start_of
 from segments.sql_rows import Asked
-from segments.sql_values import NEVER, moment
+from segments.sql_values import NEVER, STAYS, moment
 from segments.tree import Calendar, Entity, Fixed, Rolling, Since, Window
 
 
@@ -65,7 +65,7 @@ def beginning(window: Since, asked: Asked) -> str:
     """The moment that the window begins with, NULL where there is none."""
     if window.step is None:
         if asked.sources.entity is Entity.PERSON:
-            return moment(asked.trait(window.attr), asked.place)
+            return asked.trait_moment(window.attr).moment
         over = asked.sources.of_leads()
         said = f"ifNull({moment(asked.of_lead(window.attr), asked.place)}, {-NEVER})"
         return f"nullIf({over.tell(over.state('max', said, '1'))}, {-NEVER})"
@@ -78,4 +78,4 @@ def aged_window(window: Window | None, asked: Asked) -> str:
     """When the age of a value changes what a window begins with."""
     if isinstance(window, Since) and window.step is not None:
         return asked.events(window.step).aged()
-    return str(NEVER)
+    return STAYS

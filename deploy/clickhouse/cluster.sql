@@ -190,4 +190,5 @@ GRANT ON CLUSTER '{cluster}' SELECT, INSERT, ALTER DELETE, ALTER SETTINGS ON xun
 
 GRANT ON CLUSTER '{cluster}' SELECT ON system.* TO xunji;
 
-GRANT ON CLUSTER '{cluster}' CLUSTER, REMOTE, CREATE TEMPORARY TABLE ON *.* TO xunji;
+-- Questions of segments make tables of their own, which live in memory until they are answered.
+GRANT ON CLUSTER '{cluster}' CLUSTER, REMOTE, CREATE ARBITRARY TEMPORARY TABLE ON *.* TO xunji;

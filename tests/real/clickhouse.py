@@ -3,8 +3,8 @@
     python -m tests.real.clickhouse FOLDER PORT [PASSWORD]
 
 SQL, types, formats, settings, error codes and texts are the engine's own, and so are durability and crashes. The HTTP
-around it is ours: it has no sessions, users, roles or native protocol, sends an answer only when it is complete, and
-shows nothing of replicas. Of a cluster it is all servers: what is told to them all is told to it.
+around it is ours: it has no users, roles or native protocol, keeps sessions for ever, sends an answer only when it is
+complete, and shows nothing of replicas. Of a cluster it is all servers: what is told to them all is told to it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,16 @@ class Engine:
         # It lives as long as a handle is open.
         self._kept = chdb.connect(folder)
         self._idle: dict[str, list[Any]] = {}
+        self._sessions: dict[str, Any] = {}
         version, timezone = str(self._kept.query("SELECT version(), timezone()", "TSV").data()).split()
         self.version, self.timezone = version, timezone
 
     @contextmanager
-    def _handle(self, database: str, settings: Mapping[str, str]) -> Iterator[Any]:
-        """One with these settings and this database, for one request at a time."""
+    def _handle(self, database: str, settings: Mapping[str, str], session: str) -> Iterator[Any]:
+        """One with these settings and this database, for one request at a time; of a session always the same."""
+        if session in self._sessions:
+            yield self._sessions[session]
+            return
         said = ", ".join(f"{name} = {quoted(value)}" for name, value in sorted(settings.items()))
         # A token is named once only.
         idle = [] if TOKEN in settings else self._idle.setdefault(f"{database} {said}", [])
@@ -81,7 +85,9 @@ class Engine:
         except BaseException:
             handle.close()
             raise
-        if TOKEN in settings or len(idle) >= MOST_IDLE:
+        if session:
+            self._sessions[session] = handle
+        elif TOKEN in settings or len(idle) >= MOST_IDLE:
             handle.close()
         else:
             idle.append(handle)
@@ -94,7 +100,7 @@ class Engine:
         values = {name[len("param_") :]: value for name, value in asked.items() if name.startswith("param_")}
         sql = TO_ALL.sub(b"", sql, count=1)
         insert = INSERT.match(sql)
-        with self._handle(asked.get("database", ""), settings) as handle:
+        with self._handle(asked.get("database", ""), settings, asked.get("session_id", "")) as handle:
             if insert:
                 return insert_rows(handle, *insert.groups(), sql[insert.end() :]), ""
             text = sql.decode()
@@ -103,7 +109,8 @@ class Engine:
             return handle.query(text, answer_format, params=values).bytes() or b"", answer_format
 
     def close(self) -> None:
-        for handle in (self._kept, *(each for idle in self._idle.values() for each in idle)):
+        idle = [each for some in self._idle.values() for each in some]
+        for handle in (self._kept, *self._sessions.values(), *idle):
             handle.close()
 
 

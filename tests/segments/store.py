@@ -27,7 +27,7 @@ class StoredWorlds:
         """An evaluator over this world alone."""
         self._count += 1
         for table in TABLES:
-            self.store._background.command(f"TRUNCATE TABLE {table}")
+            self.store._background.command(f"TRUNCATE TABLE {self.store._places[table].altered}")
         self._fill(case.world)
         return Evaluator(self.store, lambda segment, units, at, part: _kept(case, segment))
 
@@ -46,7 +46,7 @@ def stored_worlds(url: str) -> Iterator[StoredWorlds]:
     for table in TABLES:
         # Nothing here outlives the test.
         kept = "fsync_after_insert = 0, fsync_part_directory = 0"
-        store._background.command(f"ALTER TABLE {table} MODIFY SETTING {kept}")
+        store._background.command(f"ALTER TABLE {store._places[table].altered} MODIFY SETTING {kept}")
     try:
         yield StoredWorlds(store)
     finally:

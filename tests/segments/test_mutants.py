@@ -15,7 +15,7 @@ import pytest
 from segments import calendar, counts, sql_did, sql_fold, sql_sequence, sql_spans, sql_tried, sql_values, sql_windows
 from segments.sql import Query, verdicts_query
 from segments.sql_leaves import Leaves
-from segments.sql_rows import Asked
+from segments.sql_rows import Asked, every
 from segments.sql_source import Scope, Sources
 from segments.tree import Absent, Attr, Calendar, Definition, Fixed, Fn, In, Rel, Rolling, Sample, Seq, Since
 from tests.segments.compared import assert_agreed
@@ -112,11 +112,11 @@ MUTANTS = {
     "the status is not the stage": Mutant(Asked.of_lead, '"stage" if name == "status" else name', "name", Attr, 26),
     "who was seen last was seen first": Mutant(Asked.trait, '"min" if', '"max" if', Attr),
     # Filters and connectives
-    "of a filter any part will do": Mutant(Asked._filter, "' AND '", "' OR '", Seq),
+    "of a filter any part will do": Mutant(every, "' AND '", "' OR '", Seq),
     "of a filter all parts are needed": Mutant(Asked._filter, "' OR '", "' AND '", Seq),
     "what a filter denies is meant": Mutant(Asked._filter, "(NOT ", "(", Seq),
     "values in filters have no age": Mutant(Asked._rows, "if flips else", "if False else", Fn.COUNT, 21),
-    "any condition will do": Mutant(Leaves.of, '" AND " if', '" OR " if', Rel),
+    "any condition will do": Mutant(every, "' AND '", "' OR '", Rel),
     "what is denied is meant": Mutant(Leaves.of, "(NOT ", "(", Rel),
     "nobody is outside of the universe": Mutant(Leaves.member, "universe, definition.where", "where,", Sample),
     # Sequences and absence
