@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from cdp.model import Millis
 from segments.known import Known
 from segments.tree import Definition, Leaf
@@ -14,9 +16,9 @@ Others = Mapping[str, Definition]
 """The segments that a definition may name, by id."""
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`segment` is the place of the definition among those that were asked about; `next` the first moment at which it
-    may be otherwise by time alone, None for never."""
+    may be otherwise by time alone, None for never. Millions of them are no concern of the collector of garbage."""
 
     segment: int
     member: bool
