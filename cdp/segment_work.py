@@ -127,10 +127,9 @@ def _row(work: Work, due_at: Millis, at: Millis) -> Mapping[str, object]:
     return {"due_at": due_at, "at": at, "work": _encode(work)}
 
 
-def due(records: Engine, now: Millis, limit: int, *, after: int = 0) -> list[Task]:
-    """What is due, oldest first, and was noted after that of this number."""
-    here = (work_rows.c.due_at <= now, work_rows.c.n > after)
-    wanted = select(work_rows).where(*here).order_by(work_rows.c.n).limit(limit)
+def due(records: Engine, now: Millis, limit: int) -> list[Task]:
+    """What is due, oldest first."""
+    wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(limit)
     with reading(records) as connection:
         return [_task(row) for row in connection.execute(wanted)]
 

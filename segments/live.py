@@ -38,15 +38,13 @@ from segments.verdict import Evaluates
 
 log = structlog.get_logger()
 
-TASKS = 20
-"""Rows taken in one round, each of a batch at most."""
-BACKLOG = 200
-"""Rows taken in one that looks at everybody: that costs much, and hardly more for more of them."""
+TASKS = 200
+"""Rows taken in one round, each of a batch at most: a round costs much, and hardly more for more of them."""
 TIMERS = 5_000
 """Units whose moment has come, in one round: what happens need not wait for the others."""
 FULL_FROM = 20_000
 """Units from which on a look at everybody is cheaper."""
-PAUSE_S = 0.5
+PAUSE_S = 0.2
 """After a round, at most; no longer than it took."""
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0
@@ -193,7 +191,10 @@ class LiveSegments:
         every = self._writer.segments()
         index = Index(every, [each.n for each in self._filling])
         eye = Eye(self._evaluator, every, self._writer.refuse)
-        touched = self._touched(tasks, fired, index, place, now)
+        touched = self._toucher.touched(tasks, index, since=place, now=now)
+        for task in tasks:
+            if isinstance(task.work, Dropped):
+                self._drop(task.work.segment)
         complete = len(tasks) < TASKS and len(fired) < TIMERS
         numbers = [*(task.n for task in tasks), *touched.announced]
         done = Round(numbers, head, touched.erased, touched.emptied, complete)
@@ -210,22 +211,6 @@ class LiveSegments:
             self._writer.write([], {}, index, now, done=done)
         else:
             write(self._at_units(touched, fired, index, eye, now), done)
-
-    def _touched(
-        self, tasks: list[Task], fired: Collection[str], index: Index, place: int | None, now: Millis
-    ) -> Touched:
-        """Whom these tasks are about; where that is everybody, further ones are taken as well."""
-        touched = self._toucher.touched(tasks, index, since=place, now=now)
-        while tasks and len(tasks) < BACKLOG and _everybody(touched, fired):
-            more = segment_work.due(self._records, now, TASKS, after=tasks[-1].n)
-            if not more:
-                break
-            touched.add(self._toucher.touched(more, index, since=place, now=now))
-            tasks += more
-        for task in tasks:
-            if isinstance(task.work, Dropped):
-                self._drop(task.work.segment)
-        return touched
 
     def _at_units(self, touched: Touched, fired: Mapping[str, Timers], index: Index, eye: Eye, now: Millis) -> Standing:
         """What is found of all that is asked for."""

@@ -92,18 +92,6 @@ class Touched:
     emptied: set[str] = field(default_factory=set)
     announced: list[int] = field(default_factory=list)
 
-    def add(self, other: Touched) -> None:
-        """Also what `other` is about."""
-        self.everything |= other.everything
-        self.asks += other.asks
-        self.moved |= {unit: reason or self.moved.get(unit) for unit, reason in other.moved.items()}
-        for unit, happened in other.happened.items():
-            self.happened.setdefault(unit, []).extend(happened)
-        self.settled |= other.settled
-        self.erased |= other.erased
-        self.emptied |= other.emptied
-        self.announced += other.announced
-
 
 class Toucher:
     """For one thread. Raises StoreUnavailable."""

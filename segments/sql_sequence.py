@@ -24,9 +24,9 @@ def sequence_select(
     `same` are values that are present and equal at all of them. No row counts that `reach` does not hold for.
     """
     present = " AND ".join(["1", *(each.present for each in same)])
-    group = f"tuple({', '.join(canonical(each) for each in same)})" if same else "0"
     forbidden = {n: each for n, each in enumerate(between) if each}
-    columns = [f", occurred_at AS t, if({present}, toString({group}), '') AS g"]
+    group = f"toString(tuple({', '.join(canonical(each) for each in same)}))"
+    columns = [", occurred_at AS t", *([f", if({present}, {group}, '') AS g"] if same else [])]
     columns += [f", ({present} AND {match}) AS m{n}" for n, match in enumerate(matches)]
     columns += [f", {each} AS w{n}" for n, each in forbidden.items()]
     any_of = [*(f"m{n}" for n in range(len(matches))), *(f"w{n}" for n in forbidden)]
@@ -34,16 +34,17 @@ def sequence_select(
     looked = [f"{_newest('t', f'w{n}', 'unit')} AS b{n}" for n in forbidden]
     query = f"SELECT *{''.join(f', {each}' for each in looked)}, m0 AS d0, t AS f0 FROM ({selected})"
     for n, step in enumerate(leaf.steps[1:], 1):
-        query = _with_step(query, n, step)
+        query = _with_step(query, n, step, "unit, g" if same else "unit")
     last = len(leaf.steps) - 1
     within = "" if leaf.within is None else f" AND t - f{last} <= {leaf.within}"
     pairs = f"groupUniqArray(tuple(f{last}, t))"
     return f"SELECT unit, {pairs} AS state FROM ({query}) WHERE d{last}{within} GROUP BY unit"
 
 
-def _with_step(query: str, n: int, step: Step) -> str:
-    """With `d`, whether a row can be this step, and `f`, the latest beginning that leads to it."""
-    before = f"{_newest('t', f'd{n - 1}', 'unit, g')} AS p{n}, {_newest(f'f{n - 1}', f'd{n - 1}', 'unit, g')} AS f{n}"
+def _with_step(query: str, n: int, step: Step, of: str) -> str:
+    """With `d`, whether a row can be this step, and `f`, the latest beginning that leads to it, among rows `of` one
+    unit and group."""
+    before = f"{_newest('t', f'd{n - 1}', of)} AS p{n}, {_newest(f'f{n - 1}', f'd{n - 1}', of)} AS f{n}"
     holds = [f"m{n}", f"p{n} > 0"]
     if step.gap is not None:
         holds.append(f"t - p{n} <= {step.gap}")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
 from profiles.store import NOBODY
-from segments.sql_values import Params, to_never
+from segments.sql_values import Params, portions, to_never
 from segments.tree import Entity
 
 WHOSE, THEIR_EVENTS, THEIR_LEADS = "whose", "their_events", "their_leads"
@@ -217,16 +217,17 @@ class Sources:
         # As text: a parameter would be read again wherever it stands, and these are our own numbers.
         return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets) or '-1'})"
 
-    def _units(self) -> str:
+    def _among_units(self, column: str) -> str:
         type_ = "UUID" if self.entity is Entity.PERSON else "String"
-        return self.params.bind(sorted(self.scope.units or ()), f"Array({type_})")
+        lists = (self.params.bind(some, f"Array({type_})") for some in portions(sorted(self.scope.units or ())))
+        return f"({' OR '.join(f'{column} IN {each}' for each in lists)})"
 
     def _meant(self, unit: str, *, owned: bool = False) -> str:
         """Which units are asked for; of `owned` rows only those of shifting sets may be another's, and to whom they
         belong is asked when all is joined."""
         found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
         if self.scope.units is not None and not owned:
-            found.append(f"{unit} IN {self._units()}")
+            found.append(self._among_units(unit))
         if self.scope.part is not None:
             inside = self._in_part(unit)
             found.append(inside if not owned else f"(empty(starts) OR {inside})" if self.scope.shifting else "1")
@@ -257,7 +258,7 @@ class Sources:
             f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
         )
         if self.scope.units is not None:
-            leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else f'id IN {self._units()}'}"
+            leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else self._among_units('id')}"
         return (
             f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"
             f" GLOBAL ANY LEFT JOIN {WHOSE} USING (set){where})"

@@ -14,14 +14,18 @@ from segments.tree import Absent, Calendar, Fixed, Rolling, Seq, Since, Step, Wi
 def sequence(leaf: Seq, asked: Asked) -> Answer:
     steps = [asked.alone(step) for step in leaf.steps]
     keys = [asked.property(name) for name in leaf.same]
-    names = _names_of(leaf.steps)
+    names, rows = _names_of(leaf.steps), asked.sources.event_rows
+    reach = reach_of(leaf.window, asked)
+    if asked.sources.scope.units is None:
+        # Sorting the rows is what costs, so those of who never came to the end are left out before.
+        reach += f" AND unit GLOBAL IN (SELECT {rows(leaf.steps[-1].names, '')} AND {steps[-1][0]}{reach})"
     select = sequence_select(
-        lambda columns: asked.sources.event_rows(names, columns),
+        lambda columns: rows(names, columns),
         leaf,
         [match for match, _ in steps],
         [asked.named(step.without) if step.without else "" for step in leaf.steps],
         keys,
-        reach_of(leaf.window, asked).removeprefix(" AND "),
+        reach.removeprefix(" AND "),
     )
     spans = _spans(asked.sources.alone(select), leaf.window, asked)
     truth, flip = _of_spans(spans, asked)
@@ -36,14 +40,14 @@ def absence(leaf: Absent, asked: Asked) -> Answer:
 
 
 def _absent_at_all(leaf: Absent, asked: Asked) -> str:
-    matches = [asked.events(step) for step in (leaf.after, leaf.absent)]
+    matches = [asked.events(step).within(_not_over(leaf, asked)) for step in (leaf.after, leaf.absent)]
     newest, came = (each.over.tell(each.over.state("max", each.at, each.match)) for each in matches)
     return f"if({newest} > 0 AND {came} <= {newest}, [{_waited(newest, leaf)}], [])"
 
 
 def _absent_by_group(leaf: Absent, asked: Asked) -> str:
     steps = (leaf.after, leaf.absent)
-    matches = [asked.alone(step)[0] for step in steps]
+    matches = [f"({asked.alone(step)[0]}{_not_over(leaf, asked)})" for step in steps]
     names = _names_of(steps)
     select = without_groups(
         lambda columns: asked.sources.event_rows(names, columns),
@@ -52,6 +56,11 @@ def _absent_by_group(leaf: Absent, asked: Asked) -> str:
         _waited("newest", leaf),
     )
     return asked.sources.alone(select)
+
+
+def _not_over(leaf: Absent, asked: Asked) -> str:
+    """A condition after ' AND ': of what came before, the time in which the leaf can be true is over."""
+    return "" if leaf.until is None else f" AND occurred_at > {asked.now - leaf.until}"
 
 
 def _waited(newest: str, leaf: Absent) -> str:

@@ -16,7 +16,7 @@ from cdp.model import Millis
 from segments.tree import Op, Test
 
 PARAMETER = 65_536
-"""Bytes of a list in one parameter, at most."""
+"""Bytes of a list in one parameter, at most: a server takes 128 KiB, as it is written there."""
 NEVER = 2**62
 """The moment of what never comes."""
 STAYS = "0"
@@ -276,12 +276,12 @@ def _among(value: str, wanted: Sequence[Any], type_: str, params: Params) -> str
     if type_ == "Float64":
         # A set of numbers holds both zeros apart.
         value, wanted = f"{value} + 0.", [each + 0.0 for each in wanted]
-    found = [f"{value} IN {params.bind(some, f'Array({type_})')}" for some in _portions(wanted)]
+    found = [f"{value} IN {params.bind(some, f'Array({type_})')}" for some in portions(wanted)]
     return _sure(found[0] if len(found) == 1 else f"({' OR '.join(found)})")
 
 
-def _portions(wanted: Sequence[Any]) -> Iterator[list[Any]]:
-    """A server takes 128 KiB of one parameter, as it is written there."""
+def portions(wanted: Sequence[Any]) -> Iterator[list[Any]]:
+    """Lists of which each is short enough for one parameter."""
     some: list[Any] = []
     size = 0
     for each in wanted:
