@@ -127,10 +127,12 @@ MUTANTS = {
     "it does not matter what lies between": Mutant(sql_sequence._with_step, "if step.without", "if False", Seq, 55),
     "what comes with a step lies after it": Mutant(sql_sequence._with_step, "b{n} <= p{n}", "b{n} < p{n}", Seq),
     "the whole takes a moment less": Mutant(sql_sequence.sequence_select, "<= {leaf.within}", "< {leaf.within}", Seq),
-    "steps need not be about the same": Mutant(sql_sequence._with_step, "'unit, g'", "'unit'", Seq),
+    "steps need not be about the same": Mutant(sql_sequence.sequence_select, '"unit, g" if', '"unit" if', Seq),
     "events of any name are steps": Mutant(Asked.alone, "{named} AND ", "", Seq),
     "the wait is a moment longer": Mutant(sql_spans._of_spans, "s.1 <= {now}", "s.1 < {now}", Absent),
-    "the end is a moment later": Mutant(sql_spans._of_spans, "s.2 > {now}", "s.2 >= {now}", Absent),
+    "the end is a moment later": Mutant(sql_spans._waited, "+ {leaf.until}", "+ {leaf.until + 1}", Absent),
+    "what is not yet over is left out": Mutant(sql_spans._not_over, "now - leaf.until", "now - leaf.until + 1", Absent),
+    "who never came to the end is one who did not begin": Mutant(sql_spans.sequence, "steps[-1][0]", "steps[0][0]", Seq),
     "there is no end": Mutant(sql_spans._waited, "leaf.until is None", "True", Absent),
     "what comes with the first is after it": Mutant(
         sql_spans._absent_at_all, "{came} <= {newest}", "{came} < {newest}", Absent
