@@ -354,8 +354,8 @@ class ClickHouseEvents:
         with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
             try:
                 for name, made in tables.items():
-                    client.command(f"CREATE TEMPORARY TABLE {name} {made}", dict(values))
-                found = client.raw_query(text, dict(values), fmt="JSONCompactEachRow")
+                    client.command(f"CREATE TEMPORARY TABLE {name} {made}", _placed(made, values))
+                found = client.raw_query(text, _placed(text, values), fmt="JSONCompactEachRow")
                 return _decoder(row).decode_lines(found)
             finally:
                 for name in tables:
@@ -409,6 +409,12 @@ class ClickHouseEvents:
                 with _one_of(self._readers) as reader:
                     answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
             return _row.decode_lines(answer)
+
+
+def _placed(text: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those that the text has a place for. Where there are others, the client takes a % in a text without any for a
+    place of theirs."""
+    return {name: value for name, value in values.items() if f"{{{name}:" in text} or None
 
 
 def _queue_of(clients: Iterable[Client]) -> queue.SimpleQueue[Client]:

@@ -66,7 +66,7 @@ class Evaluator:
         """Exact."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         [row] = self._rows(preview_query(definition, leaves, now, self._scope(), others, self._held))
-        count, sample, counted, reach, channels = row
+        count, sample, counted, (reach, channels) = row
         zero, missing = counted[0::2], counted[1::2]
         return Preview(count, [unit for _, unit in sample], zero, missing, reach, channels)
 

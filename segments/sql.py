@@ -19,6 +19,8 @@ from segments.sql_values import NEVER, STAYS, Params
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 from segments.verdict import Others
 
+FOUND = "found"
+"""A table of a preview's own."""
 SAMPLED = 20
 """Units shown with a preview."""
 REACHED_BY = ("phone", "email", "wx_openid", "device_id")
@@ -56,23 +58,24 @@ def preview_query(
     definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
 ) -> Query:
     """One row: the count of members, a sample of (hash, unit), for each leaf how many units have zero and how many have
-    no value, members by what reaches them, and by the channel that they came through first."""
+    no value, and members by what reaches them and by the channel that they came through first."""
     sources, [member] = _members([definition], now, scope, others, held)
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
-    columns = {"unit": "unit", "member": member.truth, "reach": _reach(sources), "way": _channel(sources)}
-    columns |= {f"c{n}": each.truth for n, each in enumerate(counted)}
-    reach = ", ".join(f"'{kind}', countIf(member AND bitTest(reach, {n}))" for n, kind in enumerate(REACHED_BY))
-    none = "'none', countIf(member AND reach = 0)"
+    columns = {"unit": "unit", "member": member.truth} | {f"c{n}": each.truth for n, each in enumerate(counted)}
     inner = _query(sources, columns)
+    # How members are reached and where they came from costs as much as who they are, so nobody else is looked at.
+    of_members = Sources(sources.params, sources.entity, now, replace(scope, among=FOUND))
+    ways = _query(of_members, {"reach": _reach(of_members), "way": _channel(of_members)})
+    reach = ", ".join(f"'{kind}', countIf(bitTest(reach, {n}))" for n, kind in enumerate(REACHED_BY))
     told = [
         "countIf(member)",
         f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), toString(unit)), member)",
         f"[{', '.join(f'countIf(c{n})' for n in range(len(counted)))}]",
-        f"map({reach}, {none})",
-        "sumMapIf(map(way, toUInt64(1)), member)",
+        f"(SELECT tuple(map({reach}, 'none', countIf(reach = 0)), sumMap(map(way, toUInt64(1)))) FROM ({ways.text}))",
     ]
-    return replace(inner, text=f"SELECT {', '.join(told)} FROM ({inner.text})")
+    tables = {**inner.tables, FOUND: f"ENGINE = Memory AS {inner.text}"}
+    return Query(f"SELECT {', '.join(told)} FROM {FOUND}", sources.params.values, tables)
 
 
 def explain_query(
@@ -134,7 +137,8 @@ def _reach(sources: Sources) -> str:
         bits = _bits(f"isNotNull(fields.`contact.{kind}`)" for kind in REACHED_BY)
         return over.tell(over.state("max", bits, "1"))
     bits = _bits(f"has(kinds, '{kind}')" for kind in REACHED_BY)
-    return sources.alone(f"SELECT person AS unit, groupBitOr({bits}) AS state FROM owners FINAL GROUP BY unit")
+    owners = f"FROM owners FINAL WHERE {sources.meant('person')}"
+    return sources.alone(f"SELECT person AS unit, groupBitOr({bits}) AS state {owners} GROUP BY unit")
 
 
 def _bits(conditions: Iterable[str]) -> str:

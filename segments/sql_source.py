@@ -30,13 +30,14 @@ class Scope:
     """Whom a query is about: these units only, or those from one text up to another. `sets` are all that these units
     may have events of.
 
-    `one_of` leaves all but one unit of so many out. `shifting`: some sets belong to several persons in turn; where none
-    does, a simpler query says the same.
+    Of `among`, a table of the query's own, the members alone are meant; `one_of` leaves all but one unit of so many
+    out. `shifting`: some sets belong to several persons in turn; where none does, a simpler query says the same.
     """
 
     units: Collection[str] | None = None
     sets: Collection[SetId] = ()
     part: tuple[str, str] | None = None
+    among: str = ""
     one_of: int = 1
     shifting: bool = True
 
@@ -164,7 +165,7 @@ class Sources:
         """The tables to be made before a query that reads `joined`: by name, what follows it in CREATE."""
         shifting = ", starts, persons" if self.scope.shifting else ""
         owners = f"SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}"
-        found = {WHOSE: f"ENGINE = Join(ANY, LEFT, set) AS {owners}"}
+        found = {WHOSE: f"ENGINE = Join(SEMI, LEFT, set) AS {owners}"}
         if self.scope.units is not None and self._asks_leads():
             found[THEIR_LEADS] = f"ENGINE = Memory AS SELECT * FROM {self._leads_now()}"
         if self.scope.units is not None and self._names:
@@ -186,18 +187,26 @@ class Sources:
         person = self._person_at("occurred_at")
         where = f"occurred_at <= {int(self.now)}{self._of_sets()}"
         # Where tables are spread over servers, GLOBAL sends them the table of this question; else it means nothing.
-        owned = f"FROM {rows} GLOBAL ANY LEFT JOIN {WHOSE} USING (set)"
+        owned = f"FROM {rows} GLOBAL SEMI LEFT JOIN {WHOSE} USING (set)"
         if self.entity is Entity.PERSON:
-            return f"{person} AS unit{columns} {owned} WHERE {where} AND {self._meant('unit', owned=True)}"
+            return f"{person} AS unit{columns} {owned} WHERE {where} AND {self.meant('unit', owned=True)}"
         lead = f"(SELECT id AS unit, person AS its FROM {self._leads()} WHERE its != '{NOBODY}')"
         return f"unit{columns} {owned} GLOBAL INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
 
     def _owned(self) -> str:
         """Which sets may hold rows of the units that are asked for."""
         found = "1" + self._of_sets()
-        if self.scope.part is None or self.entity is Entity.LEAD:
+        some = self._among_many("person")
+        if not some or self.entity is Entity.LEAD:
             return found
-        return f"{found} AND ({self._in_part('person')}{' OR notEmpty(starts)' if self.scope.shifting else ''})"
+        return f"{found} AND ({some}{' OR notEmpty(starts)' if self.scope.shifting else ''})"
+
+    def _among_many(self, unit: str) -> str:
+        """Whether a unit is in the part and of the sample that are asked for, '' where all are."""
+        found = [self._in_part(unit)] if self.scope.part is not None else []
+        if self.scope.one_of > 1:
+            found.append(f"cityHash64({unit}) % {int(self.scope.one_of)} = 0")
+        return " AND ".join(found)
 
     def _in_part(self, unit: str) -> str:
         low, high = (self.params.bind(each, "String") for each in self.scope.part or ("", "~"))
@@ -222,24 +231,23 @@ class Sources:
         lists = (self.params.bind(some, f"Array({type_})") for some in portions(sorted(self.scope.units or ())))
         return f"({' OR '.join(f'{column} IN {each}' for each in lists)})"
 
-    def _meant(self, unit: str, *, owned: bool = False) -> str:
+    def meant(self, unit: str, *, owned: bool = False) -> str:
         """Which units are asked for; of `owned` rows only those of shifting sets may be another's, and to whom they
         belong is asked when all is joined."""
         found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
         if self.scope.units is not None and not owned:
             found.append(self._among_units(unit))
-        if self.scope.part is not None:
-            inside = self._in_part(unit)
-            found.append(inside if not owned else f"(empty(starts) OR {inside})" if self.scope.shifting else "1")
-        if self.scope.one_of > 1:
-            found.append(f"cityHash64({unit}) % {int(self.scope.one_of)} = 0")
+        if self.scope.among:
+            found.append(f"{unit} GLOBAL IN (SELECT unit FROM {self.scope.among} WHERE member)")
+        if some := self._among_many(unit):
+            found.append(some if not owned else f"(empty(starts) OR {some})" if self.scope.shifting else "1")
         return " AND ".join(found) or "1"
 
     def _universe(self) -> str:
         if self.entity is Entity.LEAD:
             return f"(SELECT id AS unit FROM {self._leads()}) AS universe"
         owners = "arrayJoin(if(empty(starts), [person], persons))" if self.scope.shifting else "person"
-        return f"(SELECT DISTINCT {owners} AS unit FROM {WHOSE} WHERE {self._meant('unit')}) AS universe"
+        return f"(SELECT DISTINCT {owners} AS unit FROM {WHOSE} WHERE {self.meant('unit')}) AS universe"
 
     def _lead_rows(self) -> str:
         unit = "person" if self.entity is Entity.PERSON else "id"
@@ -253,7 +261,7 @@ class Sources:
         return self._leads_now() if self.scope.units is None else THEIR_LEADS
 
     def _leads_now(self) -> str:
-        where = f" WHERE {self._meant('id')}" if self.entity is Entity.LEAD else ""
+        where = f" WHERE {self.meant('id')}" if self.entity is Entity.LEAD else ""
         leads = (
             f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
         )
@@ -261,5 +269,5 @@ class Sources:
             leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else self._among_units('id')}"
         return (
             f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"
-            f" GLOBAL ANY LEFT JOIN {WHOSE} USING (set){where})"
+            f" GLOBAL ANY LEFT JOIN (SELECT * FROM {WHOSE}) AS owner USING (set){where})"
         )
