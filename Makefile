@@ -16,8 +16,11 @@ setup: .venv/.ready
 run: setup
 	.venv/bin/cdp serve --demo
 
+# By two at once, but for those that put the running product under load.
 test: setup
-	$(PY) -m pytest -q --ignore=tests/servers --ignore=tests/sdks
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+	  --ignore=tests/real --ignore=tests/servers --ignore=tests/sdks
+	$(PY) -m pytest -q tests/real
 
 # On real Kafka, Neo4j, PostgreSQL and ClickHouse's engine, which take a Maven client, Java 17 or later and PostgreSQL's
 # programs; and with the vendors' own SDKs, which take Node 20 or later, npm and Chromium.

@@ -188,8 +188,18 @@ def assert_told(followed: Followed, before: dict[SetId, OwnerRow], after: dict[S
         return
     moved = {each for each, row in after.items() if row[2:5] != before.get(each, NOBODY)[2:5]}
     assert followed.sets == moved
-    rows = [row for each in moved for row in (before.get(each, NOBODY), after[each])]
-    assert followed.persons == {person for row in rows for person in row.owners()}
+    turned = [(before.get(each, NOBODY), after[each]) for each in moved]
+    assert followed.persons == {
+        person
+        for was, now in turned
+        for person in was.owners() | now.owners()
+        if share(was, person) != share(now, person)
+    }
+
+
+def share(row: OwnerRow, person: PersonId) -> set[tuple[Millis, Millis | None]]:
+    """From when to when they are this person's: who keeps all of a set that somebody else loses need not be told."""
+    return {(start, end) for start, end, whose in row.stretches() if whose == person}
 
 
 def test_a_merge_moves_the_sets_of_both_and_names_whom_they_belonged_to(world: World) -> None:

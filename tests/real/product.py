@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ import psutil
 
 ADMIN_KEY = "tests-admin-key-0123456789"
 READY_S = 60.0
+PORTS = 15_000, 32_000
+"""Below those that systems give to whoever asks for any."""
+
+_chance = random.SystemRandom()
 
 
 class Clients:
@@ -136,8 +142,7 @@ class Product(Clients):
         family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
-        _, alive = psutil.wait_procs(family, timeout=30)
-        assert not alive, f"children outlived their supervisor: {alive}"
+        until(lambda: not any(map(lives, family)), 30, lambda: f"children outlived their supervisor: {family}")
 
     def kill_tree(self) -> None:
         """SIGKILL to every process at once."""
@@ -146,7 +151,15 @@ class Product(Clients):
         for each in family:
             each.kill()
         self.process.wait()
-        psutil.wait_procs(family, timeout=30)
+        until(lambda: not any(map(lives, family)), 30, self.output)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Who has ended holds nothing any more, though an orphan's entry may stay for seconds until somebody takes it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def until(condition: Callable[[], bool], timeout_s: float, explain: Callable[[], str] = lambda: "") -> None:
@@ -158,6 +171,9 @@ def until(condition: Callable[[], bool], timeout_s: float, explain: Callable[[],
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody has, nor gets from the system before it is used, as tests run beside each other."""
+    for port in _chance.sample(range(*PORTS), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")

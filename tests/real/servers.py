@@ -28,7 +28,7 @@ from typing import ClassVar, Self
 
 import psutil
 
-from tests.real.product import free_port
+from tests.real.product import free_port, lives
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".cache" / "servers"
@@ -114,22 +114,15 @@ class Server:
         self.process.kill()
         self.process.wait()
         for child in family:
-            if _lives(child):
+            if lives(child):
                 child.kill()
         deadline = time.monotonic() + STOP_S
-        while any(map(_lives, family)) and time.monotonic() < deadline:
+        while any(map(lives, family)) and time.monotonic() < deadline:
             time.sleep(0.01)
         self.process = None
 
     def output(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")[-4_000:]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Neo4j(Server):

@@ -15,7 +15,8 @@ from tests.real.product import Product, until
 
 KILLS = 51
 """17 of each kind: the app with its worker, a collector, the whole tree."""
-SENDERS = 4
+SENDERS, PAUSE_S = 4, 0.02
+"""There are always hits under way, and the processors are the product's."""
 LONGEST_LIFE_S = 1.2
 
 
@@ -26,7 +27,7 @@ def test_every_event_answered_200_is_stored_exactly_once_over_51_kills(tmp_path:
         key = product.create_source("site")
         stop = threading.Event()
         url = f"http://127.0.0.1:{product.collector_port}"
-        senders = [Sender([url], key, stop, name="site") for _ in range(SENDERS)]
+        senders = [Sender([url], key, stop, name="site", pause_s=PAUSE_S) for _ in range(SENDERS)]
         for sender in senders:
             sender.start()
         kills = Counter[str]()
