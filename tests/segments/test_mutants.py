@@ -132,7 +132,7 @@ MUTANTS = {
     "the wait is a moment longer": Mutant(sql_spans._of_spans, "s.1 <= {now}", "s.1 < {now}", Absent),
     "the end is a moment later": Mutant(sql_spans._waited, "+ {leaf.until}", "+ {leaf.until + 1}", Absent),
     "what is not yet over is left out": Mutant(sql_spans._not_over, "now - leaf.until", "now - leaf.until + 1", Absent),
-    "who never came to the end is one who did not begin": Mutant(sql_spans.sequence, "steps[-1][0]", "steps[0][0]", Seq),
+    "to the end comes who began": Mutant(sql_spans.sequence, "steps[-1][0]", "steps[0][0]", Seq),
     "there is no end": Mutant(sql_spans._waited, "leaf.until is None", "True", Absent),
     "what comes with the first is after it": Mutant(
         sql_spans._absent_at_all, "{came} <= {newest}", "{came} < {newest}", Absent
