@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
@@ -127,10 +127,12 @@ class Lags:
         self._unwritten: set[int] = set()
         self._written = 0.0
 
-    def note(self, changes: Iterable[Change], causes: Mapping[tuple[int, str], Millis], now: Millis) -> None:
+    def note(self, changes: Collection[Change], causes: Mapping[tuple[int, str], Millis], now: Millis) -> None:
         """`causes` are the moments at which it could have been known; changes that are not among them had none."""
+        came = sum(each.entered for each in changes)
+        CHANGES.labels("entered").inc(came)
+        CHANGES.labels("exited").inc(len(changes) - came)
         for each in changes:
-            CHANGES.labels("entered" if each.entered else "exited").inc()
             since = causes.get((each.segment, each.unit))
             if since is not None:
                 LAG.observe(max(0, now - since) / 1000)

@@ -37,7 +37,7 @@ REFUSALS = Counter("xunji_segment_refusals", "Segments set aside because the eng
 
 FEED = "segments"
 FRESHEN_MS = 1_000
-AT_ONCE = 2_000
+AT_ONCE = 5_000
 """Changes in one transaction, where many come at once: others write records too."""
 GIVE_WAY_S = 0.01
 """Between two such: who waits for its turn to write gets it."""
@@ -152,7 +152,8 @@ class Writer:
             stays.write(connection, changes)
             timers.write(connection, renewed)
             health.grow(connection, changes)
-            messages = [_message(each, index.segments[each.segment]) for each in public]
+            moments = {each.at: rfc3339(each.at) for each in public}
+            messages = [_message(each, index.segments[each.segment], moments[each.at]) for each in public]
             put_out(connection, messages)
             self._tell_those_who_ask(connection, changes, index, now)
             if late:
@@ -196,7 +197,7 @@ def _causes(changes: Iterable[Change], since: Millis | None) -> dict[tuple[int, 
     }
 
 
-def _message(change: Change, segment: Segment) -> Outgoing:
+def _message(change: Change, segment: Segment, moment: str) -> Outgoing:
     kind = "entered" if change.entered else "exited"
     named = f"{segment.id} {change.version} {change.unit} {kind} {change.at}"
     name = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
@@ -206,7 +207,7 @@ def _message(change: Change, segment: Segment) -> Outgoing:
         "version": change.version,
         segment.definition.entity.value: change.unit,
         "change": kind,
-        "at": rfc3339(change.at),
+        "at": moment,
         "reason": change.reason.value,
         "cause_event": change.cause,
     }
