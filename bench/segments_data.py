@@ -19,6 +19,7 @@ PERSONS = 500_000
 SETS = 650_000
 HUBS = 20
 LEADS = 20_000
+PIECES = 16
 
 KEPT = Path(__file__).parents[1] / ".cache" / "bench"
 
@@ -86,6 +87,26 @@ FROM
     FROM numbers({{events}})
 )"""
 
+# The same events as a trail reads them, in pieces that leave parts as many batches do: 917 bytes each.
+_ENVELOPES = [
+    f"""
+INSERT INTO events (set, occurred_at, id, received_at, name, source, envelope)
+SELECT set, occurred_at, id, received_at, name, source, concat(
+    '{{"received_at":', toString(received_at), ',"name":"', name, '","source":"', source,
+    '","properties":', toJSONString(properties), ',"client_id":"', lower(hex(MD5(id))), '","type":"', type,
+    '","original_name":"', name, '","dialect":"sensors","hit":"', lower(hex(MD5(concat(id, 'h')))),
+    '","platform":"', platform, '","app":{{"id":"', app_id, '","name":"寻迹汽车","version":"', app_version,
+    '"}},"session":"', session, '","identifiers":[{{"kind":"device_id","value":"', lower(hex(MD5(concat(id, 'i')))),
+    '"}},{{"kind":"wx_openid","value":"', lower(hex(MD5(concat(id, 'o')))), '"}}],"page":{{"url":"',
+    'https://www.example.cn', page_path, '?utm=', toString(occurred_at % 997), '","path":"', page_path, '","title":"',
+    page_title, '","referrer":"https://www.example.cn/"}}',
+    if(campaign_source = '', '', concat(',"campaign":{{"source":"', campaign_source, '"}}')),
+    ',"device":{{"kind":"mobile","os":"iOS","os_version":"18.1","browser":"MicroMessenger","model":"iPhone 15"}}',
+    ',"locale":"zh-CN","ip_city":"', ip_city, '"}}')
+FROM typed_events WHERE cityHash64(id) % {PIECES} = {piece}"""
+    for piece in range(PIECES)
+]
+
 # One set in a hundred passed from one person to another.
 _OWNERS = f"""
 INSERT INTO owners (set, version, person, starts, persons, kinds)
@@ -143,4 +164,4 @@ def open_made(events: int) -> ClickHouseEvents:
     return store
 
 
-_TEXTS = (_EVENTS, _OWNERS, _OWNED, _TRAITS, _LEADS)
+_TEXTS = (_EVENTS, *_ENVELOPES, _OWNERS, _OWNED, _TRAITS, _LEADS)
