@@ -97,6 +97,7 @@ class Sources:
     attributes: set[str] = field(default_factory=set)
     columns: set[str] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
+    """Of all events that are read, '' for any."""
     _shared: dict[str, str] = field(default_factory=dict)
     _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
     _traits: Pass = field(default_factory=lambda: Pass("a"))
@@ -140,7 +141,7 @@ class Sources:
 
     def joined(self) -> str:
         """All units with what is told of them, as FROM takes it."""
-        parts = [each.select(self.event_rows(names)) for names, each in self._events.items()]
+        parts = [each.select(self._event_rows(names)) for names, each in self._events.items()]
         if self._traits.states:
             parts.append(self._traits.select(self._trait_rows()))
         if self._leads_pass.states:
@@ -153,12 +154,15 @@ class Sources:
         """What is shared, as SELECT takes it after other columns."""
         return "".join(f", {text} AS {alias}" for text, alias in self._shared.items())
 
-    def event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
+    def event_rows(self, names: tuple[str, ...], columns: str) -> str:
         """The events of these names, as SELECT takes it: the unit, these columns, FROM and WHERE."""
+        self._names.update(names or [""])
+        return self._event_rows(names, columns)
+
+    def _event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
         named = f" AND {self.named(names)}" if names else ""
         if self.scope.units is None:
             return self._owned_rows("typed_events", columns) + named
-        self._names.update(names or [""])
         return f"unit{columns} FROM {THEIR_EVENTS} WHERE 1{named}"
 
     def tables(self) -> Mapping[str, str]:
