@@ -353,13 +353,14 @@ class ClickHouseEvents:
     ) -> list[Any]:
         with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
             try:
+                # Of a question that broke off they may be left.
+                _drop(client, tables)
                 for name, made in tables.items():
                     client.command(f"CREATE TEMPORARY TABLE {name} {made}", _placed(made, values))
                 found = client.raw_query(text, _placed(text, values), fmt="JSONCompactEachRow")
                 return _decoder(row).decode_lines(found)
             finally:
-                for name in tables:
-                    client.command(f"DROP TEMPORARY TABLE IF EXISTS {name}")
+                _drop(client, tables)
 
     def count(self) -> int:
         return int(self._query("SELECT count() FROM events")[0][0])
@@ -409,6 +410,11 @@ class ClickHouseEvents:
                 with _one_of(self._readers) as reader:
                     answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
             return _row.decode_lines(answer)
+
+
+def _drop(client: Client, tables: Iterable[str]) -> None:
+    for name in tables:
+        client.command(f"DROP TEMPORARY TABLE IF EXISTS {name}")
 
 
 def _placed(text: str, values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cdp.errors import StoreUnavailable
 from cdp.model import (
     App,
     Campaign,
@@ -453,6 +454,25 @@ class EventStoreContract:
         mirror.forget_before([owned(3, None, version=2)])
         mirror.forget_before([])
         assert list(mirror.every_set()) == sets(1, 2)
+
+    def test_a_question_has_tables_of_its_own_whatever_became_of_another(self, store: EventStore) -> None:
+        tables = {
+            "asked": "ENGINE = Memory AS SELECT {n:Int64} AS n",
+            "rest": "ENGINE = Memory AS SELECT n % 2 AS n FROM asked",
+        }
+        assert isinstance(store, ClickHouseEvents)
+        for client in (*store._clients.asking, store._clients.watching):
+            client.command("CREATE TEMPORARY TABLE asked (other String)")
+        for aside in (False, True, False, True):
+            for n in (1, 2):
+                found = store.ask(
+                    "SELECT n FROM asked UNION ALL SELECT n FROM rest", {"n": n}, tables=tables, aside=aside
+                )
+                assert sorted(found) == sorted([[n], [n % 2]])
+            with pytest.raises(StoreUnavailable):
+                store.ask("SELECT throwIf(n = 3) FROM asked", {"n": 3}, tables=tables, aside=aside)
+            with pytest.raises(StoreUnavailable):
+                store.ask("SELECT n FROM asked", {}, aside=aside)
 
     def test_many_threads_read_while_one_writes(self, store: EventStore) -> None:
         wrong: list[object] = []
