@@ -353,14 +353,14 @@ class ClickHouseEvents:
     ) -> list[Any]:
         with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
             try:
-                # Of a question that broke off they may be left.
-                _drop(client, tables)
+                # Of a question that broke off one may be left.
                 for name, made in tables.items():
-                    client.command(f"CREATE TEMPORARY TABLE {name} {made}", _placed(made, values))
+                    client.command(f"CREATE OR REPLACE TEMPORARY TABLE {name} {made}", _placed(made, values))
                 found = client.raw_query(text, _placed(text, values), fmt="JSONCompactEachRow")
                 return _decoder(row).decode_lines(found)
             finally:
-                _drop(client, tables)
+                for name in tables:
+                    client.command(f"DROP TEMPORARY TABLE IF EXISTS {name}")
 
     def count(self) -> int:
         return int(self._query("SELECT count() FROM events")[0][0])
@@ -410,11 +410,6 @@ class ClickHouseEvents:
                 with _one_of(self._readers) as reader:
                     answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
             return _row.decode_lines(answer)
-
-
-def _drop(client: Client, tables: Iterable[str]) -> None:
-    for name in tables:
-        client.command(f"DROP TEMPORARY TABLE IF EXISTS {name}")
 
 
 def _placed(text: str, values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from cdp.model import Millis, PersonId, SetId
-from cdp.records import chunks
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
 from segments.known import Known
@@ -23,8 +22,6 @@ from segments.tree import All, Definition, Entity
 from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdict
 from segments.walk import leaves_of
 
-AT_ONCE = 5_000
-"""Units in one query: what it costs besides is the same for all of them."""
 SAMPLE = 64
 """An estimate looks at one unit of so many."""
 Z = 1.959964
@@ -53,10 +50,10 @@ class Evaluator:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
-        for scope in self._scopes(units, part, definitions[0].entity):
-            query = verdicts_query(definitions, now, scope, others, self._held)
-            # Decoded as what they are, so that nothing is made of them a second time.
-            yield from self._events.ask(query.text, query.values, tables=query.tables, aside=True, row=UNIT)
+        scope = self._scope(aside=True) if units is None else self._scope_of(units, definitions[0].entity)
+        query = verdicts_query(definitions, now, replace(scope, part=part), others, self._held)
+        # Decoded as what they are, so that nothing is made of them a second time.
+        yield from self._events.ask(query.text, query.values, tables=query.tables, aside=True, row=UNIT)
 
     def known(self, *, fresh: bool = False) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
@@ -100,14 +97,6 @@ class Evaluator:
         if not found:
             return []
         return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
-
-    def _scopes(self, units: Collection[str] | None, part: tuple[str, str] | None, entity: Entity) -> Iterator[Scope]:
-        """What is asked in one query each."""
-        if units is not None:
-            for some in chunks(sorted(units), AT_ONCE):
-                yield replace(self._scope_of(some, entity), part=part)
-        else:
-            yield replace(self._scope(aside=True), part=part)
 
     def _scope(self, *, aside: bool = False) -> Scope:
         """Everybody."""

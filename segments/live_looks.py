@@ -13,13 +13,14 @@ from cdp.records import chunks
 from profiles.store import NOBODY
 from segments import stays, timers
 from segments.book import Segment
-from segments.evaluate import AT_ONCE
 from segments.live_pieces import Refused, Slice
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.tree import Any_, Definition, Entity
 from segments.verdict import Evaluates, Verdict
 
+UNITS_AT_ONCE = 5_000
+"""In one query: what it costs besides is the same for all of them."""
 RECORDS = "records"
 ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
@@ -119,7 +120,7 @@ class Eye:
     def units(self, segments: Sequence[Segment], units: Collection[str], now: Millis) -> Iterator[Look]:
         """At these units, some at once. A segment for which the engine refuses it is given to `refuse`, and passed
         over from then on."""
-        for some in chunks(sorted(units), AT_ONCE):
+        for some in chunks(sorted(units), UNITS_AT_ONCE):
             yield from self._some(segments, some, now)
 
     def _some(self, segments: Sequence[Segment], units: Sequence[str], now: Millis) -> Iterator[Look]:

@@ -31,7 +31,6 @@ from segments.tree import Entity
 from segments.waiting import Waiting, moved_by
 
 CHANGES_AT_ONCE = 1_000
-NOTHING: Sequence[Segment] = ()
 
 
 class Index:

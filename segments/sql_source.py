@@ -101,7 +101,7 @@ class Sources:
     _shared: dict[str, str] = field(default_factory=dict)
     _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
     _traits: Pass = field(default_factory=lambda: Pass("a"))
-    _leads_pass: Pass = field(default_factory=lambda: Pass("l"))
+    _leads: Pass = field(default_factory=lambda: Pass("l"))
     _alone: dict[str, str] = field(default_factory=dict)
 
     def of_events(self, names: tuple[str, ...]) -> Pass:
@@ -133,7 +133,7 @@ class Sources:
 
     def of_leads(self) -> Pass:
         """Over a person's leads, or over the lead itself: `at, id, fields`."""
-        return self._leads_pass
+        return self._leads
 
     def alone(self, select: str) -> str:
         """The column `state` of a query of its own, which has one row a unit."""
@@ -144,8 +144,8 @@ class Sources:
         parts = [each.select(self._event_rows(names)) for names, each in self._events.items()]
         if self._traits.states:
             parts.append(self._traits.select(self._trait_rows()))
-        if self._leads_pass.states:
-            parts.append(self._leads_pass.select(self._lead_rows()))
+        if self._leads.states:
+            parts.append(self._leads.select(self._lead_rows()))
         parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
         joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
         return self._universe() + "".join(joins)
@@ -170,9 +170,11 @@ class Sources:
         shifting = ", starts, persons" if self.scope.shifting else ""
         owners = f"SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}"
         found = {WHOSE: f"ENGINE = Join(SEMI, LEFT, set) AS {owners}"}
-        if self.scope.units is not None and self._asks_leads():
+        if self.scope.units is None:
+            return found
+        if self.entity is Entity.LEAD or self._leads.states:
             found[THEIR_LEADS] = f"ENGINE = Memory AS SELECT * FROM {self._leads_now()}"
-        if self.scope.units is not None and self._names:
+        if self._names:
             found[THEIR_EVENTS] = f"ENGINE = Memory AS SELECT {self._their_events()}"
         return found
 
@@ -185,16 +187,17 @@ class Sources:
 
     def _trait_rows(self) -> str:
         names = self.params.bind(sorted(self.attributes), "Array(String)")
-        return self._owned_rows("traits", "{states}") + f" AND (name IN {names} OR operation = 'delete')"
+        rows = self._owned_rows("traits", "{states}") + self._of_sets()
+        return f"{rows} AND (name IN {names} OR operation = 'delete')"
 
     def _owned_rows(self, rows: str, columns: str) -> str:
         person = self._person_at("occurred_at")
-        where = f"occurred_at <= {int(self.now)}{self._of_sets()}"
+        where = f"occurred_at <= {int(self.now)}"
         # Where tables are spread over servers, GLOBAL sends them the table of this question; else it means nothing.
         owned = f"FROM {rows} GLOBAL SEMI LEFT JOIN {WHOSE} USING (set)"
         if self.entity is Entity.PERSON:
             return f"{person} AS unit{columns} {owned} WHERE {where} AND {self.meant('unit', owned=True)}"
-        lead = f"(SELECT id AS unit, person AS its FROM {self._leads()} WHERE its != '{NOBODY}')"
+        lead = f"(SELECT id AS unit, person AS its FROM {self._lead_table()} WHERE its != '{NOBODY}')"
         return f"unit{columns} {owned} GLOBAL INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
 
     def _owned(self) -> str:
@@ -249,18 +252,15 @@ class Sources:
 
     def _universe(self) -> str:
         if self.entity is Entity.LEAD:
-            return f"(SELECT id AS unit FROM {self._leads()}) AS universe"
+            return f"(SELECT id AS unit FROM {self._lead_table()}) AS universe"
         owners = "arrayJoin(if(empty(starts), [person], persons))" if self.scope.shifting else "person"
         return f"(SELECT DISTINCT {owners} AS unit FROM {WHOSE} WHERE {self.meant('unit')}) AS universe"
 
     def _lead_rows(self) -> str:
         unit = "person" if self.entity is Entity.PERSON else "id"
-        return f"{unit} AS unit{{states}} FROM {self._leads()} WHERE 1"
+        return f"{unit} AS unit{{states}} FROM {self._lead_table()} WHERE 1"
 
-    def _asks_leads(self) -> bool:
-        return self.entity is Entity.LEAD or bool(self._leads_pass.states)
-
-    def _leads(self) -> str:
+    def _lead_table(self) -> str:
         """Leads with the persons that they are of."""
         return self._leads_now() if self.scope.units is None else THEIR_LEADS
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from cdp.model import Millis
 from cdp.records import reading
 from segments import live, sql_tried
-from segments.evaluate import AT_ONCE
+from segments.live_looks import UNITS_AT_ONCE
 from segments.stays import stay_rows
 from segments.tree import Definition
 from segments.verdict import Verdict
@@ -106,7 +106,7 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
     assert len(asked) == 101
     world.live.drain()
     assert {each.at for each in world.changes(everybody) if not each.entered} == {crowd.until}
-    assert all(len(units or ()) <= AT_ONCE for units in crowd.asked)
+    assert all(len(units or ()) <= UNITS_AT_ONCE for units in crowd.asked)
 
 
 def test_where_very_many_are_touched_everybody_is_looked_at_slice_by_slice(
