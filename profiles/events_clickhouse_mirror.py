@@ -60,12 +60,15 @@ class ClickHouseMirror:
 
     def owned_sets(self, persons: Collection[PersonId]) -> set[SetId]:
         wanted = set(persons)
+        return {row.set for row in self.owners(self.sets_ever(wanted)) if not wanted.isdisjoint(row.owners())}
+
+    def sets_ever(self, persons: Collection[PersonId]) -> set[SetId]:
         found: set[SetId] = set()
         for some in _parts(persons):
             listed = ",".join(f"'{UUID(each)}'" for each in some)
             rows = self._query(f"SELECT DISTINCT set FROM owned WHERE person IN ({listed})")
             found.update(SetId(each) for (each,) in rows)
-        return {row.set for row in self.owners(found) if not wanted.isdisjoint(row.owners())}
+        return found
 
     def every_set(self) -> Iterator[SetId]:
         last = -1

@@ -38,13 +38,19 @@ LOG_EVERY_S = 10.0
 
 class Followed(NamedTuple):
     """Sets whose owners are others than the mirror said before, and all persons who have another share of their events.
+    `rows` are what is said now of the sets that were looked at.
 
-    With `filled` everything was derived anew, and both are empty: any set and person may be meant.
+    With `filled` everything was derived anew, and the others are empty: any set and person may be meant.
     """
 
     sets: set[SetId]
     persons: set[PersonId]
+    rows: dict[SetId, OwnerRow]
     filled: bool = False
+
+    @classmethod
+    def nothing(cls, *, filled: bool = False) -> Followed:
+        return cls(set(), set(), {}, filled)
 
 
 Announce = Callable[[Followed], None]
@@ -92,11 +98,12 @@ class Owners:
         moved = self._identity.sets_moved_since(place) if place < seq else set()
         touched = moved.union(sets)
         wanted = touched | self._beside(touched)
-        followed = Followed(set(), set())
+        followed = Followed.nothing()
         for some in _chunks(sorted(wanted)):
             news = self._derive(some, seq, always=moved, announce=announce)
             followed.sets.update(news.sets)
             followed.persons.update(news.persons)
+            followed.rows.update(news.rows)
         self._note(seq)
         return followed
 
@@ -129,7 +136,7 @@ class Owners:
         return self._place
 
     def _fill(self, seq: int, announce: Announce) -> Followed:
-        everything = Followed(set(), set(), filled=True)
+        everything = Followed.nothing(filled=True)
         announce(everything)
         self._place = None
         with writing(self._records) as db:
@@ -166,10 +173,10 @@ class Owners:
         """Write what holds for these sets now. `always` are written also where nothing is new, so that a slower process
         with an older answer loses."""
         before = {row.set: row for row in self._mirror.owners(sets)}
-        rows, told = [], Followed(set(), set())
+        rows, told = [], Followed.nothing()
         for each, columns in self._columns(sets).items():
             old = before.get(each, OwnerRow(each, 0, None))
-            row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *columns)
+            told.rows[each] = row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *columns)
             if row[2:] != old[2:] or each in always:
                 rows.append(row)
             # Of a device with thousands of owners only those whose share is another.

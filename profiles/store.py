@@ -120,6 +120,9 @@ class Mirror(Protocol):
     def owned_sets(self, persons: Collection[PersonId]) -> set[SetId]:
         """All sets of which any of these persons have events, at whatever time."""
 
+    def sets_ever(self, persons: Collection[PersonId]) -> set[SetId]:
+        """All sets of which any of these persons were ever said to have events; found sooner than what is true now."""
+
     def every_set(self) -> Iterator[SetId]:
         """All sets that it knows, in order."""
 

@@ -110,13 +110,13 @@ class Evaluator:
         """All that they may have events of."""
         mirror = self._events.mirror
         if entity is Entity.PERSON:
-            return mirror.owned_sets([PersonId(each) for each in units])
+            return mirror.sets_ever([PersonId(each) for each in units])
         asked = "SELECT DISTINCT subject FROM leads FINAL WHERE id IN {leads:Array(String)}"
         subjects = {
             SetId(each) for some in portions(sorted(units)) for (each,) in self._events.ask(asked, {"leads": some})
         }
         persons = set[PersonId]().union(*(row.owners() for row in mirror.owners(subjects)))
-        return mirror.owned_sets(persons) | subjects
+        return mirror.sets_ever(persons) | subjects
 
     def _rows(self, query: Query) -> Iterator[list[Any]]:
         yield from self._events.ask(query.text, query.values, tables=query.tables)

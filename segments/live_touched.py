@@ -127,7 +127,7 @@ class Toucher:
         found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]
         subjects = work.subjects
-        rows = self._rows_of({each.set for each, segments in seen if segments} | subjects)
+        rows = followed.rows or self._rows_of({each.set for each, segments in seen if segments} | subjects)
         wanted: defaultdict[str, set[int]] = defaultdict(set)
         for each, segments in seen:
             person = rows[each.set].owner_at(each.at) if segments and each.set in rows else None
@@ -166,9 +166,11 @@ class Toucher:
 
     def _leads_of(self, persons: Collection[str]) -> Iterator[tuple[str, str]]:
         """The leads of these persons, each with whose it is, or once was."""
-        rows = self._rows_of(self._mirror.owned_sets([PersonId(each) for each in persons]))
-        for lead, subject in self._leads_by(rows).items():
-            yield from ((lead, person) for person in rows[subject].owners() if person in persons)
+        leads = self._leads_by(self._mirror.sets_ever([PersonId(each) for each in persons]))
+        rows = self._rows_of(set(leads.values()))
+        for lead, subject in leads.items():
+            owners = rows[subject].owners() if subject in rows else ()
+            yield from ((lead, person) for person in owners if person in persons)
 
     def _leads_by(self, sets: Collection[SetId]) -> dict[str, SetId]:
         """The leads of these sets, each with its own."""

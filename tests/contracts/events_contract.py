@@ -416,7 +416,8 @@ class EventStoreContract:
         mirror.own([owned(1, LI, version=2)])
         assert sorted(mirror.owners(sets(1, 2, 3, 4))) == [owned(1, WANG, version=3), owned(2, WANG), owned(3, None)]
         assert mirror.owned_sets([WANG]) == set(sets(1, 2))
-        assert mirror.owned_sets([LI]) == mirror.owned_sets([]) == set()
+        assert mirror.owned_sets([LI]) == mirror.owned_sets([]) == mirror.sets_ever([]) == set()
+        assert mirror.sets_ever([LI]) == mirror.sets_ever([WANG]) == set(sets(1, 2))
         assert mirror.owners([]) == []
 
     def test_what_was_true_before_and_is_so_again_is_written_again(self, store: EventStore) -> None:

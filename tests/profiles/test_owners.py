@@ -210,7 +210,7 @@ def test_a_merge_moves_the_sets_of_both_and_names_whom_they_belonged_to(world: W
     followed = world.follow()
     assert followed.persons == {li, phone}
     assert len(world.sets("member:li")) == 3
-    assert world.follow() == Followed(set(), set())
+    assert world.follow() == Followed.nothing()
 
 
 def test_a_login_on_a_showrooms_tablet_moves_the_events_around_it(world: World) -> None:

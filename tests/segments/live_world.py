@@ -29,7 +29,7 @@ from segments.live_touched import Toucher
 from segments.members import Moved
 from segments.stays import stay_rows
 from segments.tree import Entity
-from segments.verdict import Verdict
+from segments.verdict import Evaluates, Verdict
 from tests.cdp.intake import Intake, make_event
 from tests.segments.slow_evaluator import SlowEvaluator
 
@@ -60,9 +60,14 @@ class World:
         system = self.system
         self.book, self.membership = system.segment_book, system.membership
         self.evaluator = SlowEvaluator(system, lambda: [each.id for each in self.book.every()])
+        self.live = self.another_live()
+
+    def another_live(self) -> LiveSegments:
+        """What keeps segments, as another process would have it."""
+        system = self.system
         owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
         leads = LeadRows(system.records, system.segment_work, system.events.leads)
-        self.live = LiveSegments(
+        return LiveSegments(
             system.records,
             system.segment_work,
             system.identity,
@@ -80,6 +85,16 @@ class World:
             clock=lambda: self.now,
             late_ms=0,
         )
+
+    def round(self) -> bool:
+        """One, to its end; whether there was anything to do."""
+        did = self.live._round()
+        self.live._rounds.settle()
+        return did
+
+    def ask(self, evaluator: Evaluates) -> None:
+        """What keeps segments asks this one from now on."""
+        self.live._evaluator = self.live._rounds._evaluator = evaluator
 
     def close(self) -> None:
         self._stack.close()

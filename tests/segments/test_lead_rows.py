@@ -64,7 +64,7 @@ def test_a_captured_lead_is_in_segments_of_leads_within_one_round(world: World) 
     sedans = world.segment("sedans", OF_SEDANS, entity="lead")
     lead = captured(world, series="S7")
     captured(world, series="X9")
-    world.live._round()
+    world.round()
     assert world.members(sedans) == {lead}
 
 

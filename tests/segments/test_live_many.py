@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from cdp.model import Millis
 from cdp.records import reading
-from segments import live, sql_tried
+from segments import live_rounds, sql_tried
 from segments.live_looks import UNITS_AT_ONCE
 from segments.stays import stay_rows
 from segments.tree import Definition
@@ -56,7 +56,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def crowded(world: World) -> Callable[[int], Crowd]:
     def crowd(count: int) -> Crowd:
         made = Crowd(count, until=world.now + DAY)
-        world.live._evaluator = made
+        world.ask(made)
         return made
 
     return crowd
@@ -94,13 +94,13 @@ def test_pages_of_changes_hold_each_change_once(world: World, crowded: Callable[
 def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_for_it(
     world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "TIMERS", 100)
+    monkeypatch.setattr(live_rounds, "TIMERS", 100)
     crowd = crowded(1_000)
     everybody = world.segment("everybody", VIEWED)
     world.now = crowd.until + SECOND
     world.take("model_viewed", "li")
     crowd.asked.clear()
-    assert world.live._round()
+    assert world.round()
     asked = {unit for units in crowd.asked if units is not None for unit in units}
     assert world.person("li") in asked
     assert len(asked) == 101
@@ -112,7 +112,7 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
 def test_where_very_many_are_touched_everybody_is_looked_at_slice_by_slice(
     world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "FULL_FROM", 500)
+    monkeypatch.setattr(live_rounds, "FULL_FROM", 500)
     crowd = crowded(1_000)
     everybody = world.segment("everybody", VIEWED)
     world.now = crowd.until + SECOND

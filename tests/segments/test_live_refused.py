@@ -57,7 +57,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def sicken(world: World, sick: Sick) -> Sick:
-    world.live._evaluator = sick
+    world.ask(sick)
     return sick
 
 
@@ -76,7 +76,7 @@ def test_a_live_segment_that_is_refused_is_set_aside_and_filled_when_it_is_taken
     assert told.refused == "Memory limit exceeded"
     with reading(world.system.records) as connection:
         assert connection.execute(select(work_rows)).all() == []
-    world.live._evaluator = sick.real
+    world.ask(sick.real)
     monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
     world.live.drain()
     assert world.book.get(bad.id).live

@@ -1,0 +1,242 @@
+"""Rounds: whom what waits is about, what the evaluator says of them, and writing what came of it.
+
+A round looks while what the one before found is written. The writing goes on in a thread of its own, in order, and
+compares what was seen with what is stored by then; so nothing of one round reads what another has not written yet. What
+a round took waits until it is written, and is not taken twice meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
+
+from prometheus_client import Histogram
+from sqlalchemy import Engine
+
+from cdp import segment_work
+from cdp.feeds import place_of
+from cdp.model import Millis
+from cdp.records import reading, writing
+from cdp.segment_work import Dropped, Task
+from identity.verbs import Identity
+from segments import stays, timers
+from segments.book import Segment
+from segments.live_causes import explained, unexplained
+from segments.live_looks import Eye, Look, Standing
+from segments.live_pieces import Piece, piecewise
+from segments.live_touched import Ask, Index, Touched, Toucher
+from segments.live_writing import FEED, Round, Writer
+from segments.timers import Timers
+from segments.tree import Entity
+from segments.verdict import Evaluates
+
+TASKS = 200
+"""Rows taken in one round, each of a batch at most: a round costs much, and hardly more for more of them."""
+TIMERS = 5_000
+"""Units whose moment has come, in one round: what happens need not wait for the others."""
+FULL_FROM = 20_000
+"""Units from which on a look at everybody is cheaper."""
+VERDICTS_APART = 10_000
+"""From so many verdicts on that nobody needs a query of its own is cheaper."""
+
+ROUND_SECONDS = Histogram("xunji_segment_round_seconds", "Time of one round that looks at who is in segments")
+
+
+class Taken(NamedTuple):
+    """What waits at the moment `now`: rows of work, units whose timers are due, and what the graph moved after version
+    `place`, up to `head`. `complete` where that is all; `began` by the clock that never goes back."""
+
+    began: float
+    now: Millis
+    tasks: Sequence[Task]
+    fired: Mapping[str, Timers]
+    place: int | None
+    head: int
+    complete: bool
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a round saw of what it took, of the segments in `index`."""
+
+    taken: Taken
+    index: Index
+    eye: Eye
+    touched: Touched
+    units: set[str]
+    looks: list[Look] = field(default_factory=list)
+
+    def done(self) -> Round:
+        """What is done once it is written."""
+        tasks = {*(task.n for task in self.taken.tasks), *self.touched.announced}
+        return Round(tasks, self.taken.head, self.touched.erased, self.touched.emptied, self.taken.complete)
+
+
+class Rounds:
+    """For one thread."""
+
+    def __init__(
+        self, records: Engine, identity: Identity, toucher: Toucher, evaluator: Evaluates, writer: Writer
+    ) -> None:
+        self._records, self._identity, self._toucher = records, identity, toucher
+        self._evaluator, self._writer = evaluator, writer
+        self._hand = ThreadPoolExecutor(1, thread_name_prefix="segments-writing")
+        self._writing: tuple[Seen, Future[None]] | None = None
+
+    def go(self, filling: Collection[int]) -> bool:
+        """Look at what is due, and hand it over to be written, which may go on when this returns; whether there was
+        anything to do. Segments that are being filled take part."""
+        taken = self._take()
+        seen = self._look(taken, filling) if taken is not None else None
+        wrote = self.settle()
+        if seen is not None:
+            self._writing = seen, self._hand.submit(self._write, seen)
+        return wrote or seen is not None
+
+    def settle(self) -> bool:
+        """Wait until all is written that was found; whether there was anything. Raises what writing it raised, and then
+        it waits to be taken again."""
+        if self._writing is None:
+            return False
+        (_, future), self._writing = self._writing, None
+        future.result()
+        return True
+
+    def moment(self) -> Millis:
+        """That of the next round."""
+        moment = self._writer.moment()
+        return moment if self._writing is None else max(moment, self._writing[0].taken.now + 1)
+
+    # Taking
+
+    def _take(self) -> Taken | None:
+        """None where nothing waits."""
+        began, now = monotonic(), self.moment()
+        taken: Set[int] = frozenset()
+        looked: Set[str] = frozenset()
+        before = self._writing[0] if self._writing is not None else None
+        if before is not None:
+            taken, looked = frozenset(before.done().tasks), before.units
+        due = segment_work.due(self._records, now, TASKS + len(taken))
+        with reading(self._records) as connection:
+            fired = timers.due(connection, now, TIMERS + len(looked))
+        tasks = [task for task in due if task.n not in taken][:TASKS]
+        fired = dict([each for each in fired.items() if each[0] not in looked][:TIMERS])
+        self._identity.follow()
+        # Before the mirror is brought up to the graph, so that what comes in between is told again.
+        head = self._identity.graph.head().seq
+        place = before.taken.head if before is not None else place_of(self._records, FEED)
+        if not tasks and not fired and head == place:
+            return None
+        return Taken(began, now, tasks, fired, place, head, len(tasks) < TASKS and len(fired) < TIMERS)
+
+    # Looking
+
+    def _look(self, taken: Taken, filling: Collection[int]) -> Seen:
+        every = self._writer.segments()
+        index = Index(every, filling)
+        eye = Eye(self._evaluator, every, self._writer.refuse)
+        touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)
+        seen = Seen(taken, index, eye, touched, set(taken.fired))
+        if not _everybody(touched, taken.fired):
+            asks = _together([*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)], index)
+            seen.units |= set().union(*(ask.units for ask in asks))
+            seen.looks = [
+                look for ask in asks for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
+            ]
+        return seen
+
+    def _at_everybody(self, seen: Seen) -> Iterator[Standing]:
+        """What is found of everybody, piece by piece; each is to be written before the next is looked at."""
+        index, touched, now = seen.index, seen.touched, seen.taken.now
+        asks = [*touched.asks, *_asked_by_timers(seen.taken.fired, index, now)]
+        wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
+
+        def look(piece: Piece) -> Standing:
+            with reading(self._records) as connection:
+                standing = Standing.of_slice(connection, piece.segments, piece.part)
+            _prepare(standing, seen)
+            standing.compare(seen.eye.slice(piece.segments, piece.part, now, standing.known(now)), now)
+            return standing
+
+        for entity in Entity:
+            segments = _in_order(index, index.about(entity) & wanted)
+            if segments:
+                yield from (each for each in piecewise(segments, look, self._writer.refuse) if each is not None)
+
+    # Writing
+
+    def _write(self, seen: Seen) -> None:
+        for task in seen.taken.tasks:
+            if isinstance(task.work, Dropped):
+                self._drop(task.work.segment)
+        if _everybody(seen.touched, seen.taken.fired):
+            for standing in self._at_everybody(seen):
+                self._found(standing, seen, None)
+            self._writer.write([], {}, seen.index, seen.taken.now, done=seen.done())
+        else:
+            with reading(self._records) as connection:
+                standing = Standing.of_units(connection, seen.units)
+            _prepare(standing, seen)
+            for look in seen.looks:
+                standing.compare(look, seen.taken.now)
+            self._found(standing, seen, seen.done())
+        ROUND_SECONDS.observe(monotonic() - seen.taken.began)
+
+    def _found(self, standing: Standing, seen: Seen, done: Round | None) -> None:
+        touched, index, now = seen.touched, seen.index, seen.taken.now
+        flips, late = unexplained(standing.flips.values(), touched, index)
+        changes = explained(flips, touched, index, seen.eye, now)
+        since = min((task.since for task in seen.taken.tasks), default=None)
+        self._writer.write(changes, standing.renewed, index, now, since=since, late=late, done=done)
+
+    def _drop(self, segment: int) -> None:
+        """Take away who was in a segment that is deleted."""
+        more = True
+        while more:
+            with writing(self._records) as connection:
+                more = stays.drop(connection, segment)
+
+
+def _prepare(standing: Standing, seen: Seen) -> None:
+    standing.keep(frozenset(seen.index.segments))
+    standing.forget(seen.touched.erased)
+
+
+def _everybody(touched: Touched, fired: Collection[str]) -> bool:
+    return touched.everything or len(set(fired).union(*(ask.units for ask in touched.asks))) > FULL_FROM
+
+
+def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> Iterator[Ask]:
+    for entity in Entity:
+        about = index.about(entity)
+        due = {unit: _due(of_unit, now) & about for unit, of_unit in fired.items()}
+        units = frozenset(unit for unit, segments in due.items() if segments)
+        if units:
+            yield Ask(frozenset().union(*due.values()), units)
+
+
+def _together(asks: Iterable[Ask], index: Index) -> list[Ask]:
+    """Fewer asks for the same: a further query costs more than some answers that nobody needed."""
+    found = []
+    for entity in Entity:
+        mine = [ask for ask in asks if ask.segments & index.about(entity)]
+        every = frozenset[int]().union(*(ask.segments for ask in mine))
+        apart = [ask for ask in mine if len(ask.units) * len(every - ask.segments) > VERDICTS_APART]
+        found += apart
+        rest = [ask for ask in mine if ask not in apart]
+        if rest:
+            segments = frozenset[int]().union(*(ask.segments for ask in rest))
+            found.append(Ask(segments, frozenset[str]().union(*(ask.units for ask in rest))))
+    return found
+
+
+def _due(of_unit: Timers, now: Millis) -> frozenset[int]:
+    return frozenset(n for n, each in of_unit.items() if each.at <= now)
+
+
+def _in_order(index: Index, segments: Collection[int]) -> list[Segment]:
+    return [index.segments[n] for n in sorted(segments)]
