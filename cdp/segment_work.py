@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -91,6 +92,10 @@ class Task(NamedTuple):
     since: Millis
     work: Work
 
+    @property
+    def events(self) -> int:
+        return len(self.work.events) if isinstance(self.work, Stored) else 0
+
 
 class SegmentWork:
     """Thread-safe. `due` is set, in the process where it happens, once what was noted is durable; `turns` counts there
@@ -127,11 +132,19 @@ def _row(work: Work, due_at: Millis, at: Millis) -> Mapping[str, object]:
     return {"due_at": due_at, "at": at, "work": _encode(work)}
 
 
-def due(records: Engine, now: Millis, limit: int) -> list[Task]:
-    """What is due, oldest first."""
-    wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(limit)
+def due(records: Engine, now: Millis, rows: int, events: float = inf, but: Collection[int] = ()) -> list[Task]:
+    """What is due, oldest first, but for these numbers: not more than so many rows, and no further row from so many
+    events on."""
+    wanted = select(work_rows).where(work_rows.c.due_at <= now).order_by(work_rows.c.n).limit(rows + len(but))
+    found: list[Task] = []
     with reading(records) as connection:
-        return [_task(row) for row in connection.execute(wanted)]
+        for row in connection.execute(wanted):
+            if len(found) == rows or events <= 0:
+                break
+            if row.n not in but:
+                found.append(_task(row))
+                events -= found[-1].events
+    return found
 
 
 def _task(row: Row[Any]) -> Task:

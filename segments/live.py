@@ -32,7 +32,7 @@ from segments.verdict import Evaluates
 
 log = structlog.get_logger()
 
-PAUSE_S = 0.2
+PAUSE_S = 0.05
 """After a round, at most; no longer than it took."""
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0

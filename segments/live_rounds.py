@@ -34,10 +34,12 @@ from segments.tree import Entity
 from segments.verdict import Evaluates
 
 TASKS = 200
-"""Rows taken in one round, each of a batch at most: a round costs much, and hardly more for more of them."""
-TIMERS = 5_000
-"""Units whose moment has come, in one round: what happens need not wait for the others."""
-FULL_FROM = 20_000
+"""Rows taken in one round, each of a batch: a round costs much, and hardly more for more of them."""
+EVENTS = 3_000
+"""In the rows of one round, or a batch more: what is due by the clock need not wait for all that happened."""
+TIMERS = 20_000
+"""Units whose moment has come, in one round. Most are of one segment, and a query of its own finds many at once."""
+FULL_FROM = 100_000
 """Units from which on a look at everybody is cheaper."""
 VERDICTS_APART = 10_000
 """From so many verdicts on that nobody needs a query of its own is cheaper."""
@@ -120,10 +122,9 @@ class Rounds:
         before = self._writing[0] if self._writing is not None else None
         if before is not None:
             taken, looked = frozenset(before.done().tasks), before.units
-        due = segment_work.due(self._records, now, TASKS + len(taken))
+        tasks = segment_work.due(self._records, now, TASKS, EVENTS, taken)
         with reading(self._records) as connection:
             fired = timers.due(connection, now, TIMERS + len(looked))
-        tasks = [task for task in due if task.n not in taken][:TASKS]
         fired = dict([each for each in fired.items() if each[0] not in looked][:TIMERS])
         self._identity.follow()
         # Before the mirror is brought up to the graph, so that what comes in between is told again.
@@ -131,7 +132,8 @@ class Rounds:
         place = before.taken.head if before is not None else place_of(self._records, FEED)
         if not tasks and not fired and head == place:
             return None
-        return Taken(began, now, tasks, fired, place, head, len(tasks) < TASKS and len(fired) < TIMERS)
+        more = len(tasks) == TASKS or sum(task.events for task in tasks) >= EVENTS or len(fired) == TIMERS
+        return Taken(began, now, tasks, fired, place, head, not more)
 
     # Looking
 

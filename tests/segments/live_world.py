@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,24 @@ CONSENT = {"purposes": ["sales_contact"], "text_version": "1", "at": "2026-01-01
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
+class Late:
+    """A hand that does what it is given when somebody waits for it; when all dies before, it is not done."""
+
+    def submit(self, do: Callable[..., None], *what: Any) -> Future[None]:
+        future = Future[None]()
+        future.result = lambda timeout=None: do(*what)  # type: ignore[method-assign]
+        return future
+
+
 class World:
     """Opened in a folder, or with other settings; `now` is what its clock shows, and moves only when told to.
 
-    With `slow` segments are kept by the evaluator by which they are checked.
+    With `slow` segments are kept by the evaluator by which they are checked; `late` writes what a round found only when
+    the next one has looked.
     """
 
-    def __init__(self, folder: Path, *, slow: bool = False, **settings: Any) -> None:
-        self._slow = slow
+    def __init__(self, folder: Path, *, slow: bool = False, late: bool = False, **settings: Any) -> None:
+        self._slow, self.late = slow, late
         self.settings = Settings(data_dir=folder, **settings)
         self.now: Millis = now_ms() + HOUR
         self.told: list[Any] = []
@@ -67,7 +78,7 @@ class World:
         system = self.system
         owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
         leads = LeadRows(system.records, system.segment_work, system.events.leads)
-        return LiveSegments(
+        live = LiveSegments(
             system.records,
             system.segment_work,
             system.identity,
@@ -85,6 +96,9 @@ class World:
             clock=lambda: self.now,
             late_ms=0,
         )
+        if self.late:
+            live._rounds._hand = Late()  # type: ignore[assignment]
+        return live
 
     def round(self) -> bool:
         """One, to its end; whether there was anything to do."""

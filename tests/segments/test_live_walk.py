@@ -70,6 +70,8 @@ class Walk:
                 self.erase,
                 self.die_in_the_pipeline,
                 self.die_in_a_round,
+                self.rounds,
+                self.rounds,
                 self.restart,
                 self.edit,
                 self.reconcile,
@@ -144,6 +146,14 @@ class Walk:
                 self.world.live.drain()
         self.world.crash()
 
+    def rounds(self) -> None:
+        """Each looks before what the last one found is written; at the end some of it may be lost."""
+        for _ in range(3):
+            self.chance.choice([self.event, self.event, self.log_in, self.lead, self.split, self.time, self.erase])()
+            self.world.live._round()
+        if self.world.late and self.chance.random() < 0.5:
+            self.world.crash()
+
     def reconcile(self) -> None:
         """Also with work that waits, nothing is found to differ."""
         self.event()
@@ -160,7 +170,7 @@ def _die(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_live_membership_is_a_full_evaluation_after_every_step(tmp_path: Path, seed: int) -> None:
-    world = World(tmp_path)
+    world = World(tmp_path, late=seed > 0)
     try:
         walk = Walk(world, seed)
         done = []
