@@ -3,9 +3,9 @@
 Leaves of all segments that look at the same event names share one pass over those events, and equal states are kept
 once. Rows find their unit through the mirror of the identity graph, so that a merge or a split is right at once.
 
-A query has tables of its own, made before it. In `whose` all passes look up to whom the rows of each set belong. Of few
-units also their events are taken first, out of `events`, which lies in the order of sets: in that of names they are
-everywhere.
+A query has tables of its own, made before it. In `whose` all passes look up to whom the rows of each set belong; of
+everybody the same lies in `owners_now`, as a table to look up in is slow to read. Of few units also their events are
+taken first, out of `events`, which lies in the order of sets: in that of names they are everywhere.
 
 A unit without rows has 0 or [] for every state. So what is true of nothing at all is told as a difference from that.
 """
@@ -21,7 +21,7 @@ from profiles.store import NOBODY
 from segments.sql_values import Params, portions, to_never
 from segments.tree import Entity
 
-WHOSE, THEIR_EVENTS, THEIR_LEADS = "whose", "their_events", "their_leads"
+WHOSE, OWNERS_NOW, THEIR_EVENTS, THEIR_LEADS = "whose", "owners_now", "their_events", "their_leads"
 """Tables of a query's own."""
 
 
@@ -169,9 +169,10 @@ class Sources:
         """The tables to be made before a query that reads `joined`: by name, what follows it in CREATE."""
         shifting = ", starts, persons" if self.scope.shifting else ""
         owners = f"SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}"
-        found = {WHOSE: f"ENGINE = Join(SEMI, LEFT, set) AS {owners}"}
+        look_up = "ENGINE = Join(SEMI, LEFT, set) AS"
         if self.scope.units is None:
-            return found
+            return {OWNERS_NOW: f"ENGINE = Memory AS {owners}", WHOSE: f"{look_up} SELECT * FROM {OWNERS_NOW}"}
+        found = {WHOSE: f"{look_up} {owners}"}
         if self.entity is Entity.LEAD or self._leads.states:
             found[THEIR_LEADS] = f"ENGINE = Memory AS SELECT * FROM {self._leads_now()}"
         if self._names:
@@ -199,6 +200,9 @@ class Sources:
             return f"{person} AS unit{columns} {owned} WHERE {where} AND {self.meant('unit', owned=True)}"
         lead = f"(SELECT id AS unit, person AS its FROM {self._lead_table()} WHERE its != '{NOBODY}')"
         return f"unit{columns} {owned} GLOBAL INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
+
+    def _owners_now(self) -> str:
+        return f"(SELECT * FROM {OWNERS_NOW if self.scope.units is None else WHOSE})"
 
     def _owned(self) -> str:
         """Which sets may hold rows of the units that are asked for."""
@@ -254,7 +258,8 @@ class Sources:
         if self.entity is Entity.LEAD:
             return f"(SELECT id AS unit FROM {self._lead_table()}) AS universe"
         owners = "arrayJoin(if(empty(starts), [person], persons))" if self.scope.shifting else "person"
-        return f"(SELECT DISTINCT {owners} AS unit FROM {WHOSE} WHERE {self.meant('unit')}) AS universe"
+        persons = f"SELECT {owners} AS unit FROM {self._owners_now()} WHERE {self.meant('unit')}"
+        return f"({persons} GROUP BY unit) AS universe"
 
     def _lead_rows(self) -> str:
         unit = "person" if self.entity is Entity.PERSON else "id"
@@ -273,5 +278,5 @@ class Sources:
             leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else self._among_units('id')}"
         return (
             f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"
-            f" GLOBAL ANY LEFT JOIN (SELECT * FROM {WHOSE}) AS owner USING (set){where})"
+            f" GLOBAL ANY LEFT JOIN {self._owners_now()} AS owner USING (set){where})"
         )
