@@ -63,9 +63,11 @@ class Evaluator:
         """Exact."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         [row] = self._rows(preview_query(definition, leaves, now, self._scope(), others, self._held))
-        count, sample, counted, (reach, channels) = row
+        count, sample, counted, (reach, reached), channels = row
         zero, missing = counted[0::2], counted[1::2]
-        return Preview(count, [unit for _, unit in sample], zero, missing, reach, channels)
+        if untold := count - sum(channels.values()):
+            channels[""] = untold
+        return Preview(count, [unit for _, unit in sample], zero, missing, reach | {"none": count - reached}, channels)
 
     def estimate(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Estimate:
         """From one unit of 64, the same ones each time; with Wilson's interval."""

@@ -58,7 +58,8 @@ def preview_query(
     definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
 ) -> Query:
     """One row: the count of members, a sample of (hash, unit), for each leaf how many units have zero and how many have
-    no value, and members by what reaches them and by the channel that they came through first."""
+    no value; of members how many are reached by each kind and by any, and how many came through each channel first, as
+    far as it is known."""
     sources, [member] = _members([definition], now, scope, others, held)
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
@@ -66,15 +67,15 @@ def preview_query(
     inner = _query(sources, columns)
     # How members are reached and where they came from costs as much as who they are, so nobody else is looked at.
     of_members = Sources(sources.params, sources.entity, now, replace(scope, among=FOUND))
-    ways = _query(of_members, {"reach": _reach(of_members), "way": _channel(of_members)})
     reach = ", ".join(f"'{kind}', countIf(bitTest(reach, {n}))" for n, kind in enumerate(REACHED_BY))
     told = [
         "countIf(member)",
-        f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), toString(unit)), member)",
+        f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), unit), member)",
         f"[{', '.join(f'countIf(c{n})' for n in range(len(counted)))}]",
-        f"(SELECT tuple(map({reach}, 'none', countIf(reach = 0)), sumMap(map(way, toUInt64(1)))) FROM ({ways.text}))",
+        f"(SELECT tuple(map({reach}), countIf(reach != 0)) FROM ({_reach(of_members)}))",
+        f"(SELECT sumMap(map(way, toUInt64(1))) FROM ({_channel(of_members)}))",
     ]
-    tables = {**inner.tables, FOUND: f"ENGINE = Memory AS {inner.text}"}
+    tables = {**inner.tables, FOUND: f"ENGINE = Memory AS {inner.text}", **of_members.tables()}
     return Query(f"SELECT {', '.join(told)} FROM {FOUND}", sources.params.values, tables)
 
 
@@ -131,14 +132,12 @@ def _nothings(compiler: Leaves, leaf: Leaf) -> tuple[Answer, Answer]:
 
 
 def _reach(sources: Sources) -> str:
-    """A bit for each of REACHED_BY."""
+    """A query for `reach` of each unit, a bit for each of REACHED_BY."""
     if sources.entity is Entity.LEAD:
-        over = sources.of_leads()
         bits = _bits(f"isNotNull(fields.`contact.{kind}`)" for kind in REACHED_BY)
-        return over.tell(over.state("max", bits, "1"))
+        return f"SELECT {sources.lead_rows(f', {bits} AS reach')}"
     bits = _bits(f"has(kinds, '{kind}')" for kind in REACHED_BY)
-    owners = f"FROM owners FINAL WHERE {sources.meant('person')}"
-    return sources.alone(f"SELECT person AS unit, groupBitOr({bits}) AS state {owners} GROUP BY unit")
+    return f"SELECT groupBitOr({bits}) AS reach FROM owners FINAL WHERE {sources.meant('person')} GROUP BY person"
 
 
 def _bits(conditions: Iterable[str]) -> str:
@@ -146,9 +145,9 @@ def _bits(conditions: Iterable[str]) -> str:
 
 
 def _channel(sources: Sources) -> str:
-    """What the first event that tells so came from, '' where none does."""
+    """A query for `way`, what the first event that tells so came from; nothing of units of which none does."""
     if sources.entity is Entity.LEAD:
-        over = sources.of_leads()
-        return over.tell(over.state("any", "ifNull(fields.channel.:String, '')", "1"))
-    over = sources.of_events(())
-    return over.tell(over.state("argMin", "campaign_source, occurred_at", "campaign_source != ''"))
+        said = ", ifNull(fields.channel.:String, '') AS way"
+        return f"SELECT {sources.lead_rows(said)}"
+    first = ", argMin(campaign_source, occurred_at) AS way"
+    return f"SELECT {sources.event_rows((), first)} AND campaign_source != '' GROUP BY unit"

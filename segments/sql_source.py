@@ -23,6 +23,7 @@ from segments.tree import Entity
 
 WHOSE, OWNERS_NOW, THEIR_EVENTS, THEIR_LEADS = "whose", "owners_now", "their_events", "their_leads"
 """Tables of a query's own."""
+_LOOK_UP = "ENGINE = Join(SEMI, LEFT, set) AS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Sources:
         if self._traits.states:
             parts.append(self._traits.select(self._trait_rows()))
         if self._leads.states:
-            parts.append(self._leads.select(self._lead_rows()))
+            parts.append(self._leads.select(self.lead_rows()))
         parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
         joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
         return self._universe() + "".join(joins)
@@ -169,10 +170,13 @@ class Sources:
         """The tables to be made before a query that reads `joined`: by name, what follows it in CREATE."""
         shifting = ", starts, persons" if self.scope.shifting else ""
         owners = f"SELECT set, person{shifting} FROM owners FINAL WHERE {self._owned()}"
-        look_up = "ENGINE = Join(SEMI, LEFT, set) AS"
+        if self.scope.among:
+            # The query that tells the members has the rest.
+            members = f"{_LOOK_UP} SELECT * FROM {OWNERS_NOW} WHERE {self._owned()}"
+            return {self._whose(): members} if self._names else {}
         if self.scope.units is None:
-            return {OWNERS_NOW: f"ENGINE = Memory AS {owners}", WHOSE: f"{look_up} SELECT * FROM {OWNERS_NOW}"}
-        found = {WHOSE: f"{look_up} {owners}"}
+            return {OWNERS_NOW: f"ENGINE = Memory AS {owners}", WHOSE: f"{_LOOK_UP} SELECT * FROM {OWNERS_NOW}"}
+        found = {WHOSE: f"{_LOOK_UP} {owners}"}
         if self.entity is Entity.LEAD or self._leads.states:
             found[THEIR_LEADS] = f"ENGINE = Memory AS SELECT * FROM {self._leads_now()}"
         if self._names:
@@ -195,11 +199,14 @@ class Sources:
         person = self._person_at("occurred_at")
         where = f"occurred_at <= {int(self.now)}"
         # Where tables are spread over servers, GLOBAL sends them the table of this question; else it means nothing.
-        owned = f"FROM {rows} GLOBAL SEMI LEFT JOIN {WHOSE} USING (set)"
+        owned = f"FROM {rows} GLOBAL SEMI LEFT JOIN {self._whose()} USING (set)"
         if self.entity is Entity.PERSON:
             return f"{person} AS unit{columns} {owned} WHERE {where} AND {self.meant('unit', owned=True)}"
         lead = f"(SELECT id AS unit, person AS its FROM {self._lead_table()} WHERE its != '{NOBODY}')"
         return f"unit{columns} {owned} GLOBAL INNER JOIN {lead} AS of_lead ON {person} = of_lead.its WHERE {where}"
+
+    def _whose(self) -> str:
+        return f"{WHOSE}_{self.scope.among}" if self.scope.among else WHOSE
 
     def _owners_now(self) -> str:
         return f"(SELECT * FROM {OWNERS_NOW if self.scope.units is None else WHOSE})"
@@ -213,8 +220,10 @@ class Sources:
         return f"{found} AND ({some}{' OR notEmpty(starts)' if self.scope.shifting else ''})"
 
     def _among_many(self, unit: str) -> str:
-        """Whether a unit is in the part and of the sample that are asked for, '' where all are."""
+        """Whether a unit is in the part, of the sample and among the members that are asked for, '' where all are."""
         found = [self._in_part(unit)] if self.scope.part is not None else []
+        if self.scope.among:
+            found.append(f"{unit} GLOBAL IN (SELECT unit FROM {self.scope.among} WHERE member)")
         if self.scope.one_of > 1:
             found.append(f"cityHash64({unit}) % {int(self.scope.one_of)} = 0")
         return " AND ".join(found)
@@ -248,8 +257,6 @@ class Sources:
         found = [f"{unit} != '{NOBODY}'"] if self.entity is Entity.PERSON else []
         if self.scope.units is not None and not owned:
             found.append(self._among_units(unit))
-        if self.scope.among:
-            found.append(f"{unit} GLOBAL IN (SELECT unit FROM {self.scope.among} WHERE member)")
         if some := self._among_many(unit):
             found.append(some if not owned else f"(empty(starts) OR {some})" if self.scope.shifting else "1")
         return " AND ".join(found) or "1"
@@ -261,9 +268,10 @@ class Sources:
         persons = f"SELECT {owners} AS unit FROM {self._owners_now()} WHERE {self.meant('unit')}"
         return f"({persons} GROUP BY unit) AS universe"
 
-    def _lead_rows(self) -> str:
+    def lead_rows(self, columns: str = "{states}") -> str:
+        """A person's leads, or the lead itself, as SELECT takes it: the unit, these columns, FROM and WHERE."""
         unit = "person" if self.entity is Entity.PERSON else "id"
-        return f"{unit} AS unit{{states}} FROM {self._lead_table()} WHERE 1"
+        return f"{unit} AS unit{columns} FROM {self._lead_table()} WHERE 1"
 
     def _lead_table(self) -> str:
         """Leads with the persons that they are of."""
