@@ -12,9 +12,11 @@ from cdp.model import Millis, PersonId, SetId
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.store import BEGINNING, OwnerRow
 from segments.evaluate import Evaluator
-from tests.segments.histories import Case, World
+from tests.segments.histories import SETS, Case, World
 
 TABLES = ("events", "typed_events", "traits", "owners", "owned", "leads")
+KINDS: Mapping[SetId, tuple[str, ...]] = {SETS[0]: ("phone",), SETS[1]: ("phone", "wx_openid"), SETS[2]: ("email",)}
+"""By which identifiers a set's person can be reached."""
 
 
 class StoredWorlds:
@@ -56,7 +58,8 @@ def stored_worlds(url: str) -> Iterator[StoredWorlds]:
 def _owner(each: SetId, version: int, over: Any) -> OwnerRow:
     persons: tuple[PersonId | None, ...] = tuple(person for _, person in over)
     starts = tuple(BEGINNING if start is None else start for start, _ in over)
-    return OwnerRow(each, version, persons[-1], *((starts, persons) if len(over) > 1 else ((), ())))
+    stretches = (starts, persons) if len(over) > 1 else ((), ())
+    return OwnerRow(each, version, persons[-1], *stretches, KINDS.get(each, ()))
 
 
 def _lead(lead: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from types import NoneType
@@ -12,12 +13,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from cdp.model import Millis
+from segments.sql import REACHED_BY
 from segments.tree import Absent, Attr, Calendar, Did, Fixed, Fn, In, Op, Rel, Rolling, Sample, Seq, Since
 from segments.tree import Test as Compare
+from segments.verdict import Preview
 from segments.walk import leaves_of
+from tests.oracle.history import History
 from tests.segments.compared import Heard, agrees, alone, assert_agreed, behind, flips, told
 from tests.segments.histories import Case, cases
-from tests.segments.store import StoredWorlds
+from tests.segments.store import KINDS, StoredWorlds
 
 ABOUT = (Attr, Rel, In, Sample, Seq, Absent, *Fn, NoneType, Rolling, Calendar, Fixed, Since)
 
@@ -83,10 +88,38 @@ def test_what_people_ask_agrees_with_the_slow_evaluator(worlds: StoredWorlds, ca
     ]
     preview = evaluator.preview(case.definitions[0], now, case.segments)
     assert (preview.count, set(preview.sample)) == (len(members[0]), members[0])
-    assert sum(preview.channels.values()) == len(members[0])
+    _assert_ways(preview, case, [histories[unit] for unit in members[0]])
     regions = Counter(frozenset(n for n, some in enumerate(members) if unit in some) for unit in histories)
     regions.pop(frozenset(), None)
     assert evaluator.overlap(case.definitions, now, case.segments) == regions
+
+
+def _assert_ways(preview: Preview, case: Case, members: Sequence[History]) -> None:
+    """How members are reached, and which channel they came through first."""
+    may = [_channels(each, case.clock.now) for each in members]
+    assert sum(preview.channels.values()) == len(members)
+    for channel, count in preview.channels.items():
+        assert may.count({channel}) <= count <= sum(channel in each for each in may)
+    kinds = [_kinds(case, each) for each in members]
+    reached = {kind: sum(kind in each for each in kinds) for kind in REACHED_BY}
+    assert preview.reach == reached | {"none": kinds.count(set())}
+
+
+def _channels(unit: History, now: Millis) -> set[str]:
+    """Of events of one millisecond any may be the first."""
+    if unit.lead is not None:
+        said = unit.lead.get("channel")
+        return {said if isinstance(said, str) else ""}
+    told = [(each.at, source) for each in unit.events if each.at <= now and (source := each.fields["campaign.source"])]
+    return {source for at, source in told if at == min(told)[0]} or {""}
+
+
+def _kinds(case: Case, unit: History) -> set[str]:
+    """Of a person's, those of the sets that are their own now."""
+    if unit.lead is not None:
+        return set(unit.lead["contact"])
+    own = (each for each, over in case.world.owned.items() if over[-1][1] == unit.unit)
+    return {kind for each in own for kind in KINDS.get(each, ())}
 
 
 @examples(10)
