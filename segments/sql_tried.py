@@ -36,11 +36,14 @@ def tried(rows: Rows, window: Window | None, agg: Aggregate, wanted: Test, asked
     def truth_at(x: str) -> str:
         return _truth_of(f"arrayFilter(e -> {is_inside(x)}, {matches})", agg, wanted, asked, x)
 
-    moments = _moments(matches, window, agg, wanted, asked)
-    now = share(truth_at(str(asked.now)))
-    later = f"arraySort(arrayDistinct(arrayFilter(x -> x > {asked.now}, {moments})))"
-    first = f"arrayFirst(x -> {truth_at('x')} != {now}, {later})"
-    flip = f"if({share(first)} = 0, {NEVER}, {share(first)})"
+    later = (
+        f"arraySort(arrayDistinct(arrayFilter(x -> x > {asked.now}, {_moments(matches, window, agg, wanted, asked)})))"
+    )
+    moments = share(f"arrayPushFront({later}, {asked.now})")
+    truths = share(f"arrayMap(x -> {truth_at('x')}, {moments})")
+    now = share(f"{truths}[1]")
+    other = share(f"indexOf({truths}, NOT {now})")
+    flip = f"if({other} = 0, {NEVER}, {moments}[{other}])"
     if isinstance(window, Since):
         return Answer(now, to_never(flip))
     return Answer(over.truth(now, of_nothing=truth_of_nothing(agg, wanted)), over.moment(flip))
