@@ -46,8 +46,8 @@ class Scope:
 @dataclass(slots=True)
 class Pass:
     """One pass over some rows of each unit. `states` are aggregates, `shared` expressions over them that others use,
-    and `told` what comes out, each with the name of its column. Only rows that meet any of `wanted` are looked at;
-    `only` goes before each condition."""
+    and `told` what comes out, each with the name of its column. Where rows are `picked`, only those that meet any of
+    `wanted` are looked at; `only` goes before each condition."""
 
     alias: str
     states: dict[str, str] = field(default_factory=dict)
@@ -55,6 +55,7 @@ class Pass:
     told: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, None] = field(default_factory=dict)
     only: str = ""
+    picked: bool = True
 
     def state(self, function: str, of: str, where: str, parameter: str = "") -> str:
         """The name of an aggregate over the rows where a condition holds, for expressions that are told."""
@@ -83,7 +84,7 @@ class Pass:
         """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
         states = "".join(f", {text} AS {alias}" for text, alias in self.states.items())
         told = "".join(f", {text} AS {alias}" for text, alias in (self.shared | self.told).items())
-        where = " OR ".join(f"({each})" for each in self.wanted)
+        where = " OR ".join(f"({each})" for each in self.wanted) if self.picked else ""
         return f"(SELECT unit{told} FROM (SELECT {rows} AND ({where or 1}) GROUP BY unit))".replace("{states}", states)
 
 
@@ -110,7 +111,7 @@ class Sources:
         if self.scope.units is None:
             return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
         # Of few units all events together are few, and each pass takes its time whatever it reads.
-        together = self._events.setdefault((), Pass("e"))
+        together = self._events.setdefault((), Pass("e", picked=False))
         self._names.update(names or [""])
         return replace(together, only=f"{self.named(names)} AND ") if names else together
 
