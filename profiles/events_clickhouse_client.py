@@ -127,6 +127,8 @@ ASKING = {
     # Units are many and have all columns of an answer: each pass over events is the side to look up in.
     "join_algorithm": "hash",
     "query_plan_join_swap_table": "0",
+    # The primary key finds the rows of many sets; asking an index about each of them costs as much as reading these.
+    "use_skip_indexes": 0,
     # Many segments make one long question.
     "max_ast_elements": 2_000_000,
     "max_expanded_ast_elements": 10_000_000,

@@ -174,6 +174,32 @@ def test_who_looked_before_another_wrote_changes_nothing(world: World) -> None:
     world.check_published()
 
 
+def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhile(tmp_path: Path) -> None:
+    world = World(tmp_path, late=True)
+    viewed = world.segment("viewed", VIEWED)
+    writer = world.live._writer
+    write = writer.write
+
+    def full(*_: Any, **__: Any) -> None:
+        writer.write = write  # type: ignore[method-assign]
+        raise StoreUnavailable("records", "its disk is full")
+
+    writer.write = full  # type: ignore[method-assign]
+    world.take("viewed", "li")
+    assert world.live._round()
+    world.log_in("wang", "member-1")
+    world.take("viewed", "wang")
+    with pytest.raises(StoreUnavailable):
+        world.live._round()
+    assert world.members(viewed) == set()
+    world.live.drain()
+    assert world.members(viewed) == {world.person("li"), world.person("wang")}
+    assert all(each.reason is Reason.EVENT and each.cause for each in world.changes(viewed))
+    world.check()
+    world.check_published()
+    world.close()
+
+
 def test_of_shared_stores_a_command_writes_no_membership(tmp_path: Path) -> None:
     world = World(tmp_path)
     made = world.make("viewed", VIEWED)

@@ -109,6 +109,29 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
     assert all(len(units or ()) <= UNITS_AT_ONCE for units in crowd.asked)
 
 
+def test_a_wave_of_one_segment_is_no_look_at_all_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_rounds, "VERDICTS_APART", 10)
+    viewed, forms = world.segment("viewed", VIEWED), world.segment("forms", {"did": "form_sent"})
+    for n in range(20):
+        world.take("model_viewed", f"visitor-{n}")
+    world.live.drain()
+    world.now += 7 * DAY + SECOND
+    world.take("form_sent", "visitor-3")
+    asked: list[tuple[int, int]] = []
+    evaluate = world.system.evaluator.evaluate
+
+    def noted(definitions: Any, *args: Any, **how: Any) -> Any:
+        asked.append((len(definitions), len(how["units"])))
+        return evaluate(definitions, *args, **how)
+
+    monkeypatch.setattr(world.system.evaluator, "evaluate", noted)
+    world.round()
+    assert asked[:2] == [(1, 20), (1, 1)]
+    assert all(segments == 1 for segments, _ in asked)
+    assert (world.members(viewed), world.members(forms)) == (set(), {world.person("visitor-3")})
+    world.check()
+
+
 def test_where_very_many_are_touched_everybody_is_looked_at_slice_by_slice(
     world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
