@@ -66,7 +66,7 @@ class Evaluator:
         count, sample, counted, (reach, reached), channels = row
         zero, missing = counted[0::2], counted[1::2]
         if untold := count - sum(channels.values()):
-            channels[""] = untold
+            channels[""] = channels.get("", 0) + untold
         return Preview(count, [unit for _, unit in sample], zero, missing, reach | {"none": count - reached}, channels)
 
     def estimate(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Estimate:

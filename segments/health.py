@@ -88,9 +88,11 @@ def grow(connection: Connection, changes: Iterable[Change]) -> None:
     run_rows(connection, _grow, [{"its_segment": each, "more": by} for each, by in sorted(more.items()) if by])
 
 
-def freshen(connection: Connection, segments: Sequence[int], now: Millis) -> None:
+def freshen(connection: Connection, segments: Sequence[int], at: Millis) -> None:
+    """All that was due by then is written, if not more."""
     if segments:
-        connection.execute(update(health_rows).where(health_rows.c.segment.in_(segments)).values(fresh_at=now))
+        older = func.coalesce(health_rows.c.fresh_at, 0) < at
+        connection.execute(update(health_rows).where(health_rows.c.segment.in_(segments), older).values(fresh_at=at))
 
 
 def refuse(connection: Connection, segment: int, cause: str) -> None:

@@ -1,4 +1,4 @@
-"""Keeps who is in each segment: the only one who writes it, one thread of one process.
+"""Keeps who is in each segment: the only one who writes it, in one process.
 
 Everything reaches it through rows that were written with what made them true (`cdp.segment_work`), through the graph's
 version, and through the clock. A round takes what waits, looks at the units that it is about with the one evaluator,
@@ -81,7 +81,7 @@ class LiveSegments:
         self._trying(self._rounds.settle)
 
     def stop(self) -> None:
-        """From any thread: end after the present round."""
+        """From any thread: end after the present round, and when it is written."""
         self._stopping.set()
         self._work.due.set()
 

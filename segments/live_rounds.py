@@ -1,8 +1,8 @@
 """Rounds: whom what waits is about, what the evaluator says of them, and writing what came of it.
 
 A round looks while what the one before found is written. The writing goes on in a thread of its own, in order, and
-compares what was seen with what is stored by then; so nothing of one round reads what another has not written yet. What
-a round took waits until it is written, and is not taken twice meanwhile.
+compares what was seen with what is stored by then, so nothing is compared with what another has yet to write. What a
+round took waits until it is written, and is not taken twice meanwhile.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ from segments.verdict import Evaluates
 TASKS = 200
 """Rows taken in one round, each of a batch: a round costs much, and hardly more for more of them."""
 EVENTS = 3_000
-"""In the rows of one round, or a batch more: what is due by the clock need not wait for all that happened."""
+"""In one round, exceeded by one batch at most: what is due by the clock need not wait for all that happened."""
 TIMERS = 20_000
 """Units whose moment has come, in one round. Most are of one segment, and a query of its own finds many at once."""
 FULL_FROM = 100_000
 """Units from which on a look at everybody is cheaper."""
 VERDICTS_APART = 10_000
-"""From so many verdicts on that nobody needs a query of its own is cheaper."""
+"""A query of its own costs as much as so many answers that nobody needs."""
 
 ROUND_SECONDS = Histogram("xunji_segment_round_seconds", "Time of one round that looks at who is in segments")
 
 
 class Taken(NamedTuple):
     """What waits at the moment `now`: rows of work, units whose timers are due, and what the graph moved after version
-    `place`, up to `head`. `complete` where that is all; `began` by the clock that never goes back."""
+    `place`, up to `head`. All that was due at the moment `fresh` is taken, here or before; None where it may not be.
+    `began` is by the clock that never goes back."""
 
     began: float
     now: Millis
@@ -57,7 +58,7 @@ class Taken(NamedTuple):
     fired: Mapping[str, Timers]
     place: int | None
     head: int
-    complete: bool
+    fresh: Millis | None
 
 
 @dataclass(slots=True)
@@ -69,12 +70,16 @@ class Seen:
     eye: Eye
     touched: Touched
     units: set[str]
+    everybody: bool
     looks: list[Look] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> Set[int]:
+        return frozenset(task.n for task in self.taken.tasks).union(self.touched.announced)
 
     def done(self) -> Round:
         """What is done once it is written."""
-        tasks = {*(task.n for task in self.taken.tasks), *self.touched.announced}
-        return Round(tasks, self.taken.head, self.touched.erased, self.touched.emptied, self.taken.complete)
+        return Round(self.tasks, self.taken.head, self.touched.erased, self.touched.emptied, self.taken.fresh)
 
 
 class Rounds:
@@ -91,11 +96,15 @@ class Rounds:
     def go(self, filling: Collection[int]) -> bool:
         """Look at what is due, and hand it over to be written, which may go on when this returns; whether there was
         anything to do. Segments that are being filled take part."""
+        wrote = self._writing is not None and self._writing[1].done() and self.settle()
         taken = self._take()
         seen = self._look(taken, filling) if taken is not None else None
-        wrote = self.settle()
+        wrote |= self.settle()
         if seen is not None:
             self._writing = seen, self._hand.submit(self._write, seen)
+            if seen.everybody:
+                # It looks while it writes, so the next one would be compared with what is newer than it.
+                self.settle()
         return wrote or seen is not None
 
     def settle(self) -> bool:
@@ -116,13 +125,9 @@ class Rounds:
 
     def _take(self) -> Taken | None:
         """None where nothing waits."""
-        began, now = monotonic(), self.moment()
-        taken: Set[int] = frozenset()
-        looked: Set[str] = frozenset()
-        before = self._writing[0] if self._writing is not None else None
-        if before is not None:
-            taken, looked = frozenset(before.done().tasks), before.units
-        tasks = segment_work.due(self._records, now, TASKS, EVENTS, taken)
+        began, now, before = monotonic(), self.moment(), self._seen()
+        looked = before.units if before is not None else frozenset[str]()
+        tasks = segment_work.due(self._records, now, TASKS, EVENTS, before.tasks if before is not None else ())
         with reading(self._records) as connection:
             fired = timers.due(connection, now, TIMERS + len(looked))
         fired = dict([each for each in fired.items() if each[0] not in looked][:TIMERS])
@@ -133,7 +138,12 @@ class Rounds:
         if not tasks and not fired and head == place:
             return None
         more = len(tasks) == TASKS or sum(task.events for task in tasks) >= EVENTS or len(fired) == TIMERS
-        return Taken(began, now, tasks, fired, place, head, not more)
+        fresh = None if more else _fresh(before.taken) if before is not None else now
+        return Taken(began, now, tasks, fired, place, head, fresh)
+
+    def _seen(self) -> Seen | None:
+        """What is being written."""
+        return None if self._writing is None else self._writing[0]
 
     # Looking
 
@@ -142,14 +152,23 @@ class Rounds:
         index = Index(every, filling)
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)
-        seen = Seen(taken, index, eye, touched, set(taken.fired))
-        if not _everybody(touched, taken.fired):
-            asks = _together([*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)], index)
-            seen.units |= set().union(*(ask.units for ask in asks))
+        asks = _together([*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)], index)
+        units = set(taken.fired).union(*(ask.units for ask in asks))
+        everybody = touched.everything or len(units) > FULL_FROM
+        seen = Seen(taken, index, eye, touched, units, everybody)
+        if not everybody:
+            self._settle_for(asks, index)
             seen.looks = [
                 look for ask in asks for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
             ]
         return seen
+
+    def _settle_for(self, asks: Iterable[Ask], index: Index) -> None:
+        """Whether somebody has been in a segment for some time is read from what is written."""
+        before = self._seen()
+        held = {n for n, each in index.mentions.items() if each.held}
+        if before is not None and any(ask.segments & held and ask.units & before.units for ask in asks):
+            self.settle()
 
     def _at_everybody(self, seen: Seen) -> Iterator[Standing]:
         """What is found of everybody, piece by piece; each is to be written before the next is looked at."""
@@ -175,7 +194,7 @@ class Rounds:
         for task in seen.taken.tasks:
             if isinstance(task.work, Dropped):
                 self._drop(task.work.segment)
-        if _everybody(seen.touched, seen.taken.fired):
+        if seen.everybody:
             for standing in self._at_everybody(seen):
                 self._found(standing, seen, None)
             self._writer.write([], {}, seen.index, seen.taken.now, done=seen.done())
@@ -208,8 +227,10 @@ def _prepare(standing: Standing, seen: Seen) -> None:
     standing.forget(seen.touched.erased)
 
 
-def _everybody(touched: Touched, fired: Collection[str]) -> bool:
-    return touched.everything or len(set(fired).union(*(ask.units for ask in touched.asks))) > FULL_FROM
+def _fresh(before: Taken) -> Millis | None:
+    """Up to when all is written that was due, where what is taken next is all the rest but for units of this one: their
+    moments that came since, or that it left, wait."""
+    return before.now if len(before.fired) < TIMERS else None
 
 
 def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> Iterator[Ask]:

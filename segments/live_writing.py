@@ -48,18 +48,19 @@ Tell = Callable[[str, Iterable[Any]], None]
 @dataclass(frozen=True, slots=True)
 class Round:
     """What is done once all that it found is written: these tasks, by number, and the graph's changes up to `place`;
-    `erased` and `emptied` are persons and leads of which something is to be forgotten. `complete` where nothing that
-    was due is left."""
+    `erased` and `emptied` are persons and leads of which something is to be forgotten. All that was due at the moment
+    `fresh` is written then; None where it may not be."""
 
     tasks: Collection[int] = ()
     place: int | None = None
     erased: Collection[str] = frozenset()
     emptied: Collection[str] = frozenset()
-    complete: bool = False
+    fresh: Millis | None = None
 
 
 class Writer:
-    """For one thread. Each of its moments is later than those of all that was written before."""
+    """`write` and `rest` are for one thread at a time, the rest for any. Each of its moments is later than those of all
+    that was written before."""
 
     def __init__(
         self, records: Engine, work: SegmentWork, tell: Tell, clock: Callable[[], Millis], late_ms: Millis
@@ -117,7 +118,8 @@ class Writer:
     def refuse(self, segment: Segment, cause: str) -> None:
         """The engine does not answer about this segment, while it does about others: set it aside."""
         REFUSALS.inc()
-        self._refused[segment.n] = time.monotonic()
+        # Whoever reads it in another thread keeps what it has.
+        self._refused = {**self._refused, segment.n: time.monotonic()}
         log.error("segment_refused", segment=segment.id, reason=cause)
         with writing(self.records) as connection:
             if set_aside(connection, segment):
@@ -159,7 +161,7 @@ class Writer:
             if late:
                 self._work.note(connection, Moved(sorted(map(PersonId, late)), late=True), at=now + self._late_ms)
             if done is not None:
-                self._finish(connection, done, [n for n in same if index.segments[n].live], now)
+                self._finish(connection, done, [n for n in same if index.segments[n].live])
         if changes:
             self.turned()
         self._tell("segment", [each.body for each in messages])
@@ -175,7 +177,7 @@ class Writer:
         if units:
             self._work.note(connection, Joined(dict(units)), at=now)
 
-    def _finish(self, connection: Connection, done: Round, live: Sequence[int], now: Millis) -> None:
+    def _finish(self, connection: Connection, done: Round, live: Sequence[int]) -> None:
         segment_work.done(connection, done.tasks)
         if done.place is not None:
             note_place(connection, FEED, done.place)
@@ -183,9 +185,9 @@ class Writer:
         stays.forget_causes(connection, done.emptied)
         if self._lags.due():
             self._lags.write(connection)
-        if done.complete and now - self._fresh >= FRESHEN_MS:
-            self._fresh = now
-            health.freshen(connection, live, now)
+        if done.fresh is not None and done.fresh - self._fresh >= FRESHEN_MS:
+            self._fresh = done.fresh
+            health.freshen(connection, live, done.fresh)
 
 
 def _causes(changes: Iterable[Change], since: Millis | None) -> dict[tuple[int, str], Millis]:

@@ -19,12 +19,13 @@ from cdp.segment_work import Moved, SegmentWork, Task, work_rows
 from identity.observation import set_id
 from leads.store import lead_rows
 from profiles.owners import Owners
+from segments.health import health_of
 from segments.lead_rows import FEED
 from segments.live_touched import Index, Touched
 from segments.stays import Reason
 from tests.cdp.import_desk import a_desk
 from tests.collectors.sheets import as_csv
-from tests.segments.live_world import CONSENT, HOUR, World
+from tests.segments.live_world import CONSENT, HOUR, MINUTE, World
 from tests.segments.test_live_undo import segment, size
 
 VIEWED = {"did": "viewed"}
@@ -197,6 +198,45 @@ def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhi
     assert all(each.reason is Reason.EVENT and each.cause for each in world.changes(viewed))
     world.check()
     world.check_published()
+    world.close()
+
+
+def test_a_segment_is_not_said_to_be_known_up_to_a_moment_that_has_yet_to_be_written(tmp_path: Path) -> None:
+    world = World(tmp_path, late=True)
+    viewed = world.segment("viewed", VIEWED | {"window": {"last": "PT2H"}})
+    world.segment("forms", {"did": "form_sent"})
+    world.take("viewed", "li")
+    world.live.drain()
+    [entered] = [each.at for each in world.changes(viewed)]
+    world.take("form_sent", "li")
+    world.live._round()
+    world.now += 3 * HOUR
+    world.take("viewed", "wang")
+    world.round()
+    assert world.members(viewed) == {world.person("li"), world.person("wang")}
+    with reading(world.system.records) as connection:
+        told = health_of(connection, viewed.n)
+    assert told is not None
+    assert told.fresh_at is not None
+    assert told.fresh_at < entered + 2 * HOUR
+    world.live.drain()
+    assert world.members(viewed) == {world.person("wang")}
+    world.close()
+
+
+def test_who_is_just_being_taken_out_of_a_segment_has_not_been_in_it_for_an_hour(tmp_path: Path) -> None:
+    world = World(tmp_path, late=True)
+    viewed = world.segment("viewed", VIEWED | {"window": {"last": "PT50M"}})
+    asked = world.segment("asked", {"all": [{"in": viewed.id, "for": "PT1H"}, {"did": "form_sent"}]})
+    world.take("viewed", "li")
+    world.live.drain()
+    world.now += 55 * MINUTE
+    world.live._round()
+    world.now += 6 * MINUTE
+    world.take("form_sent", "li")
+    world.live.drain()
+    assert [each.entered for each in world.changes(viewed)] == [True, False]
+    assert world.changes(asked) == []
     world.close()
 
 

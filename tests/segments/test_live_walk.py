@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdp import pipeline
-from segments import live_writing
+from segments import live_rounds, live_writing
 from segments.book import Segment
 from tests.segments.live_world import CONSENT, DAY, HOUR, MINUTE, SECOND, World
 
@@ -168,9 +168,12 @@ def _die(*_: object, **__: object) -> None:
     raise Death
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_live_membership_is_a_full_evaluation_after_every_step(tmp_path: Path, seed: int) -> None:
-    world = World(tmp_path, late=seed > 0)
+@pytest.mark.parametrize(("seed", "late", "full_from"), [(0, False, 100), (1, True, 100), (2, True, 3)])
+def test_live_membership_is_a_full_evaluation_after_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, late: bool, full_from: int
+) -> None:
+    monkeypatch.setattr(live_rounds, "FULL_FROM", full_from)
+    world = World(tmp_path, late=late)
     try:
         walk = Walk(world, seed)
         done = []
