@@ -133,6 +133,8 @@ ASKING = {
     "max_ast_elements": 2_000_000,
     "max_expanded_ast_elements": 10_000_000,
     "max_ast_depth": 10_000,
+    # To add comparisons that follow from others, the engine hashes every table expression under each of them.
+    "optimize_and_compare_chain": 0,
     # Events of few units are typed when they are read.
     **JSON_AS_IT_IS,
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from segments.sql_values import Cell, canonical
 from segments.tree import Seq, Step
 
 FromRows = Callable[[str], str]
@@ -16,41 +15,41 @@ FromRows = Callable[[str], str]
 
 
 def sequence_select(
-    rows: FromRows, leaf: Seq, matches: Sequence[str], between: Sequence[str], same: Sequence[Cell], reach: str
+    rows: FromRows, leaf: Seq, matches: Sequence[str], between: Sequence[str], group: str, reach: str
 ) -> str:
     """For each unit that came to the end of all steps: `state`, an array of (latest beginning, end) in milliseconds.
 
     `matches` are the conditions of the steps, `between` those of events that must not lie before them, '' for none;
-    `same` are values that are present and equal at all of them. No row counts that `reach` does not hold for.
+    `group` is a text that is the same at all of them, and '' at no step; '' where it does not matter. No row counts
+    that `reach` does not hold for.
     """
-    present = " AND ".join(["1", *(each.present for each in same)])
     forbidden = {n: each for n, each in enumerate(between) if each}
-    group = f"toString(tuple({', '.join(canonical(each) for each in same)}))"
-    columns = [", occurred_at AS t", *([f", if({present}, {group}, '') AS g"] if same else [])]
-    columns += [f", ({present} AND {match}) AS m{n}" for n, match in enumerate(matches)]
-    columns += [f", {each} AS w{n}" for n, each in forbidden.items()]
-    any_of = [*(f"m{n}" for n in range(len(matches))), *(f"w{n}" for n in forbidden)]
-    selected = f"SELECT * FROM (SELECT {rows(''.join(columns))} AND {reach or '1'}) WHERE {' OR '.join(any_of)}"
-    looked = [f"{_newest('t', f'w{n}', 'unit')} AS b{n}" for n in forbidden]
-    query = f"SELECT *{''.join(f', {each}' for each in looked)}, m0 AS d0, t AS f0 FROM ({selected})"
-    for n, step in enumerate(leaf.steps[1:], 1):
-        query = _with_step(query, n, step, "unit, g" if same else "unit")
+    of, grouped = ("unit, g", "g != '' AND ") if group else ("unit", "")
+    columns = ["occurred_at AS t", *([f"{group} AS g"] if group else [])]
+    columns += [f"{grouped}{match} AS m{n}" for n, match in enumerate(matches)]
+    columns += [f"{each} AS w{n}, {_newest('t', f'w{n}', 'unit')} AS b{n}" for n, each in forbidden.items()]
+    columns += [f"{_newest('t', 'm0', of)} AS p1, p1 AS f1", _reached(1, leaf.steps[1])]
+    any_of = " OR ".join([*(f"m{n}" for n in range(len(matches))), *(f"w{n}" for n in forbidden)])
+    query = f"SELECT {rows(''.join(f', {each}' for each in columns))} AND {reach or '1'} AND ({any_of})"
+    # A row looks back at what others found when they looked back, so each further step is a level of its own.
+    for n, step in enumerate(leaf.steps[2:], 2):
+        before = f"{_newest('t', f'd{n - 1}', of)} AS p{n}, {_newest(f'f{n - 1}', f'd{n - 1}', of)} AS f{n}"
+        query = f"SELECT *, {before}, {_reached(n, step)} FROM ({query})"
     last = len(leaf.steps) - 1
     within = "" if leaf.within is None else f" AND t - f{last} <= {leaf.within}"
     pairs = f"groupUniqArray(tuple(f{last}, t))"
     return f"SELECT unit, {pairs} AS state FROM ({query}) WHERE d{last}{within} GROUP BY unit"
 
 
-def _with_step(query: str, n: int, step: Step, of: str) -> str:
-    """With `d`, whether a row can be this step, and `f`, the latest beginning that leads to it, among rows `of` one
-    unit and group."""
-    before = f"{_newest('t', f'd{n - 1}', of)} AS p{n}, {_newest(f'f{n - 1}', f'd{n - 1}', of)} AS f{n}"
+def _reached(n: int, step: Step) -> str:
+    """Whether a row can be this step. `p` is the newest row before it that can be the step before, and `f` the latest
+    beginning that leads there."""
     holds = [f"m{n}", f"p{n} > 0"]
     if step.gap is not None:
         holds.append(f"t - p{n} <= {step.gap}")
     if step.without:
         holds.append(f"b{n} <= p{n}")
-    return f"SELECT *, ({' AND '.join(holds)}) AS d{n} FROM (SELECT *, {before} FROM ({query}))"
+    return f"({' AND '.join(holds)}) AS d{n}"
 
 
 def _newest(value: str, where: str, of: str) -> str:
@@ -59,15 +58,12 @@ def _newest(value: str, where: str, of: str) -> str:
     return f"max(if({where}, {value}, 0)) OVER (PARTITION BY {of} ORDER BY t {frame})"
 
 
-def without_groups(rows: FromRows, matches: Sequence[str], same: Sequence[Cell], span: str) -> str:
-    """For each unit: `state`, an array of a span for each group of equal values of whose newest match nothing came
-    after. `matches` are the conditions of what comes first and of what must not come."""
+def without_groups(rows: FromRows, matches: Sequence[str], group: str, span: str) -> str:
+    """For each unit: `state`, an array of a span for each `group` of whose newest match nothing came after; rows whose
+    group is '' have none. `matches` are the conditions of what comes first and of what must not come."""
     after, absent = matches
-    present = " AND ".join(each.present for each in same)
-    groups = "".join(f", {canonical(each)} AS g{n}" for n, each in enumerate(same))
-    columns = f"{groups}, maxIf(occurred_at, {after}) AS newest, maxIf(occurred_at, {absent}) AS came"
-    keys = ", ".join(f"g{n}" for n in range(len(same)))
-    grouped = f"SELECT {rows(columns)} AND {present} AND ({after} OR {absent}) GROUP BY unit, {keys}"
+    columns = f", {group} AS g, maxIf(occurred_at, {after}) AS newest, maxIf(occurred_at, {absent}) AS came"
+    grouped = f"SELECT {rows(columns)} AND g != '' AND ({after} OR {absent}) GROUP BY unit, g"
     return (
         f"SELECT unit, groupArray({span}) AS state FROM ({grouped}) WHERE newest > 0 AND came <= newest GROUP BY unit"
     )

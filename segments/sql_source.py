@@ -139,18 +139,20 @@ class Sources:
 
     def alone(self, select: str) -> str:
         """The column `state` of a query of its own, which has one row a unit."""
-        return self._alone.setdefault(select, f"q{len(self._alone)}")
+        return f"{self._alone.setdefault(select, f'q{len(self._alone)}')}.state"
 
     def joined(self) -> str:
         """All units with what is told of them, as FROM takes it."""
-        parts = [each.select(self._event_rows(names)) for names, each in self._events.items()]
+        passes = [(each, each.select(self._event_rows(names))) for names, each in self._events.items()]
         if self._traits.states:
-            parts.append(self._traits.select(self._trait_rows()))
+            passes.append((self._traits, self._traits.select(self._trait_rows())))
         if self._leads.states:
-            parts.append(self._leads.select(self.lead_rows()))
-        parts += [f"(SELECT unit, state AS {alias} FROM ({select}))" for select, alias in self._alone.items()]
-        joins = (f" ANY LEFT JOIN {each} AS part{n} USING (unit)" for n, each in enumerate(parts))
-        return self._universe() + "".join(joins)
+            passes.append((self._leads, self._leads.select(self.lead_rows())))
+        # The engine works on all columns at each join, so what has many of them is joined last.
+        passes.sort(key=lambda each: len(each[0].told))
+        parts = [f"({select}) AS {alias}" for select, alias in self._alone.items()]
+        parts += [f"{select} AS part{n}" for n, (_, select) in enumerate(passes)]
+        return self._universe() + "".join(f" ANY LEFT JOIN {each} USING (unit)" for each in parts)
 
     def shared(self) -> str:
         """What is shared, as SELECT takes it after other columns."""

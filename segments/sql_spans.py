@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from segments.sql_rows import Answer, Asked, earliest
 from segments.sql_sequence import sequence_select, without_groups
-from segments.sql_values import NEVER, to_never
+from segments.sql_values import NEVER, canonical, to_never
 from segments.sql_windows import aged_window, beginning, reach_of, shifts
 from segments.tree import Absent, Calendar, Fixed, Rolling, Seq, Since, Step, Window
 
 
 def sequence(leaf: Seq, asked: Asked) -> Answer:
     steps = [asked.alone(step) for step in leaf.steps]
-    keys = [asked.property(name) for name in leaf.same]
     names, rows = _names_of(leaf.steps), asked.sources.event_rows
     reach = reach_of(leaf.window, asked)
     if asked.sources.scope.units is None:
@@ -24,7 +23,7 @@ def sequence(leaf: Seq, asked: Asked) -> Answer:
         leaf,
         [match for match, _ in steps],
         [asked.named(step.without) if step.without else "" for step in leaf.steps],
-        keys,
+        _group_of(leaf.same, asked),
         reach.removeprefix(" AND "),
     )
     spans = _spans(asked.sources.alone(select), leaf.window, asked)
@@ -52,7 +51,7 @@ def _absent_by_group(leaf: Absent, asked: Asked) -> str:
     select = without_groups(
         lambda columns: asked.sources.event_rows(names, columns),
         matches,
-        [asked.property(name) for name in leaf.same],
+        _group_of(leaf.same, asked),
         _waited("newest", leaf),
     )
     return asked.sources.alone(select)
@@ -66,6 +65,16 @@ def _not_over(leaf: Absent, asked: Asked) -> str:
 def _waited(newest: str, leaf: Absent) -> str:
     end = str(NEVER) if leaf.until is None else f"{newest} + {leaf.until}"
     return f"tuple({newest} + {leaf.wait}, toInt64({end}))"
+
+
+def _group_of(same: Sequence[str], asked: Asked) -> str:
+    """A text that is the same for rows in which these properties have equal values, '' where one has none; '' for no
+    properties."""
+    cells = [asked.property(name) for name in same]
+    if not cells:
+        return ""
+    present, values = " AND ".join(each.present for each in cells), ", ".join(canonical(each) for each in cells)
+    return f"if({present}, {f'toString(tuple({values}))' if cells[1:] else values}, '')"
 
 
 def _names_of(steps: Sequence[Step]) -> tuple[str, ...]:
