@@ -15,7 +15,7 @@ from segments.counts import ZERO_OF_NOTHING
 from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, STAYS, Params
+from segments.sql_values import NEVER, Params
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 from segments.verdict import Others
 

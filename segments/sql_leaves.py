@@ -151,10 +151,9 @@ class Leaves:
             case Absent():
                 return self._ids((leaf.after, leaf.absent), None)
             case Attr() if self.asked.sources.entity is Entity.PERSON and not leaf.name.startswith("$"):
-                over = self.asked.sources.of_traits(leaf.name)
-                name = self.asked.sources.params.bind(leaf.name, "String")
-                known = f"(name = {name} OR operation = 'delete') AND occurred_at <= {self.asked.known}"
-                return _newest_of([over.tell(over.state("groupArray", "tuple(occurred_at, event)", known))])
+                rows = self.asked.sources.trait_rows({leaf.name}, ", groupArray(tuple(occurred_at, event)) AS state")
+                known = f" AND occurred_at <= {int(self.asked.known)}"
+                return _newest_of([self.asked.sources.alone(f"SELECT {rows}{known} GROUP BY unit")])
         return "CAST([] AS Array(String))"
 
     def _ids(self, steps: Collection[Step], window: Window | None) -> str:

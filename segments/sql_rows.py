@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cdp.model import Millis
-from segments.sql_fold import folded
 from segments.sql_source import Pass, Sources
 from segments.sql_values import (
     NEVER,
@@ -135,22 +134,21 @@ class Asked:
 
     def trait(self, name: str) -> Cell:
         """An attribute of a person, as it is for the whole of them."""
-        known = self.known_by("occurred_at") or "1"
         if name in ("$events", "$first_seen", "$last_seen"):
-            over = self.sources.of_events(())
+            over, known = self.sources.of_events(()), self.known_by("occurred_at") or "1"
             if name == "$events":
                 return number_cell(over.tell(over.state("count", "", known)))
             found = over.tell(over.state("min" if name == "$first_seen" else "max", "occurred_at", known))
             return moment_cell(found, f"({found} != 0)")
-        over = self.sources.of_traits(name)
-        return text_cell(over.tell(folded(over, self.sources.params.bind(name, "String"), known)))
+        over, of = self.sources.of_traits(), self.sources.attribute(name, self.known)
+        return text_cell(over.tell(over.state("any", "value", f"of = {of}")))
 
     def trait_moment(self, name: str) -> Cell:
         """An attribute of a person that is asked for as a moment."""
         value = self.trait(name)
         if value.moment:
             return value
-        return replace(value, moment=self.sources.of_traits(name).tell(moment(value, self.place)))
+        return replace(value, moment=self.sources.of_traits().tell(moment(value, self.place)))
 
 
 def every(*conditions: str) -> str:

@@ -27,11 +27,13 @@ def sequence_select(
     of, grouped = ("unit, g", "g != '' AND ") if group else ("unit", "")
     columns = ["occurred_at AS t", *([f"{group} AS g"] if group else [])]
     columns += [f"{grouped}{match} AS m{n}" for n, match in enumerate(matches)]
-    columns += [f"{each} AS w{n}, {_newest('t', f'w{n}', 'unit')} AS b{n}" for n, each in forbidden.items()]
-    columns += [f"{_newest('t', 'm0', of)} AS p1, p1 AS f1", _reached(1, leaf.steps[1])]
+    columns += [f"{each} AS w{n}" for n, each in forbidden.items()]
     any_of = " OR ".join([*(f"m{n}" for n in range(len(matches))), *(f"w{n}" for n in forbidden)])
     query = f"SELECT {rows(''.join(f', {each}' for each in columns))} AND {reach or '1'} AND ({any_of})"
-    # A row looks back at what others found when they looked back, so each further step is a level of its own.
+    # A level of its own, or all that a match is told from would be sorted with the rows.
+    looked = "".join(f", {_newest('t', f'w{n}', 'unit')} AS b{n}" for n in forbidden)
+    query = f"SELECT *{looked}, {_newest('t', 'm0', of)} AS p1, p1 AS f1, {_reached(1, leaf.steps[1])} FROM ({query})"
+    # A row looks back at what others found when they looked back, so each further step is another.
     for n, step in enumerate(leaf.steps[2:], 2):
         before = f"{_newest('t', f'd{n - 1}', of)} AS p{n}, {_newest(f'f{n - 1}', f'd{n - 1}', of)} AS f{n}"
         query = f"SELECT *, {before}, {_reached(n, step)} FROM ({query})"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
 from profiles.store import NOBODY
+from segments.sql_fold import KEY, folded
 from segments.sql_values import Params, portions, to_never
 from segments.tree import Entity
 
@@ -96,13 +97,13 @@ class Sources:
     entity: Entity
     now: Millis
     scope: Scope = field(default_factory=Scope)
-    attributes: set[str] = field(default_factory=set)
     columns: set[str] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
     """Of all events that are read, '' for any."""
     _shared: dict[str, str] = field(default_factory=dict)
     _events: dict[tuple[str, ...], Pass] = field(default_factory=dict)
-    _traits: Pass = field(default_factory=lambda: Pass("a"))
+    _attributes: dict[tuple[str, Millis], int] = field(default_factory=dict)
+    _traits: Pass = field(default_factory=lambda: Pass("a", picked=False))
     _leads: Pass = field(default_factory=lambda: Pass("l"))
     _alone: dict[str, str] = field(default_factory=dict)
 
@@ -128,10 +129,13 @@ class Sources:
         """As `Pass.share`, over what `joined` gives; to be selected beside what uses it, see `shared`."""
         return self._shared.setdefault(expression, f"x{len(self._shared)}")
 
-    def of_traits(self, attribute: str) -> Pass:
-        """Over trait rows of all attributes asked for and those that delete: `name, operation, value, key`."""
-        self.attributes.add(attribute)
+    def of_traits(self) -> Pass:
+        """Over values of attributes: `of, value`, see `attribute`."""
         return self._traits
+
+    def attribute(self, name: str, known: Millis) -> int:
+        """The `of` of an attribute as it was known at a moment."""
+        return self._attributes.setdefault((name, known), len(self._attributes))
 
     def of_leads(self) -> Pass:
         """Over a person's leads, or over the lead itself: `at, id, fields`."""
@@ -145,7 +149,7 @@ class Sources:
         """All units with what is told of them, as FROM takes it."""
         passes = [(each, each.select(self._event_rows(names))) for names, each in self._events.items()]
         if self._traits.states:
-            passes.append((self._traits, self._traits.select(self._trait_rows())))
+            passes.append((self._traits, self._traits.select(self._attribute_rows())))
         if self._leads.states:
             passes.append((self._leads, self._leads.select(self.lead_rows())))
         # The engine works on all columns at each join, so what has many of them is joined last.
@@ -193,10 +197,21 @@ class Sources:
         rows = f"(SELECT set, occurred_at, id, name{told} FROM events WHERE 1{self._of_sets()}{named}) AS event"
         return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "id", "name", *columns)))
 
-    def _trait_rows(self) -> str:
-        names = self.params.bind(sorted(self.attributes), "Array(String)")
-        rows = self._owned_rows("traits", "{states}") + self._of_sets()
-        return f"{rows} AND (name IN {names} OR operation = 'delete')"
+    def _attribute_rows(self) -> str:
+        names = self.params.bind([name for name, _ in self._attributes], "Array(String)")
+        moments = str([int(known) for _, known in self._attributes])
+        asked = f"range({len(self._attributes)}), {names}, {moments}"
+        said = "(n, its, known) -> (its = name OR operation = 'delete') AND occurred_at <= known"
+        columns = f", {KEY} AS key, operation, value, arrayJoin(arrayFilter({said}, {asked})) AS of"
+        rows = self.trait_rows({name for name, _ in self._attributes}, columns)
+        return f"unit{{states}} FROM ({folded(f'SELECT {rows}')}) WHERE 1"
+
+    def trait_rows(self, names: Collection[str], columns: str) -> str:
+        """Trait rows of these attributes and those that delete, as SELECT takes it: the unit, these columns, FROM and
+        WHERE."""
+        named = self.params.bind(sorted(names), "Array(String)")
+        rows = self._owned_rows("traits", columns) + self._of_sets()
+        return f"{rows} AND (name IN {named} OR operation = 'delete')"
 
     def _owned_rows(self, rows: str, columns: str) -> str:
         person = self._person_at("occurred_at")

@@ -107,7 +107,7 @@ MUTANTS = {
     # Attributes
     "what adds is done in no order": Mutant(sql_fold.folded, "arraySort(", "arrayReverseSort(", Attr, 40),
     "what is set once is set again": Mutant(sql_fold.folded, "if(v = '', r.3, v)", "r.3", Attr),
-    "what was added before it was set is added": Mutant(sql_fold.folded, "r.1 > {newest}", "1", Attr),
+    "what was added before it was set is added": Mutant(sql_fold.folded, "r.1 > newest", "1", Attr),
     "what is taken back stays": Mutant(sql_fold.folded, "if(operation = 'set', value, '')", "value", Attr, 10),
     "the status is not the stage": Mutant(Asked.of_lead, '"stage" if name == "status" else name', "name", Attr, 26),
     "who was seen last was seen first": Mutant(Asked.trait, '"min" if', '"max" if', Attr),
