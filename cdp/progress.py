@@ -27,6 +27,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
+        self._waiting = 0
         self._moved = threading.Condition()
 
     def at(self, partition: int) -> int:
@@ -39,7 +40,17 @@ class Progress:
 
     def wait_for(self, ends: Mapping[int, int], timeout_s: float) -> bool:
         with self._moved:
-            return self._moved.wait_for(lambda: all(self.at(each) >= end for each, end in ends.items()), timeout_s)
+            self._waiting += 1
+            self._moved.notify_all()
+            try:
+                return self._moved.wait_for(lambda: all(self.at(each) >= end for each, end in ends.items()), timeout_s)
+            finally:
+                self._waiting -= 1
+
+    def pause(self, longest_s: float) -> None:
+        """Of the worker: not for a moment, unless somebody waits for it."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._waiting > 0, longest_s)
 
 
 class StoredProgress:

@@ -28,6 +28,9 @@ log = structlog.get_logger()
 
 IDLE_S = 5.0
 """The longest wait without a wake-up; every append wakes the worker, this only covers what nobody thought of."""
+APART_S = 0.25
+"""Between the beginnings of two batches. A batch costs much whatever its size, and with events coming all the time it
+would take all of the processor to make many small ones; nobody waits for them but who says so."""
 LIVE_FIRST_S = 2.0
 """How long a batch of a replay lets what is live go first."""
 PENDING_S = 1.0
@@ -66,7 +69,10 @@ class Worker:
         """Process until `stop`; a batch that has begun is ended first. A store that is away is waited for."""
         while not self._stopping.is_set():
             try:
-                if not self._turn(self._consuming(), IDLE_S):
+                began = time.monotonic()
+                if self._turn(self._consuming(), IDLE_S):
+                    self.progress.pause(began + APART_S - time.monotonic())
+                else:
                     self._catch_up()
             except Retryable as error:
                 log.warning("worker_waits", reason=str(error))
