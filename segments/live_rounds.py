@@ -44,7 +44,9 @@ FULL_FROM = 100_000
 VERDICTS_APART = 10_000
 """A query of its own costs as much as so many answers that nobody needs."""
 
-ROUND_SECONDS = Histogram("xunji_segment_round_seconds", "Time of one round that looks at who is in segments")
+ROUND_SECONDS = Histogram(
+    "xunji_segment_round_seconds", "From when a round takes what waits until what it found of segments is written"
+)
 
 
 class Taken(NamedTuple):
@@ -69,6 +71,7 @@ class Seen:
     index: Index
     eye: Eye
     touched: Touched
+    asks: Sequence[Ask]
     units: set[str]
     everybody: bool
     looks: list[Look] = field(default_factory=list)
@@ -118,19 +121,18 @@ class Rounds:
 
     def moment(self) -> Millis:
         """That of the next round."""
-        moment = self._writer.moment()
-        return moment if self._writing is None else max(moment, self._writing[0].taken.now + 1)
+        moment, before = self._writer.moment(), self._seen()
+        return moment if before is None else max(moment, before.taken.now + 1)
 
     # Taking
 
     def _take(self) -> Taken | None:
         """None where nothing waits."""
         began, now, before = monotonic(), self.moment(), self._seen()
-        looked = before.units if before is not None else frozenset[str]()
+        looked = before.units if before is not None else ()
         tasks = segment_work.due(self._records, now, TASKS, EVENTS, before.tasks if before is not None else ())
         with reading(self._records) as connection:
-            fired = timers.due(connection, now, TIMERS + len(looked))
-        fired = dict([each for each in fired.items() if each[0] not in looked][:TIMERS])
+            fired = timers.due(connection, now, TIMERS, looked)
         self._identity.follow()
         # Before the mirror is brought up to the graph, so that what comes in between is told again.
         head = self._identity.graph.head().seq
@@ -152,14 +154,16 @@ class Rounds:
         index = Index(every, filling)
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)
-        asks = _together([*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)], index)
+        asks = [*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)]
         units = set(taken.fired).union(*(ask.units for ask in asks))
         everybody = touched.everything or len(units) > FULL_FROM
-        seen = Seen(taken, index, eye, touched, units, everybody)
+        seen = Seen(taken, index, eye, touched, asks, units, everybody)
         if not everybody:
             self._settle_for(asks, index)
             seen.looks = [
-                look for ask in asks for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
+                look
+                for ask in _together(asks, index)
+                for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
             ]
         return seen
 
@@ -172,9 +176,8 @@ class Rounds:
 
     def _at_everybody(self, seen: Seen) -> Iterator[Standing]:
         """What is found of everybody, piece by piece; each is to be written before the next is looked at."""
-        index, touched, now = seen.index, seen.touched, seen.taken.now
-        asks = [*touched.asks, *_asked_by_timers(seen.taken.fired, index, now)]
-        wanted = index.segments.keys() if touched.everything else set().union(*(ask.segments for ask in asks))
+        index, now = seen.index, seen.taken.now
+        wanted = index.segments.keys() if seen.touched.everything else set().union(*(a.segments for a in seen.asks))
 
         def look(piece: Piece) -> Standing:
             with reading(self._records) as connection:

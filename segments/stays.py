@@ -87,6 +87,11 @@ _open = stay_rows.c.left_at.is_(None)
 _of_units = HotQuery(
     select(stay_rows.c.unit, stay_rows.c.segment, stay_rows.c.entered_at).where(_open, OneOf(stay_rows.c.unit, "units"))
 )
+_of_segment = HotQuery(
+    select(stay_rows.c.unit, stay_rows.c.entered_at).where(
+        stay_rows.c.segment == bindparam("its_segment"), _open, OneOf(stay_rows.c.unit, "units")
+    )
+)
 _leaving = (
     update(stay_rows)
     .where(
@@ -136,11 +141,11 @@ def fitting(connection: Connection, changes: Sequence[Change]) -> list[Change]:
     for each in changes:
         units[each.segment].append(each.unit)
     since: dict[tuple[int, str], Millis] = {}
+    reader = hot_reader(connection)
     for segment, those in units.items():
-        wanted = select(stay_rows.c.unit, stay_rows.c.entered_at).where(stay_rows.c.segment == segment, _open)
-        for chunk in chunks(those):
-            rows = connection.execute(wanted.where(stay_rows.c.unit.in_(chunk)))
-            since |= {(segment, row.unit): row.entered_at for row in rows}
+        for chunk in chunks(those, AT_ONCE):
+            for unit, entered_at in _of_segment.rows(reader, its_segment=segment, units=reader.many(chunk)):
+                since[segment, unit] = entered_at
     return [each for each in changes if since.get((each.segment, each.unit)) == (None if each.entered else each.since)]
 
 

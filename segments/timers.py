@@ -8,6 +8,7 @@ until it comes and the next is known.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -58,10 +59,12 @@ def timers_between(connection: Connection, low: str, high: str) -> dict[str, Tim
     return {unit: _decode(timers) for unit, timers in connection.execute(wanted)}
 
 
-def due(connection: Connection, now: Millis, limit: int) -> dict[str, Timers]:
-    """Those whose moment has come, longest ago first; of each unit all timers."""
-    wanted = select(*_columns).where(timer_rows.c.at <= now).order_by(timer_rows.c.at, timer_rows.c.unit).limit(limit)
-    return {unit: _decode(timers) for unit, timers in connection.execute(wanted)}
+def due(connection: Connection, now: Millis, limit: int, but: Collection[str] = frozenset()) -> dict[str, Timers]:
+    """Those whose moment has come, longest ago first; of each unit all timers. Of these units none: `but`."""
+    wanted = select(*_columns).where(timer_rows.c.at <= now).order_by(timer_rows.c.at, timer_rows.c.unit)
+    rows = connection.execute(wanted.limit(limit + len(but)))
+    some = islice(((unit, timers) for unit, timers in rows if unit not in but), limit)
+    return {unit: _decode(timers) for unit, timers in some}
 
 
 def next_due(connection: Connection) -> Millis | None:
