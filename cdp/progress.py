@@ -23,9 +23,10 @@ class Processed(Protocol):
 
 
 class Progress:
-    """That of the worker in this process. Thread-safe."""
+    """That of the worker in this process, which `rests` only where all who wait for it do so here. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rests: bool = True) -> None:
+        self._rests = rests
         self._done: dict[int, int] = {}
         self._waiting = 0
         self._moved = threading.Condition()
@@ -48,9 +49,10 @@ class Progress:
                 self._waiting -= 1
 
     def pause(self, longest_s: float) -> None:
-        """Of the worker: not for a moment, unless somebody waits for it."""
-        with self._moved:
-            self._moved.wait_for(lambda: self._waiting > 0, longest_s)
+        """The worker rests so long, or until somebody waits for it."""
+        if self._rests and longest_s > 0:
+            with self._moved:
+                self._moved.wait_for(lambda: self._waiting > 0, longest_s)
 
 
 class StoredProgress:

@@ -99,11 +99,13 @@ class Task(NamedTuple):
 
 class SegmentWork:
     """Thread-safe. `due` is set, in the process where it happens, once what was noted is durable; `turns` counts there
-    how often who is in segments became another, for whoever remembers it."""
+    how often who is in segments became another, for whoever remembers it; `round_s` is how long the last round of
+    looking took there."""
 
     def __init__(self) -> None:
         self.due = threading.Event()
         self.turns = 0
+        self.round_s = 0.0
 
     def stored(self, connection: Connection, events: Iterable[tuple[SetId, Event]], *, at: Millis) -> None:
         """Note the events of a batch in one row, and once more, for the time when it happens, what lies in the future.

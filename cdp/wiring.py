@@ -227,7 +227,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
     similar = SimilarLeads(records, identity, vault, gate=gate, regrouped=aftermath.regrouped, look_s=look_s)
     if Role.SCHEDULER in roles:
         leads.follow(similar)
-    done = Progress()
+    done = Progress(rests=not shared)
     progress: Processed = StoredProgress(records) if shared else done
     tools = Tools(
         dialects=TRANSLATORS,

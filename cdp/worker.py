@@ -29,8 +29,8 @@ log = structlog.get_logger()
 IDLE_S = 5.0
 """The longest wait without a wake-up; every append wakes the worker, this only covers what nobody thought of."""
 APART_S = 0.25
-"""Between the beginnings of two batches. A batch costs much whatever its size, and with events coming all the time it
-would take all of the processor to make many small ones; nobody waits for them but who says so."""
+"""At most, between the beginnings of two batches while segments are busy, and a third of what a round of these takes.
+A batch costs much whatever its size: many small ones take the processor and the records from the rounds."""
 LIVE_FIRST_S = 2.0
 """How long a batch of a replay lets what is live go first."""
 PENDING_S = 1.0
@@ -64,15 +64,14 @@ class Worker:
         self.progress = progress
         self._lost: set[int] = set()
         self._counted = 0.0
+        self._not_before = 0.0
 
     def run(self) -> None:
         """Process until `stop`; a batch that has begun is ended first. A store that is away is waited for."""
         while not self._stopping.is_set():
             try:
-                began = time.monotonic()
-                if self._turn(self._consuming(), IDLE_S):
-                    self.progress.pause(began + APART_S - time.monotonic())
-                else:
+                self.progress.pause(self._not_before - time.monotonic())
+                if not self._turn(self._consuming(), IDLE_S):
                     self._catch_up()
             except Retryable as error:
                 log.warning("worker_waits", reason=str(error))
@@ -113,6 +112,8 @@ class Worker:
         self._count_pending(consumer)
         found = consumer.poll(records=MAX_HITS, size=MAX_BYTES, timeout_s=timeout_s)
         if found:
+            apart_s = 0.0 if _more_waits(found) else min(APART_S, self._tools.segment_work.round_s / 3)
+            self._not_before = time.monotonic() + apart_s
             self._step(found)
         came = consumer.waiting() | (self._lost & consumer.partitions())
         for partition in sorted(came):
@@ -172,6 +173,12 @@ class Worker:
             self._counted = time.monotonic()
             ends, mine = self._reader.ends(), consumer.partitions()
             PENDING.set(sum(max(0, ends.get(each, 0) - self.progress.at(each)) for each in mine))
+
+
+def _more_waits(found: Mapping[int, Sequence[Record]]) -> bool:
+    """Whether a partition gave about as much as it may, so that there is probably more."""
+    records, size = MAX_HITS // len(found), MAX_BYTES // len(found)
+    return any(len(some) >= records or sum(len(each.payload) for each in some) > size // 2 for some in found.values())
 
 
 class Replayer:

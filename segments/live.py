@@ -136,7 +136,10 @@ class LiveSegments:
         return True
 
     def _round(self) -> bool:
-        return self._rounds.go([each.n for each in self._filling])
+        began = time.monotonic()
+        did = self._rounds.go([each.n for each in self._filling])
+        self._work.round_s = time.monotonic() - began
+        return did
 
     def _part(self, job: Iterator[bool]) -> bool | None:
         """A part of a job; None at its end. One that fails is begun anew, later."""

@@ -159,11 +159,10 @@ class Rounds:
         everybody = touched.everything or len(units) > FULL_FROM
         seen = Seen(taken, index, eye, touched, asks, units, everybody)
         if not everybody:
-            self._settle_for(asks, index)
+            fewer = _together(asks, index)
+            self._settle_for(fewer, index)
             seen.looks = [
-                look
-                for ask in _together(asks, index)
-                for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
+                look for ask in fewer for look in eye.units(_in_order(index, ask.segments), ask.units, taken.now)
             ]
         return seen
 

@@ -7,17 +7,22 @@ and mostly there is nothing of that kind.
 from __future__ import annotations
 
 _DECIDES = "operation IN ('set', 'unset', 'delete')"
-KEY = "concat(leftPad(hex(toUInt64(occurred_at)), 16, '0'), event, char(0), leftPad(hex(`order`), 8, '0'))"
+_KEY = "concat(leftPad(hex(toUInt64(occurred_at)), 16, '0'), event, char(0), leftPad(hex(`order`), 8, '0'))"
 """Of rows in their order: as one text, since tuples are compared ten times slower."""
 
 
-def folded(rows: str) -> str:
-    """A query for `unit, of, value`: each attribute's value as JSON text, '' where it is missing. `rows` is a query for
-    `unit, of, key, operation, value`, with a row that deletes for each attribute."""
-    states = (
-        f"maxIf(key, {_DECIDES}) AS newest, argMaxIf(if(operation = 'set', value, ''), key, {_DECIDES}) AS last,"
+def fold_states() -> str:
+    """Aggregates over the trait rows of one attribute, and those that delete."""
+    return (
+        f"maxIf({_KEY} AS key, {_DECIDES}) AS newest,"
+        f" argMaxIf(if(operation = 'set', value, ''), key, {_DECIDES}) AS last,"
         f" groupArrayIf(tuple(key, operation, value), NOT {_DECIDES}) AS later"
     )
+
+
+def folded(grouped: str) -> str:
+    """A query for `unit, of, value`: each attribute's value as JSON text, '' where it is missing. `grouped` is one for
+    `unit, of` and `fold_states`."""
     added = "arraySort(arrayDistinct(arrayFilter(r -> r.1 > newest, later)))"
     step = (
         "multiIf(r.2 = 'set_once', if(v = '', r.3, v),"
@@ -25,7 +30,6 @@ def folded(rows: str) -> str:
         f" concat('[', arrayStringConcat(arrayConcat({_items('v')}, {_items('r.3')}), ','), ']'))"
     )
     value = f"if(empty(added), last, arrayFold((v, r) -> {step}, added, last))"
-    grouped = f"SELECT unit, of, {states} FROM ({rows}) GROUP BY unit, of"
     return f"SELECT unit, of, {added} AS added, {value} AS value FROM ({grouped})"
 
 

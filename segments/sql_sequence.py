@@ -20,8 +20,8 @@ def sequence_select(
     """For each unit that came to the end of all steps: `state`, an array of (latest beginning, end) in milliseconds.
 
     `matches` are the conditions of the steps, `between` those of events that must not lie before them, '' for none;
-    `group` is a text that is the same at all of them, and '' at no step; '' where it does not matter. No row counts
-    that `reach` does not hold for.
+    `group` is an expression for a text that is the same at all of them and not empty, or '' where rows of all kinds go
+    together. No row counts that `reach` does not hold for.
     """
     forbidden = {n: each for n, each in enumerate(between) if each}
     of, grouped = ("unit, g", "g != '' AND ") if group else ("unit", "")
@@ -61,8 +61,8 @@ def _newest(value: str, where: str, of: str) -> str:
 
 
 def without_groups(rows: FromRows, matches: Sequence[str], group: str, span: str) -> str:
-    """For each unit: `state`, an array of a span for each `group` of whose newest match nothing came after; rows whose
-    group is '' have none. `matches` are the conditions of what comes first and of what must not come."""
+    """For each unit: `state`, an array of a span for each `group` of whose newest match nothing came after; rows for
+    which that expression is empty are in none. `matches` are the conditions of what comes first and must not come."""
     after, absent = matches
     columns = f", {group} AS g, maxIf(occurred_at, {after}) AS newest, maxIf(occurred_at, {absent}) AS came"
     grouped = f"SELECT {rows(columns)} AND g != '' AND ({after} OR {absent}) GROUP BY unit, g"

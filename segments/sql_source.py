@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
 from profiles.store import NOBODY
-from segments.sql_fold import KEY, folded
+from segments.sql_fold import fold_states, folded
 from segments.sql_values import Params, portions, to_never
 from segments.tree import Entity
 
@@ -198,13 +198,14 @@ class Sources:
         return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "id", "name", *columns)))
 
     def _attribute_rows(self) -> str:
-        names = self.params.bind([name for name, _ in self._attributes], "Array(String)")
-        moments = str([int(known) for _, known in self._attributes])
-        asked = f"range({len(self._attributes)}), {names}, {moments}"
-        said = "(n, its, known) -> (its = name OR operation = 'delete') AND occurred_at <= known"
-        columns = f", {KEY} AS key, operation, value, arrayJoin(arrayFilter({said}, {asked})) AS of"
-        rows = self.trait_rows({name for name, _ in self._attributes}, columns)
-        return f"unit{{states}} FROM ({folded(f'SELECT {rows}')}) WHERE 1"
+        names = sorted({name for name, _ in self._attributes})
+        places = [names.index(name) + 1 for name, _ in self._attributes]
+        moments = [int(known) for _, known in self._attributes]
+        its = f"{self.params.bind(names, 'Array(String)')}[place]"
+        said = f"(n, place, known) -> ({its} = name OR operation = 'delete') AND occurred_at <= known"
+        of = f"arrayJoin(arrayFilter({said}, range({len(places)}), {places}, {moments}))"
+        grouped = f"SELECT {self.trait_rows(names, f', {of} AS of, {fold_states()}')} GROUP BY unit, of"
+        return f"unit{{states}} FROM ({folded(grouped)}) WHERE 1"
 
     def trait_rows(self, names: Collection[str], columns: str) -> str:
         """Trait rows of these attributes and those that delete, as SELECT takes it: the unit, these columns, FROM and

@@ -60,7 +60,7 @@ def timers_between(connection: Connection, low: str, high: str) -> dict[str, Tim
 
 
 def due(connection: Connection, now: Millis, limit: int, but: Collection[str] = frozenset()) -> dict[str, Timers]:
-    """Those whose moment has come, longest ago first; of each unit all timers. Of these units none: `but`."""
+    """Those whose moment has come, longest ago first; of each unit all timers, and nothing of the units in `but`."""
     wanted = select(*_columns).where(timer_rows.c.at <= now).order_by(timer_rows.c.at, timer_rows.c.unit)
     rows = connection.execute(wanted.limit(limit + len(but)))
     some = islice(((unit, timers) for unit, timers in rows if unit not in but), limit)
