@@ -12,11 +12,11 @@ from __future__ import annotations
 import select
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -46,13 +46,14 @@ metadata = MetaData()
 
 T = TypeVar("T")
 
-_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
-
+CHANGES = "rows changed"
 BUSY_TIMEOUT_MS = 10_000
 PAGE_CACHE_KIB = 65_536
-CHECKPOINT_PAGES = 8_000
-"""Of the write-ahead log. A full batch of new ids touches 2,000 pages: with SQLite's 1,000 each of its commits would
-write them all a second time."""
+COPIED_ROWS = 3_000
+"""So many rows after another are written into SQLite's write-ahead log before it is copied back: a full batch of new
+ids touches 2,000 pages, and all of them would be written a second time at once."""
+CHECKPOINT_PAGES = 64_000
+"""Of that log, when the next commit copies it, in case that nothing else did. All that wait to write wait for this."""
 
 POSTGRESQL = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
 """Seconds, and milliseconds for the last, until a server that says nothing counts as away. What the URL says wins."""
@@ -178,21 +179,66 @@ def writing(engine: Engine, store: str = "records", *, together: bool = False) -
     """
     try:
         with (
-            _turn_to_write(engine),
+            _turn_to_write(engine) as turn,
             engine.connect().execution_options(writes=store, together=together) as connection,
             connection.begin(),
         ):
             yield connection
+            if turn is not None:
+                turn.wrote(_rows_written(connection))
     except (OperationalError, InternalError) as error:
         if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", "") != ASLEEP:
             raise
         raise StoreUnavailable(store, str(error.orig)) from error
 
 
-def _turn_to_write(engine: Engine) -> AbstractContextManager[Any]:
-    # SQLite has one writer at a time and lets the others poll with growing pauses; threads of this process
-    # rather wait for a lock, which wakes them at once.
-    return _turns.setdefault(engine, Lock()) if engine.dialect.name == "sqlite" else nullcontext()
+class _Turn:
+    """SQLite has one writer at a time and lets the others poll with growing pauses; threads of this process rather wait
+    for a lock, which wakes them at once. What they wrote is copied from the write-ahead log beside them."""
+
+    def __init__(self, path: str | None) -> None:
+        self.lock = Lock()
+        self._path = path
+        self._rows = 0
+        self._copying = False
+
+    def wrote(self, rows: int) -> None:
+        """While it is one's turn."""
+        self._rows += rows
+        if self._rows >= COPIED_ROWS and self._path and not self._copying:
+            self._rows, self._copying = 0, True
+            Thread(target=self._copy_back, name="records-copying", daemon=True).start()
+
+    def _copy_back(self) -> None:
+        # A failure is let be: a commit that copies meets it too, and says so.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(str(self._path), timeout=0, isolation_level=None)) as db:
+            for _ in range(2):
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with self.lock:
+                # Only a log that is copied whole begins anew; what came during the second time is little.
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._copying = False
+
+
+_turns: WeakKeyDictionary[Engine, _Turn] = WeakKeyDictionary()
+
+
+@contextmanager
+def _turn_to_write(engine: Engine) -> Iterator[_Turn | None]:
+    if engine.dialect.name != "sqlite":
+        yield None
+        return
+    turn = _turns.get(engine) or _turns.setdefault(engine, _Turn(engine.url.database))
+    with turn.lock:
+        yield turn
+
+
+def _rows_written(connection: Connection) -> int:
+    """By this connection to SQLite since this was asked last."""
+    told: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
+    before: int = connection.info.get(CHANGES, 0)
+    connection.info[CHANGES] = told
+    return told - before
 
 
 def insert_ignoring(connection: Connection, table: Table) -> Insert:

@@ -68,8 +68,8 @@ def _waited(newest: str, leaf: Absent) -> str:
 
 
 def _group_of(same: Sequence[str], asked: Asked) -> str:
-    """An expression for a text that is the same for rows in which these properties have equal values, and empty where one
-    is missing; '' where no properties are named."""
+    """An expression for a text that is the same for rows in which these properties have equal values, and empty where
+    one is missing; '' where no properties are named."""
     cells = [asked.property(name) for name in same]
     if not cells:
         return ""
