@@ -50,10 +50,9 @@ CHANGES = "rows changed"
 BUSY_TIMEOUT_MS = 10_000
 PAGE_CACHE_KIB = 65_536
 COPIED_ROWS = 3_000
-"""So many rows after another are written into SQLite's write-ahead log before it is copied back: a full batch of new
-ids touches 2,000 pages, and all of them would be written a second time at once."""
-CHECKPOINT_PAGES = 64_000
-"""Of that log, when the next commit copies it, in case that nothing else did. All that wait to write wait for this."""
+"""After so many rows a thread copies SQLite's write-ahead log back: a row touches two or three pages."""
+CHECKPOINT_PAGES = 32_000
+"""Of that log, from which on a commit copies it if the thread has not; then all who want to write wait for it."""
 
 POSTGRESQL = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
 """Seconds, and milliseconds for the last, until a server that says nothing counts as away. What the URL says wins."""
@@ -178,14 +177,13 @@ def writing(engine: Engine, store: str = "records", *, together: bool = False) -
     for what adds rows and counts, in the order of keys, and relies on nothing that it read but rows it locked.
     """
     try:
-        with (
-            _turn_to_write(engine) as turn,
-            engine.connect().execution_options(writes=store, together=together) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        with _turn_to_write(engine) as turn:
+            options = {"writes": store, "together": together}
+            with engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+                rows = 0 if turn is None else _rows_written(connection)
             if turn is not None:
-                turn.wrote(_rows_written(connection))
+                turn.wrote(rows)
     except (OperationalError, InternalError) as error:
         if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", "") != ASLEEP:
             raise
@@ -196,22 +194,27 @@ class _Turn:
     """SQLite has one writer at a time and lets the others poll with growing pauses; threads of this process rather wait
     for a lock, which wakes them at once. What they wrote is copied from the write-ahead log beside them."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.lock = Lock()
-        self._path = path
+        # No file is made where one has gone meanwhile.
+        self._file = f"{Path(engine.url.database or '').absolute().as_uri()}?mode=rw"
         self._rows = 0
         self._copying = False
 
     def wrote(self, rows: int) -> None:
-        """While it is one's turn."""
+        """When they are committed, while it is still one's turn."""
         self._rows += rows
-        if self._rows >= COPIED_ROWS and self._path and not self._copying:
+        if self._rows >= COPIED_ROWS and not self._copying:
             self._rows, self._copying = 0, True
-            Thread(target=self._copy_back, name="records-copying", daemon=True).start()
+            try:
+                Thread(target=self._copy_back, name="wal-copying").start()
+            except RuntimeError:
+                # No thread is to be had. It is tried again after as many rows.
+                self._copying = False
 
     def _copy_back(self) -> None:
-        # A failure is let be: a commit that copies meets it too, and says so.
-        with suppress(sqlite3.Error), closing(sqlite3.connect(str(self._path), timeout=0, isolation_level=None)) as db:
+        # Where it fails the log grows, and a full disk is met by the next commit.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._file, 0, isolation_level=None, uri=True)) as db:
             for _ in range(2):
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with self.lock:
@@ -228,13 +231,13 @@ def _turn_to_write(engine: Engine) -> Iterator[_Turn | None]:
     if engine.dialect.name != "sqlite":
         yield None
         return
-    turn = _turns.get(engine) or _turns.setdefault(engine, _Turn(engine.url.database))
+    turn = _turns.get(engine) or _turns.setdefault(engine, _Turn(engine))
     with turn.lock:
         yield turn
 
 
 def _rows_written(connection: Connection) -> int:
-    """By this connection to SQLite since this was asked last."""
+    """By this connection to SQLite since this was asked last, about: what was undone counts too."""
     told: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
     before: int = connection.info.get(CHANGES, 0)
     connection.info[CHANGES] = told

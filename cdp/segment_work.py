@@ -99,8 +99,8 @@ class Task(NamedTuple):
 
 class SegmentWork:
     """Thread-safe. `due` is set, in the process where it happens, once what was noted is durable; `turns` counts there
-    how often who is in segments became another, for whoever remembers it; `round_s` is how long the last round of
-    looking took there."""
+    how often who is in segments became another, for whoever remembers it; `round_s` is how long the thread that looks
+    was last busy with a round there."""
 
     def __init__(self) -> None:
         self.due = threading.Event()

@@ -137,9 +137,10 @@ class LiveSegments:
 
     def _round(self) -> bool:
         began = time.monotonic()
-        did = self._rounds.go([each.n for each in self._filling])
-        self._work.round_s = time.monotonic() - began
-        return did
+        try:
+            return self._rounds.go([each.n for each in self._filling])
+        finally:
+            self._work.round_s = time.monotonic() - began
 
     def _part(self, job: Iterator[bool]) -> bool | None:
         """A part of a job; None at its end. One that fails is begun anew, later."""
