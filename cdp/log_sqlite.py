@@ -191,22 +191,20 @@ class SqliteLogWriter:
         return first
 
     def _copy_back(self) -> None:
-        """Move committed pages from the write-ahead log into the file, beside the writer, in a thread.
+        """In a thread, so that little is left for `_restart_wal`.
 
-        The second time copies only what came during the first, so that little is left for `_restart_wal`.
         A failure is let be: the next commit meets a full disk itself and says so.
         """
         with suppress(sqlite3.Error), closing(connect(self._path, WRITER_BUSY_S)) as db:
-            for _ in range(2):
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            sqlite_wal.copy_back(db)
 
     def _restart_wal(self, _: asyncio.Future[None]) -> None:
-        """Copy the rest while nobody appends: only a log that is copied whole starts again from its beginning."""
+        """Copy the rest while nobody appends."""
         self._backfill = None
         self._since_checkpoint = 0
         if not self._closed:
             with suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                sqlite_wal.copy_rest(self._db)
 
 
 class SqliteLogReader:

@@ -46,7 +46,6 @@ metadata = MetaData()
 
 T = TypeVar("T")
 
-CHANGES = "rows changed"
 BUSY_TIMEOUT_MS = 10_000
 PAGE_CACHE_KIB = 65_536
 COPIED_ROWS = 3_000
@@ -180,8 +179,9 @@ def writing(engine: Engine, store: str = "records", *, together: bool = False) -
         with _turn_to_write(engine) as turn:
             options = {"writes": store, "together": together}
             with engine.connect().execution_options(**options) as connection, connection.begin():
+                before = 0 if turn is None else _rows_written(connection)
                 yield connection
-                rows = 0 if turn is None else _rows_written(connection)
+                rows = 0 if turn is None else _rows_written(connection) - before
             if turn is not None:
                 turn.wrote(rows)
     except (OperationalError, InternalError) as error:
@@ -215,11 +215,9 @@ class _Turn:
     def _copy_back(self) -> None:
         # Where it fails the log grows, and a full disk is met by the next commit.
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._file, 0, isolation_level=None, uri=True)) as db:
-            for _ in range(2):
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            sqlite_wal.copy_back(db)
             with self.lock:
-                # Only a log that is copied whole begins anew; what came during the second time is little.
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                sqlite_wal.copy_rest(db)
         self._copying = False
 
 
@@ -237,11 +235,9 @@ def _turn_to_write(engine: Engine) -> Iterator[_Turn | None]:
 
 
 def _rows_written(connection: Connection) -> int:
-    """By this connection to SQLite since this was asked last, about: what was undone counts too."""
-    told: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
-    before: int = connection.info.get(CHANGES, 0)
-    connection.info[CHANGES] = told
-    return told - before
+    """By this connection to SQLite since it was opened."""
+    rows: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
+    return rows
 
 
 def insert_ignoring(connection: Connection, table: Table) -> Insert:
