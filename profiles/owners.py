@@ -24,7 +24,7 @@ from identity.graph import SetMember
 from identity.resolve import State
 from identity.verbs import Identity
 from profiles.store import BEGINNING, EventStore, OwnerRow
-from profiles.whose import Turn, Whose
+from profiles.whose import Sets, Turn, Whose
 
 log = structlog.get_logger()
 
@@ -51,6 +51,11 @@ class Followed(NamedTuple):
     @classmethod
     def nothing(cls, *, filled: bool = False) -> Followed:
         return cls(set(), set(), {}, filled)
+
+    def add(self, more: Followed) -> None:
+        self.sets.update(more.sets)
+        self.persons.update(more.persons)
+        self.rows.update(more.rows)
 
 
 Announce = Callable[[Followed], None]
@@ -97,13 +102,14 @@ class Owners:
             return self._fill(seq, announce)
         moved = self._identity.sets_moved_since(place) if place < seq else set()
         touched = moved.union(sets)
-        wanted = touched | self._beside(touched)
         followed = Followed.nothing()
-        for some in _chunks(sorted(wanted)):
-            news = self._derive(some, seq, always=moved, announce=announce)
-            followed.sets.update(news.sets)
-            followed.persons.update(news.persons)
-            followed.rows.update(news.rows)
+        for some in _chunks(sorted(touched)):
+            members = self._identity.members_of_sets(some)
+            # Of their shared devices alone, whose sessions may be others now. The mirror is asked: the graph would have
+            # to look through all sets in which such a device ever came, of thousands of people.
+            beside = self._mirror.owned_sets(self._whose.devices_of(members)) - touched - followed.rows.keys()
+            members |= self._identity.members_of_sets(beside)
+            followed.add(self._derive([*some, *sorted(beside)], members, seq, always=moved, announce=announce))
         self._note(seq)
         return followed
 
@@ -123,7 +129,7 @@ class Owners:
             said = {row.set: _Columns(*row[2:]) for row in self._mirror.owners(some)}
             unsaid = [each for each in some if each not in said]
             said |= {each.set: _NOBODYS for each in self._events.summaries(unsaid)}
-            now = self._columns(list(said))
+            now = self._columns(said, self._identity.members_of_sets(said))
             wrong += [each for each in said if said[each] != now[each]]
         return sorted(wrong)
 
@@ -144,7 +150,8 @@ class Owners:
         began = said = time.monotonic()
         done = 0
         for some in _chunks(self._every_set()):
-            self._derive(some, seq, always=set(some), announce=nobody)
+            members = self._identity.members_of_sets(some)
+            self._derive(some, members, seq, always=set(some), announce=nobody)
             done += len(some)
             if time.monotonic() - said > LOG_EVERY_S:
                 said = time.monotonic()
@@ -161,20 +168,14 @@ class Owners:
                 yield each
             last = each
 
-    def _beside(self, sets: Iterable[SetId]) -> set[SetId]:
-        """The sets of their shared devices alone, whose sessions may be others now. The mirror is asked: the graph
-        would have to look through all sets in which such a device ever came, of thousands of people."""
-        devices: set[PersonId] = set()
-        for some in _chunks(sorted(sets)):
-            devices |= self._whose.devices_in(some)
-        return self._mirror.owned_sets(devices)
-
-    def _derive(self, sets: Collection[SetId], seq: int, *, always: Collection[SetId], announce: Announce) -> Followed:
-        """Write what holds for these sets now. `always` are written also where nothing is new, so that a slower process
-        with an older answer loses."""
+    def _derive(
+        self, sets: Collection[SetId], members: Sets, seq: int, *, always: Collection[SetId], announce: Announce
+    ) -> Followed:
+        """Write what holds for these sets, whose members were read just now. `always` are written also where nothing is
+        new, so that a slower process with an older answer loses."""
         before = {row.set: row for row in self._mirror.owners(sets)}
         rows, told = [], Followed.nothing()
-        for each, columns in self._columns(sets).items():
+        for each, columns in self._columns(sets, members).items():
             old = before.get(each, OwnerRow(each, 0, None))
             told.rows[each] = row = OwnerRow(each, max(seq << VERSIONS, old.version + 1), *columns)
             if row[2:] != old[2:] or each in always:
@@ -189,9 +190,7 @@ class Owners:
         self._mirror.own(rows)
         return told
 
-    def _columns(self, sets: Collection[SetId]) -> dict[SetId, _Columns]:
-        """What holds for these sets now."""
-        members = self._identity.members_of_sets(sets)
+    def _columns(self, sets: Collection[SetId], members: Sets) -> dict[SetId, _Columns]:
         over = self._whose.over_time_of(sets, members)
         return {each: _derived(turns, members.get(each, ())) for each, turns in over.items()}
 

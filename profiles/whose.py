@@ -118,12 +118,12 @@ class Whose:
                 found[each] = _laid_over(found[each], turns)
         return {each: _joined(turns) for each, turns in found.items()}
 
-    def devices_in(self, sets: Collection[SetId]) -> set[PersonId]:
+    def devices_of(self, members: Sets) -> set[PersonId]:
         """Who the shared devices in these sets are by themselves. Where something becomes of these sets their sessions
         may be others, and so may whose the events are that came with such a device alone, its own outside of sessions.
         """
         policy = self._identity.policy
-        met = chain.from_iterable(self._identity.members_of_sets(sets).values())
+        met = chain.from_iterable(members.values())
         return {member.person for member in met if member.person is not None and goes_round(member, policy)}
 
     # Of a person

@@ -34,6 +34,10 @@ log = structlog.get_logger()
 
 PAUSE_S = 0.05
 """After a round, at most; no longer than it took."""
+EASE_S = 1.0
+"""Between rounds while there is no segment: they only keep what a question needs, which looks itself at what waits."""
+WAY = 0.25
+"""Of a round of a wave, so long a rest after it: what comes in is processed meanwhile."""
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0
 """After a fault of ours."""
@@ -116,11 +120,24 @@ class LiveSegments:
 
     def _turn_or_wait(self) -> None:
         began = time.monotonic()
-        if self._turn():
+        did = self._turn()
+        if self._job is None and not (self._rounds.needed or self._rounds.behind):
+            self._rounds.settle()
+            self._take_it_easy(began + EASE_S)
+        elif did:
             # Others need the processors too; and what comes meanwhile is looked at together, for little more.
-            self._stopping.wait(min(PAUSE_S, time.monotonic() - began))
+            took = time.monotonic() - began
+            self._stopping.wait(took * WAY if self._rounds.wave else min(PAUSE_S, took))
         else:
             self._work.due.wait(self._pause_s())
+
+    def _take_it_easy(self, until: float) -> None:
+        """Wait so long, or until somebody makes a segment."""
+        while (left := until - time.monotonic()) > 0:
+            self._work.due.clear()
+            if self._stopping.is_set() or self._writer.segments():
+                return
+            self._work.due.wait(min(self._look_s, left))
 
     def _turn(self) -> bool:
         """What is due, and a part of what takes long; whether there was anything to do."""
@@ -140,7 +157,7 @@ class LiveSegments:
         try:
             return self._rounds.go([each.n for each in self._filling])
         finally:
-            self._work.round_s = time.monotonic() - began
+            self._work.round_s = time.monotonic() - began if self._rounds.needed else 0.0
 
     def _part(self, job: Iterator[bool]) -> bool | None:
         """A part of a job; None at its end. One that fails is begun anew, later."""

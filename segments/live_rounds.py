@@ -37,6 +37,8 @@ TASKS = 200
 """Rows taken in one round, each of a batch: a round costs much, and hardly more for more of them."""
 EVENTS = 3_000
 """In one round, exceeded by one batch at most: what is due by the clock need not wait for all that happened."""
+EVENTS_AT_EASE = 10_000
+"""In one round where there is no segment, so that nothing is due by the clock."""
 TIMERS = 20_000
 """Units whose moment has come, in one round. Most are of one segment, and a query of its own finds many at once."""
 FULL_FROM = 100_000
@@ -52,7 +54,7 @@ ROUND_SECONDS = Histogram(
 class Taken(NamedTuple):
     """What waits at the moment `now`: rows of work, units whose timers are due, and what the graph moved after version
     `place`, up to `head`. All that was due at the moment `fresh` is taken, here or before; None where it may not be.
-    `began` is by the clock that never goes back."""
+    There may be `more` that is due. `began` is by the clock that never goes back."""
 
     began: float
     now: Millis
@@ -61,6 +63,7 @@ class Taken(NamedTuple):
     place: int | None
     head: int
     fresh: Millis | None
+    more: bool
 
 
 @dataclass(slots=True)
@@ -95,13 +98,20 @@ class Rounds:
         self._evaluator, self._writer = evaluator, writer
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="segments-writing")
         self._writing: tuple[Seen, Future[None]] | None = None
+        self.needed = self.behind = True
+        """Whether there was any segment in the last round, and whether it left some of what waited."""
+        self.wave = False
+        """Whether as many moments had come as one round takes."""
 
     def go(self, filling: Collection[int]) -> bool:
         """Look at what is due, and hand it over to be written, which may go on when this returns; whether there was
         anything to do. Segments that are being filled take part."""
         wrote = self._writing is not None and self._writing[1].done() and self.settle()
-        taken = self._take()
-        seen = self._look(taken, filling) if taken is not None else None
+        every = self._writer.segments()
+        taken = self._take(EVENTS if every else EVENTS_AT_EASE)
+        self.needed, self.behind = bool(every), taken is not None and taken.more
+        self.wave = taken is not None and len(taken.fired) == TIMERS
+        seen = self._look(taken, every, filling) if taken is not None else None
         wrote |= self.settle()
         if seen is not None:
             self._writing = seen, self._hand.submit(self._write, seen)
@@ -126,11 +136,11 @@ class Rounds:
 
     # Taking
 
-    def _take(self) -> Taken | None:
-        """None where nothing waits."""
+    def _take(self, events: int) -> Taken | None:
+        """About so many events, and what else waits; None where nothing does."""
         began, now, before = monotonic(), self.moment(), self._seen()
         looked = before.units if before is not None else ()
-        tasks = segment_work.due(self._records, now, TASKS, EVENTS, before.tasks if before is not None else ())
+        tasks = segment_work.due(self._records, now, TASKS, events, before.tasks if before is not None else ())
         with reading(self._records) as connection:
             fired = timers.due(connection, now, TIMERS, looked)
         self._identity.follow()
@@ -139,9 +149,9 @@ class Rounds:
         place = before.taken.head if before is not None else place_of(self._records, FEED)
         if not tasks and not fired and head == place:
             return None
-        more = len(tasks) == TASKS or sum(task.events for task in tasks) >= EVENTS or len(fired) == TIMERS
+        more = len(tasks) == TASKS or sum(task.events for task in tasks) >= events or len(fired) == TIMERS
         fresh = None if more else _fresh(before.taken) if before is not None else now
-        return Taken(began, now, tasks, fired, place, head, fresh)
+        return Taken(began, now, tasks, fired, place, head, fresh, more)
 
     def _seen(self) -> Seen | None:
         """What is being written."""
@@ -149,8 +159,7 @@ class Rounds:
 
     # Looking
 
-    def _look(self, taken: Taken, filling: Collection[int]) -> Seen:
-        every = self._writer.segments()
+    def _look(self, taken: Taken, every: Sequence[Segment], filling: Collection[int]) -> Seen:
         index = Index(every, filling)
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)

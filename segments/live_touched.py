@@ -109,7 +109,11 @@ class Toucher:
         self._owners, self._leads, self._mirror, self._gate = owners, leads, mirror, gate
 
     def touched(self, tasks: Iterable[Task], index: Index, *, since: int | None, now: Millis) -> Touched:
-        """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`."""
+        """Bring the mirror up to date; whom these tasks are about, and what the graph moved after version `since`.
+
+        Where no segment is live or being filled, that is nobody; the filling of one, which begins after all this is
+        written, looks at everybody.
+        """
         work = Waiting.of(tasks)
         found = Touched(settled=set(work.late), erased=work.erased, emptied=work.emptied)
 
@@ -123,6 +127,8 @@ class Toucher:
         with self._gate.together():
             # An erasure empties leads while nobody copies them.
             self._leads.follow(work.every_lead)
+        if not index.segments:
+            return found
         found.everything = followed.filled or work.unknown
         found.moved = self._reasons(followed.persons | work.moved, since)
         seen = [(each, index.event(each)) for each in work.happened]

@@ -330,7 +330,7 @@ def test_of_sets_without_shared_devices_the_graph_alone_is_asked_over_time(world
     world.take(came("member:li", "phone:p", minute=0, strength=4), came("phone:p", minute=5))
     both = [set_id(identifiers("phone:p")), set_id(identifiers("phone:p", "member:li"))]
     assert counting(world, lambda: world.whose.over_time(both)) == (0, 0)
-    assert world.whose.devices_in(both) == set()
+    assert world.whose.devices_of(world.identity.members_of_sets(both)) == set()
     unknown = SetId(7)
     assert world.whose.over_time([unknown]) == {unknown: [Turn((None, None), None)]}
 
@@ -339,4 +339,4 @@ def test_a_login_on_a_showrooms_tablet_is_about_the_tablet_too(world: World) -> 
     a_showroom(world)
     login, other = came("member:li", TABLET, minute=0, strength=4), came("member:li", "device:hers", minute=5)
     world.take(login, other)
-    assert world.whose.devices_in([login.set, other.set]) == {world.person(TABLET)}
+    assert world.whose.devices_of(world.identity.members_of_sets([login.set, other.set])) == {world.person(TABLET)}

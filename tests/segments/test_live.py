@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import delete, select
 
-from cdp.model import Identifier
+from cdp import segment_work
+from cdp.model import Identifier, PersonId
 from cdp.records import reading, writing
 from cdp.segment_work import work_rows
-from segments import health
+from profiles.owners import Owners
+from profiles.whose import Whose
+from segments import health, live
 from segments.stays import Reason, stay_rows
 from segments.timers import timer_rows
 from tests.segments.live_world import CONSENT, DAY, HOUR, MINUTE, SECOND, World
@@ -269,3 +275,57 @@ def test_lags_are_told_for_each_segment(world: World, monkeypatch: pytest.Monkey
     assert told is not None
     # The hour by which the clock of this world is ahead of the pipeline's.
     assert told.lag_p50_ms == told.lag_p95_ms == pytest.approx(HOUR, abs=MINUTE)
+
+
+# Without a segment
+
+
+def test_without_a_segment_rounds_keep_up_with_whose_events_are(world: World) -> None:
+    system = world.system
+    world.take("model_viewed", "li")
+    world.live.drain()
+    assert not segment_work.waiting(system.records, world.now)
+    assert system.events.mirror.sets_ever([PersonId(world.person("li"))])
+    owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
+    assert owners.check() == []
+    world.take("model_viewed", "wang")
+    assert world.members(world.segment("viewers", VIEWED)) == {world.person("li"), world.person("wang")}
+
+
+def test_who_takes_it_easy_begins_when_a_segment_is_made_and_ends_when_told_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "EASE_S", 600)
+    world.take("model_viewed", "li")
+    with ThreadPoolExecutor(1) as hand:
+        running = hand.submit(world.live.run)
+        _until(lambda: not world.live._rounds.needed)
+        viewers = world.make("viewers", VIEWED)
+        _until(lambda: world.book.get(viewers.id).live)
+        assert world.members(viewers) == {world.person("li")}
+        world.book.delete(viewers.id)
+        _until(lambda: not world.live._rounds.needed)
+        world.live.stop()
+        running.result(timeout=60)
+
+
+def test_without_a_segment_an_hourly_comparison_does_not_keep_a_processor_busy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live.drain()
+    due = Mock(wraps=world.system.segment_work.due)
+    due.wait.side_effect = None
+    monkeypatch.setattr(world.system.segment_work, "due", due)
+    world.live._reconciled -= live.RECONCILE_S
+    for turn in range(1, 5):
+        world.live._turn_or_wait()
+        assert world.live._job is not None
+        assert due.wait.call_count == turn
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(3_000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("a minute was not enough")
