@@ -6,17 +6,19 @@ Everything is a function of what is known to have happened by a moment, and of t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from secrets import randbits
 from typing import Any
 
+from cdp.errors import StoreUnavailable
 from cdp.model import Millis, PersonId, SetId
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
 from segments.known import Known
 from segments.sql import Query, explain_query, overlap_query, preview_query, verdicts_query
 from segments.sql_leaves import Held
-from segments.sql_source import Scope
+from segments.sql_source import CLASH, Scope
 from segments.sql_values import portions
 from segments.tree import All, Definition, Entity
 from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdict
@@ -51,9 +53,12 @@ class Evaluator:
         if not definitions or (units is not None and not units):
             return
         scope = self._scope(aside=True) if units is None else self._scope_of(units, definitions[0].entity)
-        query = verdicts_query(definitions, now, replace(scope, part=part), others, self._held)
+
+        def query(scope: Scope) -> Query:
+            return verdicts_query(definitions, now, scope, others, self._held)
+
         # Decoded as what they are, so that nothing is made of them a second time.
-        yield from self._events.ask(query.text, query.values, tables=query.tables, aside=True, row=UNIT)
+        yield from self._ask(replace(scope, part=part), query, aside=True, row=UNIT)
 
     def known(self, *, fresh: bool = False) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
@@ -62,7 +67,8 @@ class Evaluator:
     def preview(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Preview:
         """Exact."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
-        [row] = self._rows(preview_query(definition, leaves, now, self._scope(), others, self._held))
+        whole = self._scope()
+        [row] = self._ask(whole, lambda scope: preview_query(definition, leaves, now, scope, others, self._held))
         count, sample, counted, (reach, reached), channels = row
         zero, missing = counted[0::2], counted[1::2]
         if untold := count - sum(channels.values()):
@@ -79,14 +85,14 @@ class Evaluator:
 
     def _counts(self, definition: Definition, now: Millis, scope: Scope, others: Others) -> dict[int, int]:
         """How many units meet it (1), and how many do not (0)."""
-        [[found]] = self._rows(overlap_query([definition], now, scope, others, self._held))
+        [[found]] = self._ask(scope, lambda scope: overlap_query([definition], now, scope, others, self._held))
         return dict(found)
 
     def overlap(
         self, definitions: Sequence[Definition], now: Millis, others: Others = NO_OTHERS
     ) -> dict[frozenset[int], int]:
         """By the places of those that a unit meets, how many meet these and no other; without regions of nobody."""
-        [[found]] = self._rows(overlap_query(definitions, now, self._scope(), others, self._held))
+        [[found]] = self._ask(self._scope(), lambda scope: overlap_query(definitions, now, scope, others, self._held))
         return {frozenset(n for n in range(len(definitions)) if mask >> n & 1): count for mask, count in found if mask}
 
     def explain(
@@ -95,7 +101,7 @@ class Evaluator:
         """Each leaf of one unit; [] where there is no such unit at that moment."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         scope = self._scope_of([unit], definition.entity)
-        found = list(self._rows(explain_query(definition, leaves, now, scope, others, self._held)))
+        found = self._ask(scope, lambda scope: explain_query(definition, leaves, now, scope, others, self._held))
         if not found:
             return []
         return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
@@ -120,8 +126,21 @@ class Evaluator:
         persons = set[PersonId]().union(*(row.owners() for row in mirror.owners(subjects)))
         return mirror.sets_ever(persons) | subjects
 
-    def _rows(self, query: Query) -> Iterator[list[Any]]:
-        yield from self._events.ask(query.text, query.values, tables=query.tables)
+    def _ask(
+        self, scope: Scope, query: Callable[[Scope], Query], *, aside: bool = False, row: Any = list[Any]
+    ) -> list[Any]:
+        """Rows of a query, which is asked once more where two persons had one number."""
+
+        def answered() -> list[Any]:
+            asked = query(replace(scope, key=(randbits(64), randbits(64))))
+            return self._events.ask(asked.text, asked.values, tables=asked.tables, aside=aside, row=row)
+
+        try:
+            return answered()
+        except StoreUnavailable as error:
+            if CLASH not in error.cause:
+                raise
+        return answered()
 
 
 def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:

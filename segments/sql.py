@@ -37,7 +37,7 @@ class Query:
 
 
 def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
-    """Rows of (unit, [(place of the definition, whether it is a member, when that can change next)]), without those
+    """Rows of (id, [(place of the definition, whether the unit is a member, when that can change next)]), without those
     that are no member and never will be one by time alone. All definitions are about one entity."""
     sources, answers = _members(definitions, now, scope, others, held)
     truths = f"CAST([{', '.join(each.truth for each in answers)}] AS Array(Bool))"
@@ -45,7 +45,7 @@ def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope,
     # What is done to all answers stands here once: the engine takes its time for each function of a text.
     said = f"arrayFilter(v -> v.2 OR v.3 != 0, arrayZip(range({len(answers)}), {truths}, {moments}))"
     verdicts = f"arrayMap(v -> tuple(v.1, v.2, {_flip('v.3')}), {said})"
-    return _query(sources, {"unit": "unit", "verdicts": verdicts}, " WHERE notEmpty(verdicts)")
+    return _query(sources, {"id": "id", "verdicts": verdicts}, " WHERE notEmpty(verdicts)")
 
 
 def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
@@ -60,20 +60,20 @@ def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, 
 def preview_query(
     definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
 ) -> Query:
-    """One row: the count of members, a sample of (hash, unit), for each leaf how many units have zero and how many have
+    """One row: the count of members, a sample of (hash, id), for each leaf how many units have zero and how many have
     no value; of members how many are reached by each kind and by any, and how many came through each channel first, as
     far as it is known."""
     sources, [member] = _members([definition], now, scope, others, held)
     compiler = Leaves(Asked(sources, now, now, definition.tz), others, held)
     counted = [answer for leaf in leaves for answer in _nothings(compiler, leaf)]
-    columns = {"unit": "unit", "member": member.truth} | {f"c{n}": each.truth for n, each in enumerate(counted)}
-    inner = _query(sources, columns)
+    told_of_each = {f"c{n}": each.truth for n, each in enumerate(counted)}
+    inner = _query(sources, {"unit": "unit", "id": "id", "member": member.truth} | told_of_each)
     # How members are reached and where they came from costs as much as who they are, so nobody else is looked at.
     of_members = Sources(sources.params, sources.entity, now, replace(scope, among=FOUND))
     reach = ", ".join(f"'{kind}', countIf(bitTest(reach, {n}))" for n, kind in enumerate(REACHED_BY))
     told = [
         "countIf(member)",
-        f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(unit), unit), member)",
+        f"groupArraySortedIf({SAMPLED})(tuple(cityHash64(id), id), member)",
         f"[{', '.join(f'countIf(c{n})' for n in range(len(counted)))}]",
         f"(SELECT tuple(map({reach}), countIf(reach != 0)) FROM ({_reach(of_members)}))",
         f"(SELECT sumMap(map(way, toUInt64(1))) FROM ({_channel(of_members)}))",

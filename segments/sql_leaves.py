@@ -126,7 +126,10 @@ class Leaves:
             units = sources.params.bind([unit for unit, _ in some], f"Array({type_})")
             moments = sources.params.bind([moment for _, moment in some], "Array(Int64)")
             portions.append(f"SELECT arrayJoin(arrayZip({units}, {moments})) AS pair")
-        since = sources.alone(f"SELECT pair.1 AS unit, pair.2 AS state FROM ({' UNION ALL '.join(portions)})")
+        # With the ids, for whoever was a member need not be there any more.
+        pairs = f"SELECT {sources.unit_of('pair.1')} AS unit, groupArray(pair) AS state"
+        states = sources.alone(f"{pairs} FROM ({' UNION ALL '.join(portions)}) GROUP BY unit")
+        since = sources.share(f"arrayFirst(pair -> pair.1 = id, {states}).2")
         due = f"{since} + {int(length)}"
         flip = f"if({since} > 0 AND {due} > {now}, {due}, {NEVER})"
         return Answer(f"({since} > 0 AND {due} <= {now})", to_never(flip))
@@ -134,7 +137,7 @@ class Leaves:
     def _sample(self, leaf: Sample) -> Answer:
         params = self.asked.sources.params
         salt = params.bind(f"{leaf.salt}:", "String")
-        hashed = f"reinterpretAsUInt64(reverse(substring(MD5(concat({salt}, toString(unit))), 1, 8)))"
+        hashed = f"reinterpretAsUInt64(reverse(substring(MD5(concat({salt}, toString(id))), 1, 8)))"
         start, end = (params.bind(float(each), "Float64") for each in (leaf.start, leaf.end))
         bucket = f"toFloat64({hashed}) / 18446744073709551616."
         return Answer(f"({bucket} >= {start} AND {bucket} < {end})")

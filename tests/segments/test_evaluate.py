@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cdp.model import Millis
+from profiles.store import NOBODY
 from segments.sql import REACHED_BY
-from segments.tree import Absent, Attr, Calendar, Did, Fixed, Fn, In, Op, Rel, Rolling, Sample, Seq, Since
+from segments.sql_source import Scope, Sources
+from segments.sql_values import Params
+from segments.tree import Absent, All, Attr, Calendar, Did, Entity, Fixed, Fn, In, Op, Rel, Rolling, Sample, Seq, Since
 from segments.tree import Test as Compare
 from segments.verdict import Preview
 from segments.walk import leaves_of
@@ -24,6 +27,8 @@ from tests.segments.compared import Heard, agrees, alone, assert_agreed, behind,
 from tests.segments.histories import Case, cases
 from tests.segments.store import KINDS, StoredWorlds
 
+ALIKE = ("11849a54-3d7d-c0c1-214a-d30f894d7408", "2b6eb794-5f4d-2fbb-92a0-1a24408e0d7b")
+"""Two persons whose ids have one `cityHash64`, also where something else is hashed before them."""
 ABOUT = (Attr, Rel, In, Sample, Seq, Absent, *Fn, NoneType, Rolling, Calendar, Fixed, Since)
 
 
@@ -151,3 +156,27 @@ def nothings(leaf: Any) -> tuple[Any, Any]:
         case Did() | Rel() | Attr():
             return None, replace(leaf, test=Compare(Op.MISSING))
     return None, None
+
+
+@examples(3)
+@given(case=cases(definitions=2, families=3, entity=Entity.PERSON))
+def test_two_persons_of_one_number_are_not_taken_for_one_but_numbered_anew(worlds: StoredWorlds, case: Case) -> None:
+    assume(len({person for over in case.world.owned.values() for _, person in over if person}) > 1)
+    everybody = [replace(case.definitions[0], universe=All(), where=All()), *case.definitions]
+    apart, asked = Sources.unit_of, Counter[tuple[int, int]]()
+
+    def as_one_at_first(sources: Sources, its_id: str) -> str:
+        asked[sources.scope.key] += 1
+        return apart(sources, its_id) if len(asked) > 1 else f"toUInt64({its_id} != '{NOBODY}')"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sources, "unit_of", as_one_at_first)
+        assert_agreed(worlds.evaluator_of(case), case, everybody, case.clock.now)
+    assert len(asked) == 2
+
+
+def test_ids_that_were_made_to_have_one_hash_have_two_numbers(worlds: StoredWorlds) -> None:
+    ids = [f"toUUID('{each}')" for each in ALIKE]
+    numbers = [Sources(Params(), Entity.PERSON, 0, Scope()).unit_of(each) for each in ids]
+    for said, alike in (([f"cityHash64(7, {each})" for each in ids], 1), (numbers, 0)):
+        assert worlds.store.ask(f"SELECT {' = '.join(said)}", {}) == [[alike]]

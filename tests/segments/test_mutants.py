@@ -151,11 +151,12 @@ MUTANTS = {
     "chance reads its number from the end": Mutant(Leaves._sample, "reverse(", "(", Sample),
     # Whose what is
     "what came as the set changed hands is the former owner's": Mutant(
-        Sources._person_at, "each <= {at}", "each < {at}", Fn.COUNT, 29
+        Sources._person_at, "start <= {at}", "start < {at}", Fn.COUNT, 29
     ),
     "what happens now has not happened": Mutant(
         Sources._owned_rows, "<= {int(self.now)}", "< {int(self.now)}", Fn.COUNT
     ),
+    "who had a set before is nobody": Mutant(Sources._universe, "arrayZip(turns.2, whos)", "[(person, who)]", Fn.COUNT),
     "a lead that comes now is not there": Mutant(Sources._leads_now, "<= {int(self.now)}", "< {int(self.now)}", Rel),
 }
 
