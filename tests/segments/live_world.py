@@ -76,7 +76,6 @@ class World:
     def another_live(self) -> LiveSegments:
         """What keeps segments, as another process would have it."""
         system = self.system
-        owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
         leads = LeadRows(system.records, system.segment_work, system.events.leads)
         live = LiveSegments(
             system.records,
@@ -86,7 +85,7 @@ class World:
                 system.records,
                 system.segment_work,
                 system.identity,
-                owners,
+                self.owners(),
                 leads,
                 system.events.mirror,
                 system.gate,
@@ -99,6 +98,11 @@ class World:
         if self.late:
             live._rounds._hand = Late()  # type: ignore[assignment]
         return live
+
+    def owners(self) -> Owners:
+        """What keeps the mirror, as another process would have it."""
+        system = self.system
+        return Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
 
     def round(self) -> bool:
         """One, to its end; whether there was anything to do."""

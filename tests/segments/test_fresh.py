@@ -12,8 +12,6 @@ from sqlalchemy import event as sql_event
 
 from cdp import segment_work
 from cdp.errors import GateClosed
-from profiles.owners import Owners
-from profiles.whose import Whose
 from segments import fresh as module
 from segments.fresh import AHEAD_MS, Freshness
 from segments.language import parse
@@ -35,9 +33,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 def fresh(world: World) -> Freshness:
     """That of another process."""
     system = world.system
-    owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
     leads = LeadRows(system.records, system.segment_work, system.events.leads)
-    return Freshness(system.records, system.segment_work, owners, leads, system.gate, clock=lambda: world.now)
+    return Freshness(system.records, system.segment_work, world.owners(), leads, system.gate, clock=lambda: world.now)
 
 
 def meant(world: World, where: Any, entity: str = "person") -> set[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from cdp import segment_work
 from cdp.model import Identifier, PersonId
 from cdp.records import reading, writing
 from cdp.segment_work import work_rows
-from profiles.owners import Owners
-from profiles.whose import Whose
 from segments import health, live
 from segments.stays import Reason, stay_rows
 from segments.timers import timer_rows
+from tests.real.product import until
 from tests.segments.live_world import CONSENT, DAY, HOUR, MINUTE, SECOND, World
 
 VIEWED: dict[str, Any] = {"did": "model_viewed", "window": {"last": "P7D"}}
@@ -286,8 +284,7 @@ def test_without_a_segment_rounds_keep_up_with_whose_events_are(world: World) ->
     world.live.drain()
     assert not segment_work.waiting(system.records, world.now)
     assert system.events.mirror.sets_ever([PersonId(world.person("li"))])
-    owners = Owners(system.identity, system.events, Whose(system.identity, system.events), system.records)
-    assert owners.check() == []
+    assert world.owners().check() == []
     world.take("model_viewed", "wang")
     assert world.members(world.segment("viewers", VIEWED)) == {world.person("li"), world.person("wang")}
 
@@ -299,12 +296,12 @@ def test_who_takes_it_easy_begins_when_a_segment_is_made_and_ends_when_told_to(
     world.take("model_viewed", "li")
     with ThreadPoolExecutor(1) as hand:
         running = hand.submit(world.live.run)
-        _until(lambda: not world.live._rounds.needed)
+        until(lambda: not world.live._rounds.needed, 60)
         viewers = world.make("viewers", VIEWED)
-        _until(lambda: world.book.get(viewers.id).live)
+        until(lambda: world.book.get(viewers.id).live, 60)
         assert world.members(viewers) == {world.person("li")}
         world.book.delete(viewers.id)
-        _until(lambda: not world.live._rounds.needed)
+        until(lambda: not world.live._rounds.needed, 60)
         world.live.stop()
         running.result(timeout=60)
 
@@ -314,18 +311,10 @@ def test_without_a_segment_an_hourly_comparison_does_not_keep_a_processor_busy(
 ) -> None:
     world.live.drain()
     due = Mock(wraps=world.system.segment_work.due)
-    due.wait.side_effect = None
+    due.wait.return_value = True
     monkeypatch.setattr(world.system.segment_work, "due", due)
     world.live._reconciled -= live.RECONCILE_S
     for turn in range(1, 5):
         world.live._turn_or_wait()
         assert world.live._job is not None
         assert due.wait.call_count == turn
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(3_000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("a minute was not enough")
