@@ -15,9 +15,6 @@ def sequence(leaf: Seq, asked: Asked) -> Answer:
     steps = [asked.alone(step) for step in leaf.steps]
     names, rows = _names_of(leaf.steps), asked.sources.event_rows
     reach = reach_of(leaf.window, asked)
-    if asked.sources.scope.units is None:
-        # Sorting the rows is what costs, so those of who never came to the end are left out before.
-        reach += f" AND unit GLOBAL IN (SELECT {rows(leaf.steps[-1].names, '')} AND {steps[-1][0]}{reach})"
     select = sequence_select(
         lambda columns: rows(names, columns),
         leaf,
@@ -26,33 +23,35 @@ def sequence(leaf: Seq, asked: Asked) -> Answer:
         _group_of(leaf.same, asked),
         reach.removeprefix(" AND "),
     )
-    spans = _spans(asked.sources.alone(select), leaf.window, asked)
-    truth, flip = _of_spans(spans, asked)
+    truth, flip = _of_pairs(asked.sources.alone(select), leaf.window, asked)
     return Answer(truth, earliest(flip, *(ages for _, ages in steps), aged_window(leaf.window, asked)))
 
 
 def absence(leaf: Absent, asked: Asked) -> Answer:
     steps = (leaf.after, leaf.absent)
-    spans = _absent_by_group(leaf, asked) if leaf.same else _absent_at_all(leaf, asked)
-    truth, flip = _of_spans(spans, asked)
+    truth, flip = _of_spans(_absent_by_group(leaf, asked), asked) if leaf.same else _absent_at_all(leaf, asked)
     return Answer(truth, earliest(flip, *(asked.alone(step)[1] for step in steps)))
 
 
-def _absent_at_all(leaf: Absent, asked: Asked) -> str:
+def _absent_at_all(leaf: Absent, asked: Asked) -> Answer:
     matches = [asked.events(step).within(_not_over(leaf, asked)) for step in (leaf.after, leaf.absent)]
     newest, came = (each.over.tell(each.over.state("max", each.at, each.match)) for each in matches)
-    return f"if({newest} > 0 AND {came} <= {newest}, [{_waited(newest, leaf)}], [])"
+    # Nothing is looked at of which the end is over.
+    waits, begins = f"({newest} > 0 AND {came} <= {newest})", f"{newest} + {leaf.wait}"
+    ends = str(NEVER) if leaf.until is None else f"{newest} + {leaf.until}"
+    flip = f"multiIf(NOT {waits} OR {ends} <= {begins}, {NEVER}, {begins} > {asked.now}, {begins}, {ends})"
+    return Answer(f"({waits} AND {begins} <= {asked.now})", to_never(flip))
 
 
 def _absent_by_group(leaf: Absent, asked: Asked) -> str:
     steps = (leaf.after, leaf.absent)
     matches = [f"({asked.alone(step)[0]}{_not_over(leaf, asked)})" for step in steps]
-    names = _names_of(steps)
+    names, end = _names_of(steps), str(NEVER) if leaf.until is None else f"newest + {leaf.until}"
     select = without_groups(
         lambda columns: asked.sources.event_rows(names, columns),
         matches,
         _group_of(leaf.same, asked),
-        _waited("newest", leaf),
+        f"tuple(newest + {leaf.wait}, toInt64({end}))",
     )
     return asked.sources.alone(select)
 
@@ -60,11 +59,6 @@ def _absent_by_group(leaf: Absent, asked: Asked) -> str:
 def _not_over(leaf: Absent, asked: Asked) -> str:
     """A condition after ' AND ': of what came before, the time in which the leaf can be true is over."""
     return "" if leaf.until is None else f" AND occurred_at > {asked.now - leaf.until}"
-
-
-def _waited(newest: str, leaf: Absent) -> str:
-    end = str(NEVER) if leaf.until is None else f"{newest} + {leaf.until}"
-    return f"tuple({newest} + {leaf.wait}, toInt64({end}))"
 
 
 def _group_of(same: Sequence[str], asked: Asked) -> str:
@@ -84,27 +78,25 @@ def _names_of(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(sorted({name for step in steps for name in (*step.names, *step.without)}))
 
 
-def _spans(pairs: str, window: Window | None, asked: Asked) -> str:
-    """When sequences that begin with `.1` and end with `.2` make the leaf true."""
-    forever = f"tuple(p.2, toInt64({NEVER}))"
+def _of_pairs(pairs: str, window: Window | None, asked: Asked) -> Answer:
+    """Of sequences that begin with `.1` and end with `.2`."""
     match window:
         case None:
-            return f"arrayMap(p -> {forever}, {pairs})"
-        case Rolling(last, until):
-            return f"arrayMap(p -> tuple(p.2 + {until}, p.1 + {last}), {pairs})"
+            return Answer(f"notEmpty({pairs})")
         case Fixed(start, before):
             bound = NEVER if before is None else int(before)
-            inside = f"arrayFilter(p -> p.1 >= {int(start)} AND p.2 < {bound}, {pairs})"
-            return f"arrayMap(p -> {forever}, {inside})"
+            return Answer(f"arrayExists(p -> p.1 >= {int(start)} AND p.2 < {bound}, {pairs})")
+        case Since():
+            since = beginning(window, asked)
+            return Answer(f"arrayExists(p -> ifNull(p.1 >= {since} AND p.2 < {since} + {window.length}, 0), {pairs})")
+        case Rolling(last, until):
+            return _of_spans(f"arrayMap(p -> tuple(p.2 + {until}, p.1 + {last}), {pairs})", asked)
         case Calendar():
             begins, first, end = shifts(window, asked)
             ends = f"arrayPushBack(arrayPopFront({begins}), {NEVER})"
             inside = f"arrayFilter(w -> p.1 >= w.3 AND p.2 < w.4, arrayZip({begins}, {ends}, {first}, {end}))"
-            return f"arrayFlatten(arrayMap(p -> arrayMap(w -> tuple(toInt64(w.1), toInt64(w.2)), {inside}), {pairs}))"
-        case Since():
-            since = beginning(window, asked)
-            inside = f"arrayFilter(p -> ifNull(p.1 >= {since} AND p.2 < {since} + {window.length}, 0), {pairs})"
-            return f"arrayMap(p -> {forever}, {inside})"
+            spans = f"arrayMap(p -> arrayMap(w -> tuple(toInt64(w.1), toInt64(w.2)), {inside}), {pairs})"
+            return _of_spans(f"arrayFlatten({spans})", asked)
     raise NotImplementedError(window)
 
 

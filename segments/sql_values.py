@@ -126,10 +126,12 @@ def string_cell(text: str) -> Cell:
 
 def canonical(cell: Cell) -> str:
     """A text that is the same for equal values; of present ones only."""
-    # Of NULL nothing is made. Zero has two signs and is one number.
-    texts = (cell.text, f"toString({cell.number} + 0.)", f"toString({cell.flag})")
-    parts = [f"concat('{letter}', {each})" for letter, each in zip("snb", texts, strict=True)]
-    return f"coalesce({', '.join(parts)}, concat('l', toString({cell.items})))"
+    # Each is worked out for the rows of its type alone, and most are texts. Zero has two signs and is one number.
+    return (
+        f"assumeNotNull(multiIf(isNotNull({cell.text}), concat('s', {cell.text}),"
+        f" isNotNull({cell.number}), concat('n', toString({cell.number} + 0.)),"
+        f" isNotNull({cell.flag}), concat('b', toString({cell.flag})), concat('l', toString({cell.items}))))"
+    )
 
 
 def test(cell: Cell, wanted: Test, place: Place) -> str:

@@ -71,7 +71,7 @@ MUTANTS = {
     "one match more is awaited": Mutant(sql_did._by_steps, "t > {moments}[step]", "t >= {moments}[step]", Rolling),
     "too few of the newest are kept": Mutant(sql_did._times, "({most})", "(1)", Rolling),
     "what is counted lies the other way round": Mutant(sql_did._times, "arrayReverseSort", "arraySort", Rolling, 11),
-    "a text is a number": Mutant(sql_values.canonical, "snb", "nnb", Fn.DISTINCT),
+    "a text is a number": Mutant(sql_values.canonical, "concat('s'", "concat('n'", Fn.DISTINCT),
     "zero is two numbers": Mutant(sql_values.canonical, " + 0.", "", Fn.DISTINCT),
     "weeks are counted from Thursday": Mutant(sql_tried._period, "toMonday", "toDayOfYear", Fn.PERIODS, 9),
     # Aggregates
@@ -122,22 +122,38 @@ MUTANTS = {
     "what is denied is meant": Mutant(Leaves.of, "(NOT ", "(", Rel),
     "nobody is outside of the universe": Mutant(Leaves.member, "universe, definition.where", "where,", Sample),
     # Sequences and absence
-    "two at once are in order": Mutant(sql_sequence._newest, "1 PRECEDING", "CURRENT ROW", Seq),
-    "the nearest before is the farthest": Mutant(sql_sequence._newest, "max(", "min(", Seq),
+    "two at once are in order": Mutant(sql_sequence.sequence_select, "2 * (last - n)", "2 * n", Seq),
+    "a step is before itself": Mutant(sql_sequence._reached, "arrayFill(", "arrayReverseFill(", Seq),
+    "who never began comes to the end": Mutant(sql_sequence.sequence_select, "{_is(rank[0])}", "1", Seq),
     "gaps are a moment shorter": Mutant(sql_sequence._reached, "<= {step.gap}", "< {step.gap}", Seq),
     "gaps do not matter": Mutant(sql_sequence._reached, "step.gap is not None", "False", Seq),
     "it does not matter what lies between": Mutant(sql_sequence._reached, "if step.without", "if False", Seq, 55),
-    "what comes with a step lies after it": Mutant(sql_sequence._reached, "b{n} <= p{n}", "b{n} < p{n}", Seq),
+    "what comes with a step lies before it": Mutant(sql_sequence._between, "rank + 1", "rank - 1", Seq),
+    "what comes with a step lies after it": Mutant(sql_sequence._between, "rank + 1", "rank + 3", Seq),
+    "of all groups, the nearest before is the farthest": Mutant(sql_sequence._newest, "max(", "min(", Seq),
+    "of all groups, what comes with a step lies before it": Mutant(
+        sql_sequence._newest, "1 PRECEDING", "CURRENT ROW", Seq
+    ),
     "the whole takes a moment less": Mutant(sql_sequence.sequence_select, "<= {leaf.within}", "< {leaf.within}", Seq),
-    "steps need not be about the same": Mutant(sql_sequence.sequence_select, '("unit, g"', '("unit"', Seq),
+    "steps need not be about the same": Mutant(
+        sql_spans._group_of, "{f'toString(tuple({values}))' if cells[1:] else values}", "'1'", Seq
+    ),
     "what is about nothing is about the same": Mutant(sql_sequence.sequence_select, "g != '' AND ", "", Seq),
     "what is about nothing is waited for": Mutant(sql_sequence.without_groups, "g != '' AND ", "", Absent),
     "events of any name are steps": Mutant(Asked.alone, "{named} AND ", "", Seq),
-    "the wait is a moment longer": Mutant(sql_spans._of_spans, "s.1 <= {now}", "s.1 < {now}", Absent),
-    "the end is a moment later": Mutant(sql_spans._waited, "+ {leaf.until}", "+ {leaf.until + 1}", Absent),
+    "the wait is a moment longer": Mutant(
+        sql_spans._absent_at_all, "{begins} <= {asked.now}", "{begins} < {asked.now}", Absent
+    ),
+    "of a group, the wait is a moment longer": Mutant(sql_spans._of_spans, "s.1 <= {now}", "s.1 < {now}", Absent),
+    "a sequence may begin before the window": Mutant(sql_spans._of_pairs, "p.1 >= {int(start)}", "1", Seq),
+    "a sequence may end after the window": Mutant(sql_spans._of_pairs, "p.2 < {bound}", "1", Seq),
+    "the end is a moment later": Mutant(sql_spans._absent_at_all, "+ {leaf.until}", "+ {leaf.until + 1}", Absent),
+    "of a group, the end is a moment later": Mutant(
+        sql_spans._absent_by_group, "+ {leaf.until}", "+ {leaf.until + 1}", Absent
+    ),
     "what is not yet over is left out": Mutant(sql_spans._not_over, "now - leaf.until", "now - leaf.until + 1", Absent),
-    "to the end comes who began": Mutant(sql_spans.sequence, "steps[-1][0]", "steps[0][0]", Seq),
-    "there is no end": Mutant(sql_spans._waited, "leaf.until is None", "True", Absent),
+    "there is no end": Mutant(sql_spans._absent_at_all, "leaf.until is None", "True", Absent),
+    "of a group, there is no end": Mutant(sql_spans._absent_by_group, "leaf.until is None", "True", Absent),
     "what comes with the first is after it": Mutant(
         sql_spans._absent_at_all, "{came} <= {newest}", "{came} < {newest}", Absent
     ),
