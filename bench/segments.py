@@ -127,9 +127,9 @@ class Bench:
         some = [each.definition for each in piece.segments]
         verdicts = members = 0
         try:
-            for _, found in self._evaluator.evaluate(some, NOW, part=piece.part, others=self.others):
-                verdicts += len(found)
-                members += sum(each.member for each in found)
+            for said in self._evaluator.evaluate(some, NOW, part=piece.part, others=self.others):
+                verdicts += len(some)
+                members += len(said.members)
         except StoreUnavailable as error:
             raise Refused(error.cause) from error
         return Looked(verdicts, members)
@@ -143,7 +143,7 @@ class Bench:
 
     def _count(self, some: Sequence[Definition], **scope: Any) -> int:
         found = self._evaluator.evaluate(some, NOW, others=self.others, **scope)
-        return sum(each.member for _, verdicts in found for each in verdicts)
+        return sum(len(each.members) for each in found)
 
     # Some
 

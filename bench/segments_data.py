@@ -9,6 +9,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import profiles
 from cdp.model import Millis
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.store import BEGINNING
@@ -22,6 +23,7 @@ LEADS = 20_000
 PIECES = 16
 
 KEPT = Path(__file__).parents[1] / ".cache" / "bench"
+SCHEMA = Path(profiles.__file__).parent / "events.sql"
 
 NAMES = {
     "page_viewed": 440,
@@ -149,7 +151,8 @@ FROM numbers({LEADS})"""
 def open_made(events: int) -> ClickHouseEvents:
     """The store with so many events, made unless an earlier run left it."""
     texts = [text.replace("{events}", str(events)) for text in _TEXTS]
-    folder = KEPT / f"segments-{hashlib.sha256(''.join(texts).encode()).hexdigest()[:12]}-{events}"
+    made_by = "".join([*texts, SCHEMA.read_text(encoding="utf-8")])
+    folder = KEPT / f"segments-{hashlib.sha256(made_by.encode()).hexdigest()[:12]}-{events}"
     made = folder / "made"
     if not made.exists():
         shutil.rmtree(folder, ignore_errors=True)

@@ -109,7 +109,7 @@ class SegmentDesk:
         leaves = [leaf for _, leaf in leaves_of(definition)]
         alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
         found = self._evaluator.evaluate(alone, at, units=units, others=self.book.definitions())
-        return {unit: [leaves[each.segment] for each in verdicts if each.member] for unit, verdicts in found}
+        return {each.unit: [leaves[place] for place in each.members] for each in found}
 
     def estimate(self, definition: Definition, at: Millis) -> Estimate:
         self._catch_up()
@@ -176,7 +176,7 @@ class SegmentDesk:
     def _meant(self, definition: Definition, at: Millis) -> Iterator[str]:
         self._catch_up()
         found = self._evaluator.evaluate([definition], at, others=self.book.definitions())
-        return (unit for unit, verdicts in found if any(each.member for each in verdicts))
+        return (each.unit for each in found if each.members)
 
     def _filled(self, segment: Segment) -> Segment:
         until = time.monotonic() + FILL_WAIT_S

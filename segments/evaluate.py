@@ -21,7 +21,7 @@ from segments.sql_leaves import Held
 from segments.sql_source import CLASH, Scope
 from segments.sql_values import portions
 from segments.tree import All, Definition, Entity
-from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdict
+from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdicts
 from segments.walk import leaves_of
 
 SAMPLE = 64
@@ -29,7 +29,6 @@ SAMPLE = 64
 Z = 1.959964
 """Of the standard normal distribution: 95 % lie within it on both sides."""
 NO_OTHERS: Others = {}
-UNIT = tuple[str, list[Verdict]]
 
 
 class Evaluator:
@@ -48,7 +47,7 @@ class Evaluator:
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
         others: Others = NO_OTHERS,
-    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+    ) -> Iterator[Verdicts]:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
@@ -58,7 +57,7 @@ class Evaluator:
             return verdicts_query(definitions, now, scope, others, self._held)
 
         # Decoded as what they are, so that nothing is made of them a second time.
-        yield from self._ask(replace(scope, part=part), query, aside=True, row=UNIT)
+        yield from self._ask(replace(scope, part=part), query, aside=True, row=Verdicts)
 
     def known(self, *, fresh: bool = False) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""

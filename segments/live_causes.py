@@ -12,7 +12,6 @@ from segments.book import State
 from segments.live_looks import Eye, Flip
 from segments.live_touched import Index, Touched
 from segments.stays import Change, Reason
-from segments.verdict import Verdict
 
 LOOKS_BACK = 3
 """Moments that are looked at once more in one round, to find when exactly something became true."""
@@ -132,12 +131,13 @@ def _looked_back(flips: Sequence[Flip], eye: Eye, at: Millis) -> list[tuple[Flip
         by_entity[flip.segment.definition.entity].append(flip)
     for those in by_entity.values():
         segments = list({flip.segment.n: flip.segment for flip in those}.values())
-        told: dict[tuple[int, str], Verdict] = {}
+        members: set[tuple[int, str]] = set()
+        nexts: dict[tuple[int, str], Millis] = {}
         for look in eye.units(segments, {flip.unit for flip in those}, at):
-            for unit, verdicts in look.verdicts.items():
-                told |= {(segments[each.segment].n, unit): each for each in verdicts}
+            for unit, said in look.verdicts.items():
+                members.update((look.segments[place].n, unit) for place in said.members)
+                nexts |= {(look.segments[place].n, unit): moment for place, moment in said.nexts.items()}
         for flip in those:
-            verdict = told.get((flip.segment.n, flip.unit))
-            so = (verdict is not None and verdict.member) is flip.entered
-            found.append((flip, at if so else verdict.next if verdict else None))
+            key = flip.segment.n, flip.unit
+            found.append((flip, at if (key in members) is flip.entered else nexts.get(key)))
     return found

@@ -17,7 +17,7 @@ from segments.live_pieces import Refused, Slice
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.tree import Any_, Definition, Entity
-from segments.verdict import Evaluates, Verdict
+from segments.verdict import Evaluates, Verdicts
 
 UNITS_AT_ONCE = 5_000
 """In one query: what it costs besides is the same for all of them."""
@@ -30,7 +30,7 @@ class Look(NamedTuple):
 
     segments: Sequence[Segment]
     units: Collection[str]
-    verdicts: Mapping[str, Sequence[Verdict]]
+    verdicts: Mapping[str, Verdicts]
 
 
 class Flip(NamedTuple):
@@ -86,9 +86,9 @@ class Standing:
         numbers = {segment.n: segment for segment in look.segments}
         self.verdicts += len(look.units) * len(numbers)
         for unit in look.units:
-            verdicts = look.verdicts.get(unit, ())
-            inside = {look.segments[each.segment].n for each in verdicts if each.member}
-            nexts = {look.segments[each.segment].n: each.next for each in verdicts if each.next is not None}
+            said = look.verdicts.get(unit)
+            inside = {look.segments[place].n for place in said.members} if said else set()
+            nexts = {look.segments[place].n: moment for place, moment in said.nexts.items()} if said else {}
             was, old = self.members.setdefault(unit, {}), self.timers.get(unit, {})
             for n in inside ^ (was.keys() & numbers.keys()):
                 self._flip(numbers[n], unit, n in inside, was, old.get(n), now)
@@ -144,10 +144,11 @@ class Eye:
         said = self._said(segments, now, part=part)
         return Look(segments, said.keys() | set(known), said)
 
-    def _said(self, segments: Sequence[Segment], now: Millis, **of: Any) -> dict[str, Sequence[Verdict]]:
+    def _said(self, segments: Sequence[Segment], now: Millis, **of: Any) -> dict[str, Verdicts]:
         definitions = [each.definition for each in segments]
         try:
-            return dict(self._evaluator.evaluate(definitions, now, others=self._others, **of))
+            found = self._evaluator.evaluate(definitions, now, others=self._others, **of)
+            return {each.unit: each for each in found}
         except Superseded:
             raise
         except Exception as error:

@@ -37,15 +37,17 @@ class Query:
 
 
 def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
-    """Rows of (id, [(place of the definition, whether the unit is a member, when that can change next)]), without those
-    that are no member and never will be one by time alone. All definitions are about one entity."""
+    """Rows of `segments.verdict.Verdicts`. All definitions are about one entity."""
     sources, answers = _members(definitions, now, scope, others, held)
-    truths = f"CAST([{', '.join(each.truth for each in answers)}] AS Array(Bool))"
-    moments = f"[{', '.join(each.next for each in answers)}]"
     # What is done to all answers stands here once: the engine takes its time for each function of a text.
-    said = f"arrayFilter(v -> v.2 OR v.3 != 0, arrayZip(range({len(answers)}), {truths}, {moments}))"
-    verdicts = f"arrayMap(v -> tuple(v.1, v.2, {_flip('v.3')}), {said})"
-    return _query(sources, {"id": "id", "verdicts": verdicts}, " WHERE notEmpty(verdicts)")
+    places, truths = f"range({len(answers)})", f"CAST([{', '.join(each.truth for each in answers)}] AS Array(Bool))"
+    coming = f"arrayFilter(v -> v.2 != 0, arrayZip({places}, [{', '.join(each.next for each in answers)}]))"
+    said = {
+        "id": "id",
+        "members": f"arrayFilter((place, holds) -> holds, {places}, {truths})",
+        "nexts": f"CAST(arrayMap(v -> (v.1, v.2 + {NEVER}), {coming}) AS Map(UInt64, Int64))",
+    }
+    return _query(sources, said, " WHERE notEmpty(members) OR notEmpty(nexts)")
 
 
 def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:

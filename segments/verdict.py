@@ -16,13 +16,17 @@ Others = Mapping[str, Definition]
 """The segments that a definition may name, by id."""
 
 
-class Verdict(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """`segment` is the place of the definition among those that were asked about; `next` the first moment at which it
-    may be otherwise by time alone, None for never. Millions of them are no concern of the collector of garbage."""
+class Verdicts(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Of one unit, by the places of the definitions that were asked about: of which it is a member, in order, and the
+    first moment at which each may be otherwise by time alone, where there is one.
 
-    segment: int
-    member: bool
-    next: Millis | None
+    Of everybody these are millions, so they are no concern of the collector of garbage, which would look at them again
+    and again: three quarters of the time in which they are read.
+    """
+
+    unit: str
+    members: tuple[int, ...]
+    nexts: dict[int, Millis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,8 @@ class Evaluates(Protocol):
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
         others: Others = ...,
-    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
-        """Each unit of which something is to be said: that it is a member of one of these segments, or may become one.
+    ) -> Iterator[Verdicts]:
+        """Of each unit, where something is to be said: that it is a member of one of these segments, or may become one.
 
         The definitions are about one entity. `units` limits to those, `part` to ids from the first up to the second, as
         text; `others` are the segments that `in` may name, by id. Raises StoreUnavailable.

@@ -61,8 +61,8 @@ SETTINGS index_granularity = 128,
 CREATE TABLE IF NOT EXISTS xunji.typed_events_local ON CLUSTER '{cluster}'
 (
     name LowCardinality(String),
-    set Int64,
-    occurred_at Int64,
+    set Int64 CODEC(NONE),
+    occurred_at Int64 CODEC(NONE),
     id String,
     received_at Int64,
     source LowCardinality(String),

@@ -36,9 +36,9 @@ def assert_agreed(
     histories = case.world.histories(definitions[0].entity)
     units = sorted(histories) if by_name else None
     heard = dict.fromkeys(((n, unit) for n in range(len(definitions)) for unit in histories), NOBODY)
-    for unit, verdicts in evaluator.evaluate(definitions, now, units=units, part=part, others=case.segments):
-        assert unit in histories
-        heard |= {(each.segment, unit): (each.member, each.next) for each in verdicts}
+    for each in evaluator.evaluate(definitions, now, units=units, part=part, others=case.segments):
+        assert each.unit in histories
+        heard |= {(n, each.unit): (n in each.members, each.nexts.get(n)) for n in {*each.members, *each.nexts}}
     for (n, unit), said in heard.items():
         expected = told(case, definitions[n], histories[unit], now)
         assert agrees(case, definitions[n], said, expected), (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +30,7 @@ from segments.live_touched import Toucher
 from segments.members import Moved
 from segments.stays import stay_rows
 from segments.tree import Entity
-from segments.verdict import Evaluates, Verdict
+from segments.verdict import Evaluates
 from tests.cdp.intake import Intake, make_event
 from tests.segments.slow_evaluator import SlowEvaluator
 
@@ -215,9 +215,9 @@ class World:
             if not segments:
                 continue
             true = defaultdict(set)
-            for unit, verdicts in self.evaluator.evaluate([each.definition for each in segments], now, others=others):
-                for place in _members(verdicts):
-                    true[segments[place].id].add(unit)
+            for said in self.evaluator.evaluate([each.definition for each in segments], now, others=others):
+                for place in said.members:
+                    true[segments[place].id].add(said.unit)
             for each in segments:
                 assert self.members(each) == true[each.id], each.name
                 health = self.membership.health(each.n, now=now)
@@ -237,7 +237,3 @@ class World:
             assert left < row.entered_at
             assert row.left_at is None or row.left_at > row.entered_at
             before[key] = row.left_at
-
-
-def _members(verdicts: Collection[Verdict]) -> list[int]:
-    return [each.segment for each in verdicts if each.member]

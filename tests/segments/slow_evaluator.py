@@ -16,7 +16,7 @@ from cdp.wiring import System
 from leads.store import Card, lead_rows
 from profiles.whose import Turn, Whose
 from segments.tree import Definition, Entity
-from segments.verdict import Verdict
+from segments.verdict import Verdicts
 from tests.oracle import segments as oracle
 from tests.oracle.history import Happened, History, TraitSaid
 
@@ -38,23 +38,18 @@ class SlowEvaluator:
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
         others: Mapping[str, Definition] | None = None,
-    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+    ) -> Iterator[Verdicts]:
         self.asked.append((len(definitions), units))
         known, kept = others or {}, self._kept(units, now)
         for unit, history in self._histories(definitions[0].entity).items():
             if (units is not None and unit not in units) or (part is not None and not part[0] <= unit < part[1]):
                 continue
-            verdicts = [
-                Verdict(
-                    index,
-                    oracle.truth(each, history, now, known, kept),
-                    oracle.next_change(each, history, now, known, kept),
-                )
-                for index, each in enumerate(definitions)
-            ]
-            verdicts = [each for each in verdicts if each.member or each.next is not None]
-            if verdicts:
-                yield unit, verdicts
+            places = dict(enumerate(definitions))
+            members = tuple(n for n, each in places.items() if oracle.truth(each, history, now, known, kept))
+            coming = {n: oracle.next_change(each, history, now, known, kept) for n, each in places.items()}
+            nexts = {n: moment for n, moment in coming.items() if moment is not None}
+            if members or nexts:
+                yield Verdicts(unit, members, nexts)
 
     def _kept(self, units: Collection[str] | None, now: Millis) -> dict[tuple[str, str], Millis]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -74,13 +75,13 @@ def _members(heard: Heard, n: int = 0) -> set[str]:
 def test_some_units_are_told_what_everybody_is(worlds: StoredWorlds, case: Case) -> None:
     evaluator = worlds.evaluator_of(case)
     units = sorted(case.world.histories(case.definitions[0].entity))
-    everybody = dict(evaluator.evaluate(case.definitions, case.clock.now, others=case.segments))
+    asked = partial(evaluator.evaluate, case.definitions, case.clock.now, others=case.segments)
+    everybody = {each.unit: each for each in asked()}
     for some in (units[:1], units[1:]):
-        found = dict(evaluator.evaluate(case.definitions, case.clock.now, units=some, others=case.segments))
+        found = {each.unit: each for each in asked(units=some)}
         assert found == {unit: said for unit, said in everybody.items() if unit in some}
-    halves = [("", "8"), ("8", "~")]
-    parts = [evaluator.evaluate(case.definitions, case.clock.now, part=half, others=case.segments) for half in halves]
-    assert dict(chain(*parts)) == everybody
+    halves = chain(asked(part=("", "8")), asked(part=("8", "~")))
+    assert {each.unit: each for each in halves} == everybody
 
 
 @examples(5)

@@ -40,7 +40,7 @@ def fresh(world: World) -> Freshness:
 def meant(world: World, where: Any, entity: str = "person") -> set[str]:
     definition = parse({"v": 1, "entity": entity, "where": where}, tz="Asia/Shanghai")
     found = world.system.evaluator.evaluate([definition], world.now)
-    return {unit for unit, verdicts in found if any(each.member for each in verdicts)}
+    return {each.unit for each in found if each.members}
 
 
 def waiting(world: World) -> int:

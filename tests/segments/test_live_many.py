@@ -15,7 +15,7 @@ from segments import live_rounds, sql_tried
 from segments.live_looks import UNITS_AT_ONCE
 from segments.stays import stay_rows
 from segments.tree import Definition
-from segments.verdict import Verdict
+from segments.verdict import Verdicts
 from tests.segments.live_world import DAY, HOUR, MINUTE, SECOND, World
 
 VIEWED: dict[str, Any] = {"did": "model_viewed", "window": {"last": "P7D"}}
@@ -37,12 +37,13 @@ class Crowd:
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
         others: Mapping[str, Definition] | None = None,
-    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+    ) -> Iterator[Verdicts]:
         self.asked.append(units)
         low, high = part or ("", "~")
         for unit in self.units if units is None else units:
             if low <= unit < high and now < self.until:
-                yield unit, [Verdict(n, True, self.until) for n in range(len(definitions))]
+                places = range(len(definitions))
+                yield Verdicts(unit, tuple(places), dict.fromkeys(places, self.until))
 
 
 @pytest.fixture

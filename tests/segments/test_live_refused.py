@@ -16,7 +16,7 @@ from segments import live
 from segments.book import State
 from segments.live_pieces import Piece, slices
 from segments.tree import Definition, Did, Entity
-from segments.verdict import Evaluates, Verdict
+from segments.verdict import Evaluates, Verdicts
 from tests.segments.live_world import HOUR, World
 
 GOOD, POISON = {"did": "viewed"}, {"did": "poison"}
@@ -37,7 +37,7 @@ class Sick:
         units: Collection[str] | None = None,
         part: tuple[str, str] | None = None,
         others: Mapping[str, Definition] | None = None,
-    ) -> Iterator[tuple[str, Sequence[Verdict]]]:
+    ) -> Iterator[Verdicts]:
         poisoned = any(isinstance(each.where, Did) and "poison" in each.where.step.names for each in definitions)
         if self.away or (poisoned and (self.units if units is not None else self._share(part) > self.largest)):
             raise StoreUnavailable("event", "Memory limit exceeded")
