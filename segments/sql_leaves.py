@@ -160,11 +160,11 @@ class Leaves:
         return "CAST([] AS Array(String))"
 
     def _ids(self, steps: Collection[Step], window: Window | None) -> str:
-        found, bound = [], reach_of(window, self.asked)
+        found, bound, event = [], reach_of(window, self.asked), self.asked.sources.column("id")
         for step in steps:
             rows = self.asked.events(step)
             fixed = bound_of(window, rows.at) if isinstance(window, Fixed) else bound
-            ids = rows.over.state("groupArray", f"tuple({rows.at}, id)", f"{rows.match}{fixed}")
+            ids = rows.over.state("groupArray", f"tuple({rows.at}, {event})", f"{rows.match}{fixed}")
             found.append(rows.over.tell(ids))
         is_inside = inside(window, self.asked)(str(self.asked.now))
         return _newest_of(found if is_inside == "1" else [f"arrayFilter(e -> {is_inside}, {each})" for each in found])

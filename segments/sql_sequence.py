@@ -47,9 +47,9 @@ def sequence_select(
         happened += [_numbers("t", _between(rank[n]), f"w{n}") for n in forbidden]
     of, grouped = ("unit, g", "g != '' AND ") if group else ("unit", "")
     every = grouped + " AND ".join(f"notEmpty(e{n})" for n in rank)
-    query = (
-        f"SELECT unit, arraySort(arrayConcat({', '.join(happened)})) AS e FROM ({query}) GROUP BY {of} HAVING {every}"
-    )
+    # Where all of a day happened at one moment, as in a file that has dates alone, one of each kind tells as much.
+    events = f"arrayCompact(arraySort(arrayConcat({', '.join(happened)})))"
+    query = f"SELECT unit, {events} AS e FROM ({query}) GROUP BY {of} HAVING {every}"
     reached = f"arrayMap(x -> if({_is(rank[0])}, ({_AT}, {_AT}), (0, 0)), e)"
     for n, step in enumerate(leaf.steps[1:], 1):
         reached = _reached(reached, step, rank[n])
@@ -67,7 +67,8 @@ def _is(rank: int) -> str:
 
 
 def _between(rank: int) -> int:
-    """The rank of what must not lie before a step of this rank: at one time with it or the step before it does not."""
+    """The rank of what must not lie before a step of this rank. What happens at the time of the step, or of the one
+    before it, does not lie between them."""
     return rank + 1
 
 

@@ -127,7 +127,7 @@ class Sources:
         return replace(together, only=f"{self.named(names)} AND ") if names else together
 
     def column(self, name: str) -> str:
-        """Any column of an event but its time, id and name: to be named here where it is used."""
+        """Any column of an event but its time and name: to be named here where it is used."""
         self.columns.add(name)
         return name
 
@@ -210,8 +210,8 @@ class Sources:
         columns = sorted(self.columns)
         told = "".join(f", {in_envelope(each)} AS {each}" for each in columns)
         named = "" if "" in self._names else f" AND {self.named(tuple(sorted(self._names)))}"
-        rows = f"(SELECT set, occurred_at, id, name{told} FROM events WHERE 1{self._of_sets()}{named}) AS event"
-        return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "id", "name", *columns)))
+        rows = f"(SELECT set, occurred_at, name{told} FROM events WHERE 1{self._of_sets()}{named}) AS event"
+        return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "name", *columns)))
 
     def _attribute_rows(self) -> str:
         names = sorted({name for name, _ in self._attributes})

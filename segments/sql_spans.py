@@ -36,10 +36,10 @@ def absence(leaf: Absent, asked: Asked) -> Answer:
 def _absent_at_all(leaf: Absent, asked: Asked) -> Answer:
     matches = [asked.events(step).within(_not_over(leaf, asked)) for step in (leaf.after, leaf.absent)]
     newest, came = (each.over.tell(each.over.state("max", each.at, each.match)) for each in matches)
-    # Nothing is looked at of which the end is over.
+    # By `_not_over` the end is always to come.
     waits, begins = f"({newest} > 0 AND {came} <= {newest})", f"{newest} + {leaf.wait}"
     ends = str(NEVER) if leaf.until is None else f"{newest} + {leaf.until}"
-    flip = f"multiIf(NOT {waits} OR {ends} <= {begins}, {NEVER}, {begins} > {asked.now}, {begins}, {ends})"
+    flip = f"multiIf(NOT {waits}, {NEVER}, {begins} > {asked.now}, {begins}, {ends})"
     return Answer(f"({waits} AND {begins} <= {asked.now})", to_never(flip))
 
 

@@ -20,8 +20,7 @@ class Verdicts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Of one unit, by the places of the definitions that were asked about: of which it is a member, in order, and the
     first moment at which each may be otherwise by time alone, where there is one.
 
-    Of everybody these are millions, so they are no concern of the collector of garbage, which would look at them again
-    and again: three quarters of the time in which they are read.
+    Of everybody these are millions, so they are no concern of the collector of garbage.
     """
 
     unit: str

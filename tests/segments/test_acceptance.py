@@ -67,6 +67,47 @@ def test_two_events_at_once_are_no_sequence(story: Story) -> None:
     assert story.members({"seq": [{"did": "viewed"}, {"did": "asked"}]}) == {"in turn"}
 
 
+START, END = at("2026-07-01T00:00:00+08:00"), at("2026-07-02T00:00:00+08:00")
+
+
+@pytest.mark.parametrize(
+    ("window", "now"),
+    [
+        ({"from": "2026-07-01T00:00:00+08:00", "to": "2026-07-02T00:00:00+08:00"}, END),
+        ({"calendar": "day", "back": 1}, END),
+        ({"last": "P1D"}, END - 1),
+        ({"last": "P2D", "until": "P1D"}, END - 1 + DAY),
+        ({"since": {"did": "began"}, "for": "P1D"}, END),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_sequence_lies_in_its_window_from_the_first_moment_to_before_the_last(
+    story: Story, window: Any, now: int
+) -> None:
+    times = {"begun before": (START - 1, START), "all of it": (START, END - 1), "ended after": (START, END)}
+    for who, (viewed, asked) in times.items():
+        story.tell(who, "began", START)
+        story.tell(who, "viewed", viewed)
+        story.tell(who, "asked", asked)
+    assert story.members({"seq": [{"did": "viewed"}, {"did": "asked"}], "window": window}, now) == {"all of it"}
+
+
+def test_what_comes_with_a_step_or_with_the_one_before_does_not_lie_between(story: Story) -> None:
+    for who, paused in (("with the first", 0), ("between", 1), ("with the last", 2)):
+        for name, later in (("viewed", 0), ("left", paused), ("asked", 2)):
+            story.tell(who, name, NOW - HOUR + later, model="A")
+    steps = [{"did": "viewed"}, {"did": "asked", "without": ["left"]}]
+    for same in ({}, {"same": ["model"]}):
+        assert story.members({"seq": steps} | same) == {"with the first", "with the last"}
+
+
+def test_what_lies_between_is_not_hidden_by_what_comes_with_the_step(story: Story) -> None:
+    for name, later in (("viewed", 0), ("left", 1), ("left", 2), ("asked", 2)):
+        story.tell("li", name, NOW - HOUR + later, model="A")
+    steps = [{"did": "viewed"}, {"did": "asked", "without": ["left"]}]
+    assert story.members({"any": [{"seq": steps}, {"seq": steps, "same": ["model"]}]}) == set()
+
+
 def test_the_day_on_which_summer_begins_has_23_hours(story: Story) -> None:
     for who, when in (("last", "2026-03-28T23:59:59.999+01:00"), ("first", "2026-03-29T00:00:00+01:00")):
         story.tell(who, "viewed", at(when))

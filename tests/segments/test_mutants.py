@@ -128,10 +128,12 @@ MUTANTS = {
     "gaps are a moment shorter": Mutant(sql_sequence._reached, "<= {step.gap}", "< {step.gap}", Seq),
     "gaps do not matter": Mutant(sql_sequence._reached, "step.gap is not None", "False", Seq),
     "it does not matter what lies between": Mutant(sql_sequence._reached, "if step.without", "if False", Seq, 55),
-    "what comes with a step lies before it": Mutant(sql_sequence._between, "rank + 1", "rank - 1", Seq),
+    "what comes with a step lies before it": Mutant(
+        sql_sequence.sequence_select, '_numbers("t", _between', '_numbers("t - 1", _between', Seq
+    ),
     "what comes with a step lies after it": Mutant(sql_sequence._between, "rank + 1", "rank + 3", Seq),
-    "of all groups, the nearest before is the farthest": Mutant(sql_sequence._newest, "max(", "min(", Seq),
-    "of all groups, what comes with a step lies before it": Mutant(
+    "of all groups, nothing lies between": Mutant(sql_sequence._newest, "max(", "min(", Seq),
+    "of all groups, what comes with a step hides what lies between": Mutant(
         sql_sequence._newest, "1 PRECEDING", "CURRENT ROW", Seq
     ),
     "the whole takes a moment less": Mutant(sql_sequence.sequence_select, "<= {leaf.within}", "< {leaf.within}", Seq),
