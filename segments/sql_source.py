@@ -4,10 +4,10 @@ Leaves of all segments that look at the same event names share one pass over tho
 once. Rows find their unit through the mirror of the identity graph, so that a merge or a split is right at once.
 
 A query has tables of its own, made before it. In `whose` all passes look up to whom the rows of each set belong; of
-everybody the same lies in `owners_now`, as a table to look up in is slow to read. Of few units also their events are
+many the same lies in `owners_now`, as a table to look up in is slow to read. Of few units also their events are
 taken first, out of `events`, which lies in the order of sets: in that of names they are everywhere.
 
-Where everybody is asked about, the persons who are meant are numbered for this one question, as what it does most is to
+Where many are asked about, the persons who are meant are numbered for this one question, as what it does most is to
 group, sort and join by them: 8 bytes in place of 16 take a tenth off and more. A number is a keyed hash of the id, and
 a question in which two persons have one number fails.
 
@@ -35,8 +35,8 @@ CLASH = "two persons have one number; ask again with another key"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whom a query is about: these units only, or those from one text up to another. `sets` are all that these units
-    may have events of.
+    """Whom a query is about: these units only, or those from one text up to another. Of few units `sets` are all that
+    they may have events of, and nothing else is read; without these the query goes over everything.
 
     Of `among`, a table of the query's own, the members alone are meant; `one_of` leaves all but one unit of so many
     out. `shifting`: some sets belong to several persons in turn; where none does, a simpler query says the same. With
@@ -44,12 +44,16 @@ class Scope:
     """
 
     units: Collection[str] | None = None
-    sets: Collection[SetId] = ()
+    sets: Collection[SetId] | None = None
     part: tuple[str, str] | None = None
     among: str = ""
     one_of: int = 1
     shifting: bool = True
     key: tuple[int, int] = (0, 0)
+
+    @property
+    def few(self) -> bool:
+        return self.sets is not None
 
 
 @dataclass(slots=True)
@@ -119,7 +123,7 @@ class Sources:
 
     def of_events(self, names: tuple[str, ...]) -> Pass:
         """Over events of these names, none for all. Their columns are those of `typed_events`; see `column`."""
-        if self.scope.units is None:
+        if not self.scope.few:
             return self._events.setdefault(tuple(sorted(names)), Pass(f"e{len(self._events)}"))
         # Of few units all events together are few, and each pass takes its time whatever it reads.
         together = self._events.setdefault((), Pass("e", picked=False))
@@ -179,7 +183,7 @@ class Sources:
 
     def _event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
         named = f" AND {self.named(names)}" if names else ""
-        if self.scope.units is None:
+        if not self.scope.few:
             return self._owned_rows("typed_events", columns) + named
         return f"unit{columns} FROM {THEIR_EVENTS} WHERE 1{named}"
 
@@ -193,7 +197,7 @@ class Sources:
                 return {}
             members = f"{self._among_many('who')}{' OR notEmpty(turns)' if self.scope.shifting else ''}"
             return {self._whose(): f"{_LOOK_UP} SELECT {columns} FROM {OWNERS_NOW} WHERE {members}"}
-        if self.scope.units is None:
+        if not self.scope.few:
             owners = self._numbered() if self._by_number else self._as_they_are()
             found = {OWNERS_NOW: f"ENGINE = Memory AS {owners}"}
             if self._looked_up:
@@ -245,7 +249,7 @@ class Sources:
         return f"{WHOSE}_{self.scope.among}" if self.scope.among else WHOSE
 
     def _owners_now(self) -> str:
-        return f"(SELECT * FROM {OWNERS_NOW if self.scope.units is None else WHOSE})"
+        return f"(SELECT * FROM {WHOSE if self.scope.few else OWNERS_NOW})"
 
     def _as_they_are(self) -> str:
         """Whose sets are, by the ids of persons."""
@@ -274,11 +278,11 @@ class Sources:
 
     def _of_sets(self) -> str:
         """A condition after others: only sets that the units may have events of."""
-        return "" if self.scope.units is None else f" AND {self._among_sets('set')}"
+        return f" AND {self._among_sets('set')}" if self.scope.few else ""
 
     def _among_sets(self, column: str) -> str:
         # As text: a parameter would be read again wherever it stands, and these are our own numbers.
-        return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets) or '-1'})"
+        return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets or ()) or '-1'})"
 
     def _among_units(self, column: str) -> str:
         type_ = "UUID" if self.entity is Entity.PERSON else "String"
@@ -316,7 +320,7 @@ class Sources:
     @property
     def _by_number(self) -> bool:
         """Whether `unit` is a number."""
-        return self.scope.units is None and self.entity is Entity.PERSON
+        return not self.scope.few and self.entity is Entity.PERSON
 
     def unit_of(self, its_id: str) -> str:
         """What stands for a unit of this id, whoever it is."""
@@ -351,14 +355,14 @@ class Sources:
 
     def _lead_table(self) -> str:
         """Leads with the persons that they are of."""
-        return self._leads_now() if self.scope.units is None else THEIR_LEADS
+        return THEIR_LEADS if self.scope.few else self._leads_now()
 
     def _leads_now(self) -> str:
         where = f" WHERE {self.meant('id')}" if self.entity is Entity.LEAD else ""
         leads = (
             f"SELECT id, subject AS set, created_at AS at, fields FROM leads FINAL WHERE created_at <= {int(self.now)}"
         )
-        if self.scope.units is not None:
+        if self.scope.few:
             leads += f" AND {self._among_sets('subject') if self.entity is Entity.PERSON else self._among_units('id')}"
         return (
             f"(SELECT id, at, fields, {self._person_at('at')} AS person FROM ({leads}) AS lead"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from types import NoneType
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cdp.model import Millis
 from profiles.store import NOBODY
+from segments import evaluate
 from segments.sql import REACHED_BY
 from segments.sql_source import Scope, Sources
 from segments.sql_values import Params
@@ -77,8 +79,12 @@ def test_some_units_are_told_what_everybody_is(worlds: StoredWorlds, case: Case)
     units = sorted(case.world.histories(case.definitions[0].entity))
     asked = partial(evaluator.evaluate, case.definitions, case.clock.now, others=case.segments)
     everybody = {each.unit: each for each in asked()}
-    for some in (units[:1], units[1:]):
-        found = {each.unit: each for each in asked(units=some)}
+    read_alone_or_all: tuple[dict[str, int], ...] = {}, {"MANY_UNITS": 0, "ROWS_A_UNIT": sys.maxsize}
+    for some, limits in product((units[:1], units[1:]), read_alone_or_all):
+        with pytest.MonkeyPatch.context() as patched:
+            for name, limit in limits.items():
+                patched.setattr(evaluate, name, limit)
+            found = {each.unit: each for each in asked(units=some)}
         assert found == {unit: said for unit, said in everybody.items() if unit in some}
     halves = chain(asked(part=("", "8")), asked(part=("8", "~")))
     assert {each.unit: each for each in halves} == everybody
