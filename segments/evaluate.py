@@ -20,7 +20,7 @@ from segments.sql import Query, explain_query, overlap_query, preview_query, ver
 from segments.sql_leaves import Held
 from segments.sql_source import CLASH, Scope
 from segments.sql_values import portions
-from segments.tree import All, Definition, Entity
+from segments.tree import All, Definition, Entity, In
 from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdicts
 from segments.walk import leaves_of, steps_of
 
@@ -30,7 +30,7 @@ Z = 1.959964
 """Of the standard normal distribution: 95 % lie within it on both sides."""
 NO_OTHERS: Others = {}
 MANY_UNITS = 1_000
-"""Of fewer it is not asked whether all events are read sooner than theirs: planning is most of such a question."""
+"""Of fewer it is not asked whether all events are read sooner than theirs."""
 ROWS_A_UNIT = 5_000
 """So many rows are read for all units in the time in which the events of one are found and read."""
 
@@ -55,7 +55,7 @@ class Evaluator:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
             return
-        if units is None or self._are_many(units, definitions):
+        if units is None or self._are_many(units, definitions, others):
             scope = replace(self._scope(aside=True), units=units)
         else:
             scope = self._scope_of(units, definitions[0].entity)
@@ -112,13 +112,12 @@ class Evaluator:
             return []
         return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
 
-    def _are_many(self, units: Collection[str], definitions: Sequence[Definition]) -> bool:
-        """Whether of these persons it is told sooner by reading all events, once for each step at most."""
+    def _are_many(self, units: Collection[str], definitions: Sequence[Definition], others: Others) -> bool:
+        """Whether of these persons it is told sooner by reading all events, were it once for each leaf and step."""
         if len(units) < MANY_UNITS or definitions[0].entity is not Entity.PERSON:
             return False
-        leaves = [leaf for each in definitions for _, leaf in leaves_of(each)]
-        steps = max(1, sum(1 for leaf in leaves for _ in steps_of(leaf, "")))
-        return steps * self._events.count() < len(units) * ROWS_A_UNIT
+        reads = sum(_reads(each, others) for each in definitions)
+        return reads * self._events.count() < len(units) * ROWS_A_UNIT
 
     def _scope(self, *, aside: bool = False) -> Scope:
         """Everybody."""
@@ -155,6 +154,13 @@ class Evaluator:
             if CLASH not in error.cause:
                 raise
         return answered()
+
+
+def _reads(definition: Definition, others: Others) -> int:
+    """How often all events are read for a definition and those that it names, at most."""
+    leaves = [leaf for _, leaf in leaves_of(definition)]
+    named = sum(_reads(others[leaf.segment], others) for leaf in leaves if isinstance(leaf, In))
+    return named + sum(max(1, sum(1 for _ in steps_of(leaf, ""))) for leaf in leaves)
 
 
 def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:

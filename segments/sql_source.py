@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
@@ -285,8 +286,12 @@ class Sources:
         return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets or ()) or '-1'})"
 
     def _among_units(self, column: str) -> str:
-        type_ = "UUID" if self.entity is Entity.PERSON else "String"
-        lists = (self.params.bind(some, f"Array({type_})") for some in portions(sorted(self.scope.units or ())))
+        wanted = sorted(self.scope.units or ())
+        if self.entity is Entity.PERSON:
+            quoted = (f"'{UUID(each)}'" for each in wanted)
+            # As text too: parameters of a command go into its address, and servers and proxies take no long one.
+            return f"{column} IN ({','.join(quoted)})"
+        lists = (self.params.bind(some, "Array(String)") for some in portions(wanted))
         return f"({' OR '.join(f'{column} IN {each}' for each in lists)})"
 
     # Who is meant

@@ -41,3 +41,12 @@ def test_of_a_long_list_each_value_is_among_it(tmp_path: Any) -> None:
     world.live.drain()
     assert world.members(local) == {world.person("first"), world.person("last")}
     world.close()
+
+
+def test_persons_stand_in_the_text_as_an_address_does_not_take_thousands() -> None:
+    definition = parse({"v": 1, "entity": "person", "where": {"did": "viewed"}}, tz="UTC")
+    persons = [f"{n:08x}-0000-8000-8000-000000000000" for n in range(5_000)]
+    for scope in (Scope(units=persons), Scope(units=persons, sets=[1])):
+        query = verdicts_query([definition], DAY, scope, {}, lambda *_: {})
+        assert persons[-1] in "".join([query.text, *query.tables.values()])
+        assert sum(len(repr(each)) for each in query.values.values()) < 1_000
