@@ -9,9 +9,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-import profiles
 from cdp.model import Millis
 from profiles.events_clickhouse import ClickHouseEvents
+from profiles.events_clickhouse_tables import SCHEMA
 from profiles.store import BEGINNING
 
 NOW: Millis = 1_795_600_000_000
@@ -23,7 +23,6 @@ LEADS = 20_000
 PIECES = 16
 
 KEPT = Path(__file__).parents[1] / ".cache" / "bench"
-SCHEMA = Path(profiles.__file__).parent / "events.sql"
 
 NAMES = {
     "page_viewed": 440,
@@ -151,7 +150,7 @@ FROM numbers({LEADS})"""
 def open_made(events: int) -> ClickHouseEvents:
     """The store with so many events, made unless an earlier run left it."""
     texts = [text.replace("{events}", str(events)) for text in _TEXTS]
-    made_by = "".join([*texts, SCHEMA.read_text(encoding="utf-8")])
+    made_by = "".join([*texts, _MERGED, SCHEMA.read_text(encoding="utf-8")])
     folder = KEPT / f"segments-{hashlib.sha256(made_by.encode()).hexdigest()[:12]}-{events}"
     made = folder / "made"
     if not made.exists():
@@ -163,8 +162,14 @@ def open_made(events: int) -> ClickHouseEvents:
             store._background.command(text, settings=MAKING)
         for table in ("typed_events", "owners", "owned", "traits", "leads"):
             store._background.command(f"OPTIMIZE TABLE {table} FINAL", settings=MAKING)
+        # As a store is in which events go on coming: a month that has ended is one part, the present one some.
+        months = [month for (month,) in store.ask("SELECT DISTINCT _partition_id FROM events ORDER BY 1", {})]
+        for month in months[:-1]:
+            store._background.command(_MERGED.format(month), settings=MAKING)
         made.touch()
+    store._background.command("SYSTEM STOP MERGES")
     return store
 
 
+_MERGED = "OPTIMIZE TABLE events PARTITION ID '{}' FINAL"
 _TEXTS = (_EVENTS, *_ENVELOPES, _OWNERS, _OWNED, _TRAITS, _LEADS)

@@ -15,6 +15,7 @@ from cdp.moments import now_ms
 from cdp.records import is_shared, writing
 from cdp.segment_work import Moved
 from cdp.wiring import System
+from identity.ownership import DAY_MS
 
 log = structlog.get_logger()
 
@@ -91,9 +92,10 @@ def _keep_up(system: System, done: threading.Event) -> None:
 
 
 def _trim_events(system: System, before: Millis) -> None:
-    system.events.trim(before)
-    with writing(system.records) as connection:
-        system.segment_work.note(connection, Moved([]), at=now_ms())
+    # Once a day: a month that has ended may be one part of the store, which is written anew for each such cut.
+    if system.events.trim(before - before % DAY_MS):
+        with writing(system.records) as connection:
+            system.segment_work.note(connection, Moved([]), at=now_ms())
 
 
 def _ms(seconds: float) -> int:

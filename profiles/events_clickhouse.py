@@ -21,7 +21,7 @@ from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles import events_clickhouse_typed as typed
 from profiles.events_clickhouse_client import STORE, Client, open_clients, unavailable
 from profiles.events_clickhouse_mirror import ClickHouseLeads, ClickHouseMirror
-from profiles.events_clickhouse_tables import DERIVED, TEXTS, make_tables
+from profiles.events_clickhouse_tables import DERIVED, TEXTS, add_settings, make_tables
 from profiles.events_clickhouse_where import came_in, in_sets, in_windows, of_sets
 from profiles.rows import (
     EVENT_COLUMNS,
@@ -63,13 +63,16 @@ class ClickHouseEvents:
         self._profiling = self._clients.profiling
         self._readers = _queue_of(self._clients.reading)
         self._askers, self._watchers = _queue_of(self._clients.asking), _queue_of([self._clients.watching])
+        self._embedded = url.startswith("chdb:")
         with unavailable():
-            self._places = make_tables(self._background, embedded=url.startswith("chdb:"))
+            self._places = make_tables(self._background, embedded=self._embedded)
         self._closed = False
         self.mirror = ClickHouseMirror(self._query, self._insert, self._delete)
         self.leads = ClickHouseLeads(self._query, self._insert, self._delete)
 
     def bring_up(self) -> None:
+        with unavailable():
+            add_settings(self._background, embedded=self._embedded)
         if self._query("SELECT 1 FROM upgrades WHERE name = {name:String}", {"name": typed.NAME}):
             return
         typed.fill(self._background, self._places[typed.NAME].altered)
@@ -371,22 +374,24 @@ class ClickHouseEvents:
         if self._query("SELECT max(at) FROM probes") != [[1]]:
             raise StoreUnavailable(STORE, "what was written does not come back")
 
-    def trim(self, before: Millis) -> None:
+    def trim(self, before: Millis) -> bool:
         with unavailable():
-            for table in WRITTEN:
-                self._trim(table, int(before))
+            trimmed = [self._trim(table, int(before)) for table in WRITTEN]
+        return any(trimmed)
 
-    def _trim(self, table: str, before: Millis) -> None:
+    def _trim(self, table: str, before: Millis) -> bool:
         # Whole months are dropped, which costs nothing; only the month of the bound is rewritten.
         bounds = self._query(
             f"SELECT _partition_id, min(received_at), max(received_at) FROM {table} GROUP BY _partition_id",
             client=self._background,
         )
-        for partition, _, newest in bounds:
-            if newest < before:
-                self._alter(table, f"DROP PARTITION ID '{partition}'")
-        if any(oldest < before <= newest for _, oldest, newest in bounds):
+        past = [partition for partition, _, newest in bounds if newest < before]
+        for partition in past:
+            self._alter(table, f"DROP PARTITION ID '{partition}'")
+        cut = any(oldest < before <= newest for _, oldest, newest in bounds)
+        if cut:
             self._delete(table, f"received_at < {before}")
+        return cut or bool(past)
 
     def close(self) -> None:
         if self._closed:

@@ -8,14 +8,17 @@ same; what changes or drops parts is told to the tables beneath, on all servers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import structlog
+from clickhouse_connect.driver.exceptions import Error
 
 from profiles.events_clickhouse_client import Client
+
+log = structlog.get_logger()
 
 TEXTS = {"events": "envelope", "traits": "value"}
 """The tables of what is known of persons, and the column that holds what was written."""
@@ -39,6 +42,10 @@ DURABLE = {
     "parts_to_throw_insert": 100_000,
     "merge_selecting_sleep_ms": 500,
     "max_merge_selecting_sleep_ms": 5_000,
+    # A set is looked for in each part. A month in which nothing is written any more becomes one of them.
+    "min_age_to_force_merge_seconds": 86_400,
+    "min_age_to_force_merge_on_partition_only": 1,
+    "enable_max_bytes_limit_for_min_age_to_force_merge": 1,
     # How often rewritten parts are looked for, in seconds: an erasure waits until they are deleted.
     "cleanup_delay_period": 1,
     "max_cleanup_delay_period": 5,
@@ -57,6 +64,12 @@ LEAN = {
 PROMPT = {"max_cleanup_delay_period": 1}
 """An erasure waits for each look. Here one costs a tenth of a millisecond, on a cluster a question to Keeper."""
 
+NOT_ALLOWED = 497
+"""The code of what a user may not do."""
+SCHEMA = Path(__file__).parent / "events.sql"
+
+_OF_ONE_ENGINE = ("MergeTree", "ReplacingMergeTree")
+_SETTING = re.compile(r"(?:SETTINGS|,) (\w+) = ('[^']*'|\w+)(?=,|$)", re.MULTILINE)
 _SPREAD = re.compile(r"Distributed\('(?P<cluster>[^']+)', '(?P<database>[^']*)', '(?P<table>[^']+)'")
 
 
@@ -101,7 +114,7 @@ class Place:
 
 def make_tables(client: Client, *, embedded: bool) -> dict[str, Place]:
     """Make the tables that are missing, which several processes may do at once, and say where all of them lie."""
-    statements = _statements(DURABLE | LEAN | PROMPT if embedded else DURABLE)
+    statements = _statements(embedded=embedded)
     # Who may not create tables can use those that are there.
     for name in statements.keys() - _there(client).keys():
         client.command(statements[name])
@@ -109,9 +122,29 @@ def make_tables(client: Client, *, embedded: bool) -> dict[str, Place]:
     return {name: _place(there[name]) for name in statements}
 
 
-def _statements(settings: Mapping[str, object]) -> dict[str, str]:
+def add_settings(client: Client, *, embedded: bool) -> None:
+    """Give tables of one engine the settings that came since they were made. What was set of a table stays."""
+    there = _there(client)
+    for name, statement in _statements(embedded=embedded).items():
+        made = there[name]
+        lacks = [
+            f"{each} = {value}" for each, value in _SETTING.findall(statement) if f" {each} = " not in made.engine_full
+        ]
+        if not lacks or made.engine not in _OF_ONE_ENGINE:
+            continue
+        try:
+            client.command(f"ALTER TABLE {name} MODIFY SETTING {', '.join(lacks)}")
+        except Error as error:
+            if error.code != NOT_ALLOWED:
+                raise
+            # All works without, only slower.
+            log.warning("settings_not_added", table=name, settings=lacks)
+
+
+def _statements(*, embedded: bool) -> dict[str, str]:
+    settings = DURABLE | LEAN | PROMPT if embedded else DURABLE
     listed = ", ".join(f"{name} = {value}" for name, value in settings.items())
-    text = (Path(__file__).parent / "events.sql").read_text(encoding="utf-8").replace("{settings}", listed)
+    text = SCHEMA.read_text(encoding="utf-8").replace("{settings}", listed)
     made = (re.search(r"CREATE TABLE IF NOT EXISTS (\w+).*", part, re.DOTALL) for part in text.split(";\n"))
     return {each[1]: each[0] for each in made if each}
 

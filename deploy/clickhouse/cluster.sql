@@ -32,6 +32,8 @@ SETTINGS index_granularity = 32,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.traits_local ON CLUSTER '{cluster}'
@@ -56,6 +58,8 @@ SETTINGS index_granularity = 128,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.typed_events_local ON CLUSTER '{cluster}'
@@ -96,6 +100,8 @@ SETTINGS index_granularity = 2048,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.leads_local ON CLUSTER '{cluster}'
@@ -113,6 +119,8 @@ SETTINGS index_granularity = 1024,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.owners_local ON CLUSTER '{cluster}'
@@ -131,6 +139,8 @@ SETTINGS index_granularity = 128,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.owned_local ON CLUSTER '{cluster}'
@@ -146,6 +156,8 @@ SETTINGS index_granularity = 128,
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     parts_to_delay_insert = 3000, parts_to_throw_insert = 100000,
     merge_selecting_sleep_ms = 500, max_merge_selecting_sleep_ms = 5000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1,
+    enable_max_bytes_limit_for_min_age_to_force_merge = 1,
     cleanup_delay_period = 1, max_cleanup_delay_period = 5, cleanup_delay_period_random_add = 0;
 
 CREATE TABLE IF NOT EXISTS xunji.upgrades_local ON CLUSTER '{cluster}' (name String)

@@ -8,13 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+from structlog.testing import capture_logs
 
 from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.model import SetId
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.events_clickhouse_client import check_version
+from profiles.events_clickhouse_tables import NOT_ALLOWED
 from tests.contracts.events_contract import START, EventStoreContract, emptied, make_stored
 from tests.real.product import free_port
 
@@ -119,6 +123,42 @@ def test_what_goes_wrong_in_the_engine_is_retryable(tmp_path: Path) -> None:
         assert store.count() == 1
     finally:
         store.close()
+
+
+def test_a_store_gets_the_settings_that_came_since_it_was_made_and_keeps_what_was_set_there(tmp_path: Path) -> None:
+    store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
+    store._alter("events", "RESET SETTING min_age_to_force_merge_seconds")
+    store._alter("traits", "MODIFY SETTING min_age_to_force_merge_seconds = 7")
+    store.close()
+    store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
+    store.bring_up()
+    asked = "SELECT name, extract(engine_full, 'min_age_to_force_merge_seconds = [0-9]+') FROM system.tables"
+    asked += " WHERE database = currentDatabase() AND name IN ('events', 'traits')"
+    found = dict(store.ask(asked, {}))
+    assert found == {
+        "events": "min_age_to_force_merge_seconds = 86400",
+        "traits": "min_age_to_force_merge_seconds = 7",
+    }
+    store.close()
+
+
+def test_a_user_who_may_not_change_settings_is_told_so_and_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
+    store._alter("events", "RESET SETTING min_age_to_force_merge_seconds")
+    command = store._background.command
+
+    def refused(text: str, *what: Any, **how: Any) -> Any:
+        if "MODIFY SETTING" in text:
+            raise DatabaseError("Not enough privileges", code=NOT_ALLOWED)
+        return command(text, *what, **how)
+
+    monkeypatch.setattr(store._background, "command", refused)
+    with capture_logs() as logged:
+        store.bring_up()
+    assert [(each["event"], each["table"]) for each in logged] == [("settings_not_added", "events")]
+    store.close()
 
 
 def test_a_closed_store_says_that_it_cannot_be_reached(tmp_path: Path) -> None:
