@@ -16,11 +16,12 @@ from cdp.model import Millis, PersonId, SetId
 from profiles.store import EventStore
 from segments.catalogue import Catalogue
 from segments.known import Known
+from segments.mentions import with_reached
 from segments.sql import Query, explain_query, overlap_query, preview_query, verdicts_query
 from segments.sql_leaves import Held
 from segments.sql_source import CLASH, Scope
 from segments.sql_values import portions
-from segments.tree import All, Definition, Entity, In
+from segments.tree import All, Definition, Entity
 from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdicts
 from segments.walk import leaves_of, steps_of
 
@@ -30,7 +31,7 @@ Z = 1.959964
 """Of the standard normal distribution: 95 % lie within it on both sides."""
 NO_OTHERS: Others = {}
 MANY_UNITS = 1_000
-"""Of fewer it is not asked whether all events are read sooner than theirs."""
+"""Of fewer it is not asked whether all events are read sooner than theirs: small questions go one way in any store."""
 ROWS_A_UNIT = 5_000
 """So many rows are read for all units in the time in which the events of one are found and read."""
 
@@ -158,9 +159,8 @@ class Evaluator:
 
 def _reads(definition: Definition, others: Others) -> int:
     """How often all events are read for a definition and those that it names, at most."""
-    leaves = [leaf for _, leaf in leaves_of(definition)]
-    named = sum(_reads(others[leaf.segment], others) for leaf in leaves if isinstance(leaf, In))
-    return named + sum(max(1, sum(1 for _ in steps_of(leaf, ""))) for leaf in leaves)
+    leaves = [leaf for each in with_reached(definition, others) for _, leaf in leaves_of(each)]
+    return sum(max(1, sum(1 for _ in steps_of(leaf, ""))) for leaf in leaves)
 
 
 def estimate_of(members: int, *, looked_at: int, everybody: int) -> Estimate:

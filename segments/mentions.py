@@ -44,10 +44,8 @@ class Mentions:
 
 
 def mentions_of(definition: Definition, others: Definitions) -> Mentions:
-    """`others` are the segments by id; those that are not there are passed over."""
-    found = []
-    for each in (definition, *(others[name] for name in reached(definition, others) if name in others)):
-        found += [_of_leaf(leaf, each.entity) for _, leaf in leaves_of(each)]
+    """`others` are the segments by id."""
+    found = [_of_leaf(leaf, each.entity) for each in with_reached(definition, others) for _, leaf in leaves_of(each)]
     return reduce(Mentions.__or__, found, Mentions(leads=definition.entity is Entity.LEAD))
 
 
@@ -70,6 +68,11 @@ def reached(definition: Definition, others: Definitions) -> set[str]:
             found.add(name)
             waiting += named(others[name]) if name in others else ()
     return found
+
+
+def with_reached(definition: Definition, others: Definitions) -> list[Definition]:
+    """It and the segments that it names, itself or through others; those that are not there are passed over."""
+    return [definition, *(others[name] for name in reached(definition, others) if name in others)]
 
 
 def _of_leaf(leaf: Leaf, entity: Entity) -> Mentions:

@@ -16,6 +16,7 @@ A unit without rows has 0 or [] for every state. So what is true of nothing at a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -24,12 +25,14 @@ from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
 from profiles.store import NOBODY
 from segments.sql_fold import fold_states, folded
-from segments.sql_values import Params, portions, to_never
+from segments.sql_values import Params, to_never
 from segments.tree import Entity
 
 WHOSE, OWNERS_NOW, THEIR_EVENTS, THEIR_LEADS = "whose", "owners_now", "their_events", "their_leads"
 """Tables of a query's own."""
 _LOOK_UP = "ENGINE = Join(SEMI, LEFT, set) AS"
+_LEAD_ID = re.compile(r"\w+", re.ASCII)
+"""Nothing else is the id of a lead."""
 CLASH = "two persons have one number; ask again with another key"
 """What the engine says then."""
 
@@ -286,13 +289,13 @@ class Sources:
         return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets or ()) or '-1'})"
 
     def _among_units(self, column: str) -> str:
+        # As text too: parameters of a command go into its address, and servers and proxies take no long one.
         wanted = sorted(self.scope.units or ())
         if self.entity is Entity.PERSON:
-            quoted = (f"'{UUID(each)}'" for each in wanted)
-            # As text too: parameters of a command go into its address, and servers and proxies take no long one.
-            return f"{column} IN ({','.join(quoted)})"
-        lists = (self.params.bind(some, "Array(String)") for some in portions(wanted))
-        return f"({' OR '.join(f'{column} IN {each}' for each in lists)})"
+            quoted = [f"'{UUID(each)}'" for each in wanted]
+        else:
+            quoted = [f"'{each}'" for each in wanted if _LEAD_ID.fullmatch(each)]
+        return f"{column} IN ({','.join(quoted) or 'NULL'})"
 
     # Who is meant
 
