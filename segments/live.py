@@ -36,8 +36,6 @@ PAUSE_S = 0.05
 """After a round, at most; no longer than it took."""
 EASE_S = 1.0
 """Between rounds while there is no segment: they only keep what a question needs, which looks itself at what waits."""
-WAY = 0.25
-"""Of a round of a wave, so long a rest after it: what comes in is processed meanwhile."""
 RECONCILE_S = 3_600.0
 AGAIN_S = 30.0
 """After a fault of ours."""
@@ -126,8 +124,7 @@ class LiveSegments:
             self._take_it_easy(began + EASE_S)
         elif did:
             # Others need the processors too; and what comes meanwhile is looked at together, for little more.
-            took = time.monotonic() - began
-            self._stopping.wait(took * WAY if self._rounds.wave else min(PAUSE_S, took))
+            self._stopping.wait(min(PAUSE_S, time.monotonic() - began))
         else:
             self._work.due.wait(self._pause_s())
 

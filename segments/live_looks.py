@@ -21,6 +21,8 @@ from segments.verdict import Evaluates, Verdicts
 
 UNITS_AT_ONCE = 5_000
 """In one query: what it costs besides is the same for all of them."""
+OF_FEW_SEGMENTS, FEW_SEGMENTS = 20_000, 10
+"""So many where hardly anything is asked of each, as where a window ends for a crowd."""
 RECORDS = "records"
 ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
@@ -120,7 +122,8 @@ class Eye:
     def units(self, segments: Sequence[Segment], units: Collection[str], now: Millis) -> Iterator[Look]:
         """At these units, some at once. A segment for which the engine refuses it is given to `refuse`, and passed
         over from then on."""
-        for some in chunks(sorted(units), UNITS_AT_ONCE):
+        at_once = OF_FEW_SEGMENTS if len(segments) <= FEW_SEGMENTS else UNITS_AT_ONCE
+        for some in chunks(sorted(units), at_once):
             yield from self._some(segments, some, now)
 
     def _some(self, segments: Sequence[Segment], units: Sequence[str], now: Millis) -> Iterator[Look]:
@@ -130,6 +133,11 @@ class Eye:
         try:
             look = Look(segments, units, self._said(segments, now, units=units))
         except Refused as error:
+            if len(units) > UNITS_AT_ONCE:
+                # It may have been too many.
+                for fewer in chunks(units, UNITS_AT_ONCE):
+                    yield from self._some(segments, fewer, now)
+                return
             half = len(segments) // 2
             if not half:
                 self._refused.add(segments[0].n)

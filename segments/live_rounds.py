@@ -7,6 +7,7 @@ round took waits until it is written, and is not taken twice meanwhile.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from segments.live_looks import Eye, Look, Standing
 from segments.live_pieces import Piece, piecewise
 from segments.live_touched import Ask, Index, Touched, Toucher
 from segments.live_writing import FEED, Round, Writer
-from segments.timers import Timers
+from segments.timers import Due
 from segments.tree import Entity
 from segments.verdict import Evaluates
 
@@ -39,8 +40,10 @@ EVENTS = 3_000
 """In one round, exceeded by one batch at most: what is due by the clock need not wait for all that happened."""
 EVENTS_AT_EASE = 10_000
 """In one round where there is no segment, so that nothing is due by the clock."""
-TIMERS = 20_000
+TIMERS = 50_000
 """Units whose moment has come, in one round. Most are of one segment, and a query of its own finds many at once."""
+MOMENTS = 500_000
+"""Of theirs, in one round: all that is found of one is held in memory, and one more is written meanwhile."""
 FULL_FROM = 100_000
 """Units from which on a look at everybody is cheaper."""
 VERDICTS_APART = 10_000
@@ -52,14 +55,14 @@ ROUND_SECONDS = Histogram(
 
 
 class Taken(NamedTuple):
-    """What waits at the moment `now`: rows of work, units whose timers are due, and what the graph moved after version
-    `place`, up to `head`. All that was due at the moment `fresh` is taken, here or before; None where it may not be.
-    There may be `more` that is due. `began` is by the clock that never goes back."""
+    """What waits at the moment `now`: rows of work, units with the segments whose timers are due, and what the graph
+    moved after version `place`, up to `head`. All that was due at the moment `fresh` is taken, here or before; None
+    where it may not be. There may be `more` that is due. `began` is by the clock that never goes back."""
 
     began: float
     now: Millis
     tasks: Sequence[Task]
-    fired: Mapping[str, Timers]
+    fired: Due
     place: int | None
     head: int
     fresh: Millis | None
@@ -100,8 +103,6 @@ class Rounds:
         self._writing: tuple[Seen, Future[None]] | None = None
         self.needed = self.behind = True
         """Whether there was any segment in the last round, and whether it left some of what waited."""
-        self.wave = False
-        """Whether as many moments had come as one round takes."""
 
     def go(self, filling: Collection[int]) -> bool:
         """Look at what is due, and hand it over to be written, which may go on when this returns; whether there was
@@ -110,7 +111,6 @@ class Rounds:
         every = self._writer.segments()
         taken = self._take(EVENTS if every else EVENTS_AT_EASE)
         self.needed, self.behind = bool(every), taken is not None and taken.more
-        self.wave = taken is not None and len(taken.fired) == TIMERS
         seen = self._look(taken, every, filling) if taken is not None else None
         wrote |= self.settle()
         if seen is not None:
@@ -142,14 +142,14 @@ class Rounds:
         looked = before.units if before is not None else ()
         tasks = segment_work.due(self._records, now, TASKS, events, before.tasks if before is not None else ())
         with reading(self._records) as connection:
-            fired = timers.due(connection, now, TIMERS, looked)
+            fired = timers.due(connection, now, TIMERS, MOMENTS, looked)
         self._identity.follow()
         # Before the mirror is brought up to the graph, so that what comes in between is told again.
         head = self._identity.graph.head().seq
         place = before.taken.head if before is not None else place_of(self._records, FEED)
-        if not tasks and not fired and head == place:
+        if not tasks and not fired.segments and head == place:
             return None
-        more = len(tasks) == TASKS or sum(task.events for task in tasks) >= events or len(fired) == TIMERS
+        more = len(tasks) == TASKS or sum(task.events for task in tasks) >= events or fired.more
         fresh = None if more else _fresh(before.taken) if before is not None else now
         return Taken(began, now, tasks, fired, place, head, fresh, more)
 
@@ -163,8 +163,8 @@ class Rounds:
         index = Index(every, filling)
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)
-        asks = [*touched.asks, *_asked_by_timers(taken.fired, index, taken.now)]
-        units = set(taken.fired).union(*(ask.units for ask in asks))
+        asks = [*touched.asks, *_asked_by_timers(taken.fired.segments, index)]
+        units = set(taken.fired.segments).union(*(ask.units for ask in asks))
         everybody = touched.everything or len(units) > FULL_FROM
         seen = Seen(taken, index, eye, touched, asks, units, everybody)
         if not everybody:
@@ -241,16 +241,17 @@ def _prepare(standing: Standing, seen: Seen) -> None:
 def _fresh(before: Taken) -> Millis | None:
     """Up to when all is written that was due, where what is taken next is all the rest but for units of this one: their
     moments that came since, or that it left, wait."""
-    return before.now if len(before.fired) < TIMERS else None
+    return None if before.fired.more else before.now
 
 
-def _asked_by_timers(fired: Mapping[str, Timers], index: Index, now: Millis) -> Iterator[Ask]:
+def _asked_by_timers(fired: Mapping[str, frozenset[int]], index: Index) -> Iterator[Ask]:
+    """One ask of all for which the same is due: of a crowd that is one segment, and hardly anything of anybody else."""
+    groups: defaultdict[frozenset[int], list[str]] = defaultdict(list)
+    for unit, segments in fired.items():
+        groups[segments].append(unit)
     for entity in Entity:
         about = index.about(entity)
-        due = {unit: _due(of_unit, now) & about for unit, of_unit in fired.items()}
-        units = frozenset(unit for unit, segments in due.items() if segments)
-        if units:
-            yield Ask(frozenset().union(*due.values()), units)
+        yield from (Ask(due, frozenset(units)) for segments, units in groups.items() if (due := segments & about))
 
 
 def _together(asks: Iterable[Ask], index: Index) -> list[Ask]:
@@ -266,10 +267,6 @@ def _together(asks: Iterable[Ask], index: Index) -> list[Ask]:
             segments = frozenset[int]().union(*(ask.segments for ask in rest))
             found.append(Ask(segments, frozenset[str]().union(*(ask.units for ask in rest))))
     return found
-
-
-def _due(of_unit: Timers, now: Millis) -> frozenset[int]:
-    return frozenset(n for n, each in of_unit.items() if each.at <= now)
 
 
 def _in_order(index: Index, segments: Collection[int]) -> list[Segment]:

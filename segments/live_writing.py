@@ -22,7 +22,7 @@ from cdp.feeds import note_place
 from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
 from cdp.outgoing import Outgoing, put_out
-from cdp.records import reading, writing
+from cdp.records import chunks, reading, writing
 from cdp.segment_work import Joined, Moved, SegmentWork
 from segments import health, stays, timers
 from segments.book import Segment, segments_in, set_aside, states_in
@@ -37,8 +37,8 @@ REFUSALS = Counter("xunji_segment_refusals", "Segments set aside because the eng
 
 FEED = "segments"
 FRESHEN_MS = 1_000
-AT_ONCE = 5_000
-"""Changes in one transaction, where many come at once: others write records too."""
+AT_ONCE = 1_000
+"""Units in one transaction: others write records too, and wait for its end several times for each batch of events."""
 GIVE_WAY_S = 0.01
 """Between two such: who waits for its turn to write gets it."""
 
@@ -100,20 +100,22 @@ class Writer:
         late: Collection[str] = (),
         done: Round | None = None,
     ) -> None:
-        """Write what a look of the moment `now` found at segments of this index, durably, in one transaction unless it
-        is much; `done` goes with the last. `since` is when what brought it about could have been known; the units that
-        are `late` are to be looked at again in a moment."""
+        """Write what a look of the moment `now` found at segments of this index, durably, all of a unit in one
+        transaction; `done` goes with the last. `since` is when what brought it about could have been known; the units
+        that are `late` are to be looked at again in a moment."""
         self._last = now
-        units = sorted(renewed)
-        parts = max(1, -(-max(len(changes), len(units)) // AT_ONCE))
-        for part in range(parts):
-            if part:
-                time.sleep(GIVE_WAY_S)
-            some = slice(part * AT_ONCE, (part + 1) * AT_ONCE)
-            its_timers = {unit: renewed[unit] for unit in units[some]}
-            last = part == parts - 1
-            public = self._write(changes[some], its_timers, index, now, late if last else (), done if last else None)
+        of_unit: defaultdict[str, list[Change]] = defaultdict(list)
+        for each in changes:
+            of_unit[each.unit].append(each)
+        parts = list(chunks(sorted(of_unit.keys() | renewed.keys()), AT_ONCE)) or [()]
+        for n, units in enumerate(parts, 1):
+            its_changes = [change for unit in units for change in of_unit.get(unit, ())]
+            its_timers = {unit: renewed[unit] for unit in units if unit in renewed}
+            last = n == len(parts)
+            public = self._write(its_changes, its_timers, index, now, late if last else (), done if last else None)
             self._lags.note(public, _causes(public, since), self._clock())
+            if not last:
+                time.sleep(GIVE_WAY_S)
 
     def refuse(self, segment: Segment, cause: str) -> None:
         """The engine does not answer about this segment, while it does about others: set it aside."""
@@ -154,7 +156,7 @@ class Writer:
             stays.write(connection, changes)
             timers.write(connection, renewed)
             health.grow(connection, changes)
-            moments = {each.at: rfc3339(each.at) for each in public}
+            moments = {at: rfc3339(at) for at in {each.at for each in public}}
             messages = [_message(each, index.segments[each.segment], moments[each.at]) for each in public]
             put_out(connection, messages)
             self._tell_those_who_ask(connection, changes, index, now)

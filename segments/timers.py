@@ -8,7 +8,6 @@ until it comes and the next is known.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -59,12 +58,25 @@ def timers_between(connection: Connection, low: str, high: str) -> dict[str, Tim
     return {unit: _decode(timers) for unit, timers in connection.execute(wanted)}
 
 
-def due(connection: Connection, now: Millis, limit: int, but: Collection[str] = frozenset()) -> dict[str, Timers]:
-    """Those whose moment has come, longest ago first; of each unit all timers, and nothing of the units in `but`."""
+class Due(NamedTuple):
+    """By unit, the segments whose moment has come there; there may be `more` such."""
+
+    segments: dict[str, frozenset[int]]
+    more: bool
+
+
+def due(connection: Connection, now: Millis, units: int, moments: int, but: Collection[str] = frozenset()) -> Due:
+    """What came longest ago, of so many units and, but for the last of them, so many moments; nothing of those in
+    `but`."""
     wanted = select(*_columns).where(timer_rows.c.at <= now).order_by(timer_rows.c.at, timer_rows.c.unit)
-    rows = connection.execute(wanted.limit(limit + len(but)))
-    some = islice(((unit, timers) for unit, timers in rows if unit not in but), limit)
-    return {unit: _decode(timers) for unit, timers in some}
+    found: dict[str, frozenset[int]] = {}
+    for unit, timers in connection.execute(wanted.limit(units + len(but))):
+        if unit not in but:
+            found[unit] = frozenset(n for n, each in _decode(timers).items() if each.at <= now)
+            moments -= len(found[unit])
+            if len(found) == units or moments <= 0:
+                return Due(found, more=True)
+    return Due(found, more=False)
 
 
 def next_due(connection: Connection) -> Millis | None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from cdp.errors import StoreUnavailable
 from cdp.model import Millis
 from cdp.records import reading
-from segments import live_rounds, sql_tried
-from segments.live_looks import UNITS_AT_ONCE
+from segments import live_looks, live_rounds, live_writing, sql_tried
+from segments.live_writing import Writer
 from segments.stays import stay_rows
 from segments.tree import Definition
 from segments.verdict import Verdicts
@@ -96,6 +97,7 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
     world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_rounds, "TIMERS", 100)
+    monkeypatch.setattr(live_looks, "OF_FEW_SEGMENTS", 60)
     crowd = crowded(1_000)
     everybody = world.segment("everybody", VIEWED)
     world.now = crowd.until + SECOND
@@ -107,7 +109,52 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
     assert len(asked) == 101
     world.live.drain()
     assert {each.at for each in world.changes(everybody) if not each.entered} == {crowd.until}
-    assert all(len(units or ()) <= UNITS_AT_ONCE for units in crowd.asked)
+    assert max(len(units or ()) for units in crowd.asked) == 60
+
+
+def test_a_wave_that_is_cut_off_while_it_is_written_goes_on_for_the_rest(
+    world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_writing, "AT_ONCE", 10)
+    crowd = crowded(25)
+    segments = [world.segment(name, VIEWED | {"did": name}) for name in ("first", "second")]
+    write, wrote = Writer._write, []
+
+    def dies(self: Writer, *what: Any) -> Any:
+        if len(wrote) == 1:
+            raise StoreUnavailable("records", "gone")
+        wrote.append(write(self, *what))
+        return wrote[-1]
+
+    world.now = crowd.until + SECOND
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_write", dies)
+        with pytest.raises(StoreUnavailable):
+            world.round()
+    world.live.drain()
+    for segment in segments:
+        assert world.members(segment) == set()
+        assert [each.at for each in world.changes(segment) if not each.entered] == [crowd.until] * 25
+
+
+def test_a_crowd_that_is_too_large_for_one_question_is_asked_about_in_parts(
+    world: World, crowded: Callable[[int], Crowd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_looks, "OF_FEW_SEGMENTS", 100)
+    monkeypatch.setattr(live_looks, "UNITS_AT_ONCE", 30)
+    crowd = crowded(100)
+    everybody = world.segment("everybody", VIEWED)
+    evaluate = crowd.evaluate
+
+    def refused(definitions: Any, now: Millis, **how: Any) -> Iterator[Verdicts]:
+        if len(how["units"]) > 30:
+            raise StoreUnavailable("event store", "too much memory")
+        yield from evaluate(definitions, now, **how)
+
+    monkeypatch.setattr(crowd, "evaluate", refused)
+    world.pass_by(2 * DAY)
+    assert world.members(everybody) == set()
+    assert world.book.get(everybody.id).live
 
 
 def test_a_wave_of_one_segment_is_no_look_at_all_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
