@@ -10,16 +10,19 @@ from contextlib import contextmanager, nullcontext
 
 import structlog
 
+from cdp.feeds import note_place, place_of
 from cdp.model import Millis
 from cdp.moments import now_ms
 from cdp.records import is_shared, writing
 from cdp.segment_work import Moved
 from cdp.wiring import System
-from identity.ownership import DAY_MS
 
 log = structlog.get_logger()
 
 UPKEEP_S = 3_600.0
+DAY_MS = 86_400_000
+TRIMMED = "trimmed_days"
+"""The days since 1970 whose events are past their retention and gone."""
 
 
 @contextmanager
@@ -92,10 +95,14 @@ def _keep_up(system: System, done: threading.Event) -> None:
 
 
 def _trim_events(system: System, before: Millis) -> None:
-    # Once a day: a month that has ended may be one part of the store, which is written anew for each such cut.
-    if system.events.trim(before - before % DAY_MS):
-        with writing(system.records) as connection:
-            system.segment_work.note(connection, Moved([]), at=now_ms())
+    """Once for each day that is past: what cuts a month that has ended writes all of it anew."""
+    day = before // DAY_MS
+    if day <= (place_of(system.records, TRIMMED) or 0):
+        return
+    system.events.trim(day * DAY_MS)
+    with writing(system.records) as connection:
+        system.segment_work.note(connection, Moved([]), at=now_ms())
+        note_place(connection, TRIMMED, day)
 
 
 def _ms(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""How far the graph's changes were followed, for each who follows them: the place of a feed, in the records store."""
+"""How far something was followed, the changes of the graph above all: the place of each who follows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ cursor_rows = Table(
 
 
 def place_of(records: Engine, feed: str) -> int | None:
-    """The graph's version up to which this feed was followed, None where it never was. Raises StoreUnavailable."""
+    """Up to where this feed was followed, None where it never was. Raises StoreUnavailable."""
     with reading(records) as db:
         return db.execute(select(cursor_rows.c.seq).where(cursor_rows.c.feed == feed)).scalar()
 

@@ -374,24 +374,22 @@ class ClickHouseEvents:
         if self._query("SELECT max(at) FROM probes") != [[1]]:
             raise StoreUnavailable(STORE, "what was written does not come back")
 
-    def trim(self, before: Millis) -> bool:
+    def trim(self, before: Millis) -> None:
         with unavailable():
-            trimmed = [self._trim(table, int(before)) for table in WRITTEN]
-        return any(trimmed)
+            for table in WRITTEN:
+                self._trim(table, int(before))
 
-    def _trim(self, table: str, before: Millis) -> bool:
+    def _trim(self, table: str, before: Millis) -> None:
         # Whole months are dropped, which costs nothing; only the month of the bound is rewritten.
         bounds = self._query(
             f"SELECT _partition_id, min(received_at), max(received_at) FROM {table} GROUP BY _partition_id",
             client=self._background,
         )
-        past = [partition for partition, _, newest in bounds if newest < before]
-        for partition in past:
-            self._alter(table, f"DROP PARTITION ID '{partition}'")
-        cut = any(oldest < before <= newest for _, oldest, newest in bounds)
-        if cut:
+        for partition, _, newest in bounds:
+            if newest < before:
+                self._alter(table, f"DROP PARTITION ID '{partition}'")
+        if any(oldest < before <= newest for _, oldest, newest in bounds):
             self._delete(table, f"received_at < {before}")
-        return cut or bool(past)
 
     def close(self) -> None:
         if self._closed:

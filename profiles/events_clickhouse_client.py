@@ -43,6 +43,8 @@ OLDEST = (25, 3)
 UNKNOWN_DATABASE = 81
 REFUSED = {192, 193, 194, 516}
 """Codes of a user that is not there, and of a password that is wrong or missing."""
+NOT_ALLOWED = 497
+"""The code of what this user may not do."""
 
 MIB = 1024 * 1024
 READERS = 3
@@ -239,6 +241,17 @@ def unavailable() -> Iterator[None]:
         raise StoreUnavailable(STORE, _cause(error)) from error
     except msgspec.DecodeError as error:
         raise StoreUnavailable(STORE, "its answer is not whole") from error
+
+
+def do_if_allowed(client: Client, command: str) -> bool:
+    """Whether the user may; then it is done. Raises the driver's other errors."""
+    try:
+        client.command(command)
+    except Error as error:
+        if error.code != NOT_ALLOWED:
+            raise
+        return False
+    return True
 
 
 def _open_engine(folder: Path, settings: Mapping[str, Any]) -> Client:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from clickhouse_connect.driver.exceptions import Error
 
-from profiles.events_clickhouse_client import Client
+from profiles.events_clickhouse_client import Client, do_if_allowed
 
 log = structlog.get_logger()
 
@@ -64,8 +63,6 @@ LEAN = {
 PROMPT = {"max_cleanup_delay_period": 1}
 """An erasure waits for each look. Here one costs a tenth of a millisecond, on a cluster a question to Keeper."""
 
-NOT_ALLOWED = 497
-"""The code of what a user may not do."""
 SCHEMA = Path(__file__).parent / "events.sql"
 
 _OF_ONE_ENGINE = ("MergeTree", "ReplacingMergeTree")
@@ -132,11 +129,7 @@ def add_settings(client: Client, *, embedded: bool) -> None:
         ]
         if not lacks or made.engine not in _OF_ONE_ENGINE:
             continue
-        try:
-            client.command(f"ALTER TABLE {name} MODIFY SETTING {', '.join(lacks)}")
-        except Error as error:
-            if error.code != NOT_ALLOWED:
-                raise
+        if not do_if_allowed(client, f"ALTER TABLE {name} MODIFY SETTING {', '.join(lacks)}"):
             # All works without, only slower.
             log.warning("settings_not_added", table=name, settings=lacks)
 

@@ -261,8 +261,8 @@ class EventStore(Protocol):
     def probe(self) -> None:
         """A write and a read through the engine. Raises StoreUnavailable."""
 
-    def trim(self, before: Millis) -> bool:
-        """Delete events and traits received before that moment; whether there were any."""
+    def trim(self, before: Millis) -> None:
+        """Delete events and traits received before that moment."""
 
     def close(self) -> None:
         """May be called twice."""

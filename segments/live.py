@@ -2,8 +2,9 @@
 
 Everything reaches it through rows that were written with what made them true (`cdp.segment_work`), through the graph's
 version, and through the clock. A round takes what waits, looks at the units that it is about with the one evaluator,
-and writes what it found in one transaction, which takes the waiting rows away. So a round that is cut off anywhere is
-done again, and gives the same. What takes long, filling and reconciling, goes on slice by slice between rounds.
+and writes what it found, much of it in several transactions, of which the last takes the waiting rows away. So a round
+that is cut off anywhere is done again, and gives the same. What takes long, filling and reconciling, goes on slice by
+slice between rounds.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ EVENTS_AT_EASE = 10_000
 TIMERS = 50_000
 """Units whose moment has come, in one round. Most are of one segment, and a query of its own finds many at once."""
 MOMENTS = 500_000
-"""Of theirs, in one round: all that is found of one is held in memory, and one more is written meanwhile."""
+"""That have come of those units, in one round: what is found of it is held in memory, beside what is being written."""
 FULL_FROM = 100_000
 """Units from which on a look at everybody is cheaper."""
 VERDICTS_APART = 10_000
@@ -163,7 +163,7 @@ class Rounds:
         index = Index(every, filling)
         eye = Eye(self._evaluator, every, self._writer.refuse)
         touched = self._toucher.touched(taken.tasks, index, since=taken.place, now=taken.now)
-        asks = [*touched.asks, *_asked_by_timers(taken.fired.segments, index)]
+        asks = [*touched.asks, *_together(_asked_by_timers(taken.fired.segments, index), index)]
         units = set(taken.fired.segments).union(*(ask.units for ask in asks))
         everybody = touched.everything or len(units) > FULL_FROM
         seen = Seen(taken, index, eye, touched, asks, units, everybody)
@@ -244,25 +244,30 @@ def _fresh(before: Taken) -> Millis | None:
     return None if before.fired.more else before.now
 
 
-def _asked_by_timers(fired: Mapping[str, frozenset[int]], index: Index) -> Iterator[Ask]:
+def _asked_by_timers(fired: Mapping[str, frozenset[int]], index: Index) -> list[Ask]:
     """One ask of all for which the same is due: of a crowd that is one segment, and hardly anything of anybody else."""
     groups: defaultdict[frozenset[int], list[str]] = defaultdict(list)
     for unit, segments in fired.items():
         groups[segments].append(unit)
-    for entity in Entity:
-        about = index.about(entity)
-        yield from (Ask(due, frozenset(units)) for segments, units in groups.items() if (due := segments & about))
+    abouts = [index.about(entity) for entity in Entity]
+    return [
+        Ask(due, frozenset(units))
+        for segments, units in groups.items()
+        for about in abouts
+        if (due := segments & about)
+    ]
 
 
 def _together(asks: Iterable[Ask], index: Index) -> list[Ask]:
     """Fewer asks for the same: a further query costs more than some answers that nobody needed."""
-    found = []
+    found: list[Ask] = []
     for entity in Entity:
         mine = [ask for ask in asks if ask.segments & index.about(entity)]
         every = frozenset[int]().union(*(ask.segments for ask in mine))
-        apart = [ask for ask in mine if len(ask.units) * len(every - ask.segments) > VERDICTS_APART]
-        found += apart
-        rest = [ask for ask in mine if ask not in apart]
+        rest: list[Ask] = []
+        for ask in mine:
+            apart = len(ask.units) * len(every - ask.segments) > VERDICTS_APART
+            (found if apart else rest).append(ask)
         if rest:
             segments = frozenset[int]().union(*(ask.segments for ask in rest))
             found.append(Ask(segments, frozenset[str]().union(*(ask.units for ask in rest))))

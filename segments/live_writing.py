@@ -1,6 +1,7 @@
 """Writes what looks have found: stays, timers, sizes and outgoing messages in one transaction, and then tells it.
 
-What was found by a definition that was changed or deleted meanwhile is left out; the new one is filled.
+Of many units it takes several, each with all of some. What was found by a definition that was changed or deleted
+meanwhile is left out; the new one is filled.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from cdp.feeds import note_place
 from cdp.model import Millis, PersonId
 from cdp.moments import rfc3339
 from cdp.outgoing import Outgoing, put_out
-from cdp.records import chunks, reading, writing
+from cdp.records import reading, writing
 from cdp.segment_work import Joined, Moved, SegmentWork
 from segments import health, stays, timers
 from segments.book import Segment, segments_in, set_aside, states_in
@@ -37,8 +38,9 @@ REFUSALS = Counter("xunji_segment_refusals", "Segments set aside because the eng
 
 FEED = "segments"
 FRESHEN_MS = 1_000
-AT_ONCE = 1_000
-"""Units in one transaction: others write records too, and wait for its end several times for each batch of events."""
+AT_ONCE = 2_000
+"""Changes and timers in one transaction, exceeded by one unit at most: others write records too, and wait for its end
+several times for each batch of events."""
 GIVE_WAY_S = 0.01
 """Between two such: who waits for its turn to write gets it."""
 
@@ -107,7 +109,7 @@ class Writer:
         of_unit: defaultdict[str, list[Change]] = defaultdict(list)
         for each in changes:
             of_unit[each.unit].append(each)
-        parts = list(chunks(sorted(of_unit.keys() | renewed.keys()), AT_ONCE)) or [()]
+        parts = list(_turns(of_unit, renewed)) or [[]]
         for n, units in enumerate(parts, 1):
             its_changes = [change for unit in units for change in of_unit.get(unit, ())]
             its_timers = {unit: renewed[unit] for unit in units if unit in renewed}
@@ -190,6 +192,20 @@ class Writer:
         if done.fresh is not None and done.fresh - self._fresh >= FRESHEN_MS:
             self._fresh = done.fresh
             health.freshen(connection, live, done.fresh)
+
+
+def _turns(of_unit: Mapping[str, Sequence[Change]], renewed: Mapping[str, Timers]) -> Iterator[list[str]]:
+    """The units of each transaction."""
+    units: list[str] = []
+    rows = 0
+    for unit in sorted(of_unit.keys() | renewed.keys()):
+        units.append(unit)
+        rows += len(of_unit.get(unit, ())) + (unit in renewed)
+        if rows >= AT_ONCE:
+            yield units
+            units, rows = [], 0
+    if units:
+        yield units
 
 
 def _causes(changes: Iterable[Change], since: Millis | None) -> dict[tuple[int, str], Millis]:

@@ -66,8 +66,8 @@ class Due(NamedTuple):
 
 
 def due(connection: Connection, now: Millis, units: int, moments: int, but: Collection[str] = frozenset()) -> Due:
-    """What came longest ago, of so many units and, but for the last of them, so many moments; nothing of those in
-    `but`."""
+    """Those whose moment came longest ago, but for those in `but`: so many units, or fewer that have so many moments
+    together."""
     wanted = select(*_columns).where(timer_rows.c.at <= now).order_by(timer_rows.c.at, timer_rows.c.unit)
     found: dict[str, frozenset[int]] = {}
     for unit, timers in connection.execute(wanted.limit(units + len(but))):

@@ -17,8 +17,7 @@ from structlog.testing import capture_logs
 from cdp.errors import ConfigurationError, StoreUnavailable
 from cdp.model import SetId
 from profiles.events_clickhouse import ClickHouseEvents
-from profiles.events_clickhouse_client import check_version
-from profiles.events_clickhouse_tables import NOT_ALLOWED
+from profiles.events_clickhouse_client import NOT_ALLOWED, check_version
 from tests.contracts.events_contract import START, EventStoreContract, emptied, make_stored
 from tests.real.product import free_port
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from cdp import records
+from cdp import at_work, records
 from cdp.api_client import connect
 from cdp.errors import StoreUnavailable
 from cdp.feeds import drop_places
@@ -25,7 +25,7 @@ from segments.live_touched import Index, Touched
 from segments.stays import Reason
 from tests.cdp.import_desk import a_desk
 from tests.collectors.sheets import as_csv
-from tests.segments.live_world import CONSENT, HOUR, MINUTE, World
+from tests.segments.live_world import CONSENT, DAY, HOUR, MINUTE, World
 from tests.segments.test_live_undo import segment, size
 
 VIEWED = {"did": "viewed"}
@@ -299,4 +299,31 @@ def test_evidence_that_proved_a_session_is_taken_back_and_its_events_are_not_her
         system.segment_work.note(connection, Moved([], sets), at=world.now)
     world.live.drain()
     assert her not in world.members(viewed)
+    world.check()
+
+
+def test_events_past_their_retention_go_once_a_day_and_what_was_cut_off_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewed = world.segment("viewed", {"did": "model_viewed"})
+    world.take("model_viewed", "li")
+    world.live.drain()
+    assert world.members(viewed) == {world.person("li")}
+    day = (world.now // DAY + 2) * DAY
+    trim, trimmed = world.system.events.trim, []
+
+    def cut_off(before: int) -> None:
+        trimmed.append(before)
+        trim(before)
+        if len(trimmed) == 1:
+            raise StoreUnavailable("event store", "no answer")
+
+    monkeypatch.setattr(world.system.events, "trim", cut_off)
+    with pytest.raises(StoreUnavailable):
+        at_work._trim_events(world.system, day)
+    for hour in (1, 2, 23):
+        at_work._trim_events(world.system, day + hour * HOUR)
+    assert trimmed == [day, day]
+    world.live.drain()
+    assert world.members(viewed) == set()
     world.check()

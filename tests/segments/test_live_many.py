@@ -64,6 +64,19 @@ def crowded(world: World) -> Callable[[int], Crowd]:
     return crowd
 
 
+def noted(world: World, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Of each question from now on, how many segments and units it is about."""
+    asked: list[tuple[int, int]] = []
+    evaluate = world.system.evaluator.evaluate
+
+    def evaluated(definitions: Any, *args: Any, **how: Any) -> Any:
+        asked.append((len(definitions), len(how["units"])))
+        return evaluate(definitions, *args, **how)
+
+    monkeypatch.setattr(world.system.evaluator, "evaluate", evaluated)
+    return asked
+
+
 def test_the_10001st_member_is_there_now_and_then(world: World, crowded: Callable[[int], Crowd]) -> None:
     crowd = crowded(10_001)
     everybody = world.segment("everybody", VIEWED)
@@ -110,6 +123,28 @@ def test_a_wave_at_one_moment_goes_out_in_parts_and_what_happens_does_not_wait_f
     world.live.drain()
     assert {each.at for each in world.changes(everybody) if not each.entered} == {crowd.until}
     assert max(len(units or ()) for units in crowd.asked) == 60
+
+
+def test_many_with_a_moment_each_are_asked_about_together_however_much_others_are_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_rounds, "VERDICTS_APART", 8)
+    names = [f"name-{n}" for n in range(12)]
+    for name in names:
+        world.segment(name, VIEWED | {"did": name})
+    for visitor in range(1, 8):
+        for n in range(3):
+            if visitor >> n & 1:
+                world.take(names[n], f"visitor-{visitor}")
+    world.live.drain()
+    world.now += 7 * DAY + SECOND
+    for name in names[3:]:
+        world.take(name, "li")
+    asked = noted(world, monkeypatch)
+    world.live.drain()
+    assert (3, 7) in asked
+    assert len(asked) == 2
+    world.check()
 
 
 def test_a_wave_that_is_cut_off_while_it_is_written_goes_on_for_the_rest(
@@ -165,14 +200,7 @@ def test_a_wave_of_one_segment_is_no_look_at_all_the_others(world: World, monkey
     world.live.drain()
     world.now += 7 * DAY + SECOND
     world.take("form_sent", "visitor-3")
-    asked: list[tuple[int, int]] = []
-    evaluate = world.system.evaluator.evaluate
-
-    def noted(definitions: Any, *args: Any, **how: Any) -> Any:
-        asked.append((len(definitions), len(how["units"])))
-        return evaluate(definitions, *args, **how)
-
-    monkeypatch.setattr(world.system.evaluator, "evaluate", noted)
+    asked = noted(world, monkeypatch)
     world.round()
     assert asked[:2] == [(1, 20), (1, 1)]
     assert all(segments == 1 for segments, _ in asked)
