@@ -16,11 +16,11 @@ from cdp.moments import now_ms
 from cdp.records import is_shared, writing
 from cdp.segment_work import Moved
 from cdp.wiring import System
+from identity.ownership import DAY_MS
 
 log = structlog.get_logger()
 
 UPKEEP_S = 3_600.0
-DAY_MS = 86_400_000
 TRIMMED = "trimmed_days"
 """The days since 1970 whose events are past their retention and gone."""
 
