@@ -31,7 +31,8 @@ KNOWN = 2_000
 """Events of all kinds beforehand, for a segment is refused that asks for what nobody has."""
 FILL_S = 900
 LOOK_S = 0.1
-PAGE = 1_000
+PAGE = 300
+"""Of a segment's newest changes: more than a round brings."""
 
 
 class Visits(Hits):

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from cdp.feeds import drop_places, note_place, place_of
 from cdp.model import Millis, PersonId, SetId
@@ -58,11 +58,11 @@ class Followed(NamedTuple):
         self.rows.update(more.rows)
 
 
-Announce = Callable[[Followed], None]
-"""Is told, durably, what is about to be written: who dies after it has nobody else to tell what moved."""
+Announce = Callable[[Connection, Followed], None]
+"""Writes down, in this transaction of the records, what is about to move: who dies after it has nobody else to tell."""
 
 
-def nobody(_: Followed) -> None:
+def nobody(_connection: Connection, _news: Followed) -> None:
     """Does not want to be told."""
 
 
@@ -75,6 +75,7 @@ class Owners:
         # Under another policy the events of a set may be another's though nothing in the graph moved.
         self._feed = f"{FEED} {identity.policy.name[:12]}"
         self._place: int | None = None
+        self._noted: int | None = None
         self._lock = Lock()
 
     def follow(
@@ -110,7 +111,9 @@ class Owners:
             beside = self._mirror.owned_sets(self._whose.devices_of(members)) - touched - followed.rows.keys()
             members |= self._identity.members_of_sets(beside)
             followed.add(self._derive([*some, *sorted(beside)], members, seq, always=moved, announce=announce))
-        self._note(seq)
+        self._place = seq
+        if announce is nobody or not followed.persons:
+            self._note()
         return followed
 
     def rebuild(self) -> None:
@@ -138,14 +141,14 @@ class Owners:
             place = place_of(self._records, self._feed)
             # Another event store than the one that was followed into, such as after a move.
             if place is not None and next(self._mirror.every_set(), None) is not None:
-                self._place = place
+                self._place = self._noted = place
         return self._place
 
     def _fill(self, seq: int, announce: Announce) -> Followed:
         everything = Followed.nothing(filled=True)
-        announce(everything)
-        self._place = None
+        self._place = self._noted = None
         with writing(self._records) as db:
+            announce(db, everything)
             drop_places(db, FEED)
         began = said = time.monotonic()
         done = 0
@@ -156,7 +159,8 @@ class Owners:
             if time.monotonic() - said > LOG_EVERY_S:
                 said = time.monotonic()
                 log.info("owners_are_derived", sets=done)
-        self._note(seq)
+        self._place = seq
+        self._note()
         log.info("owners_derived", sets=done, seconds=round(time.monotonic() - began, 1))
         return everything
 
@@ -185,8 +189,8 @@ class Owners:
             if turned:
                 told.sets.add(each)
                 told.persons.update(person for _, _, person in turned if person)
-        if told.persons:
-            announce(told)
+        if told.persons and announce is not nobody:
+            self._note(lambda db: announce(db, told))
         self._mirror.own(rows)
         return told
 
@@ -194,11 +198,18 @@ class Owners:
         over = self._whose.over_time_of(sets, members)
         return {each: _derived(turns, members.get(each, ())) for each, turns in over.items()}
 
-    def _note(self, seq: int) -> None:
-        if seq != self._place:
-            with writing(self._records) as db:
-                note_place(db, self._feed, seq)
-            self._place = seq
+    def _note(self, beside: Callable[[Connection], None] | None = None) -> None:
+        """How far the last look came. A transaction of its own waits for its turn to write, in each round of segments;
+        so where something is announced it goes with the next announcement, and who starts again before that derives
+        the last look once more."""
+        if beside is None and self._place == self._noted:
+            return
+        with writing(self._records) as db:
+            if beside is not None:
+                beside(db)
+            if self._place is not None:
+                note_place(db, self._feed, self._place)
+        self._noted = self._place
 
 
 class _Columns(NamedTuple):

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from cdp import segment_work
 from cdp.errors import GateClosed
 from cdp.model import Millis
 from cdp.moments import now_ms
-from cdp.records import chunks, writing
+from cdp.records import chunks
 from cdp.segment_work import SegmentWork
 from identity.gate import REQUEST_S, Gate
 from profiles.owners import Followed, Owners
@@ -73,10 +73,10 @@ class Freshness:
         with self._gate.together(within_s=REQUEST_S):
             self._leads.follow(work.every_lead)
         with self._gate.turn(OWNERS, within_s=REQUEST_S):
-            self._owners.follow(work.every_set, self._tell)
+            followed = self._owners.follow(work.every_set, self._tell)
+        if followed.filled or followed.persons:
+            self._work.due.set()
 
-    def _tell(self, news: Followed) -> None:
+    def _tell(self, connection: Connection, news: Followed) -> None:
         """Rounds find moved what they did not move themselves."""
-        with writing(self._records) as connection:
-            self._work.note(connection, moved_by(news), at=self._clock())
-        self._work.due.set()
+        self._work.note(connection, moved_by(news), at=self._clock())

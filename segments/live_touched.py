@@ -7,14 +7,14 @@ the graph, then everybody is looked at who has or had something of what came or 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from cdp.model import Millis, PersonId, SetId
-from cdp.records import chunks, reading, writing
+from cdp.records import chunks, reading
 from cdp.segment_work import Happened, SegmentWork, Task
 from identity.changes import ChangeKind
 from identity.gate import Gate
@@ -117,10 +117,9 @@ class Toucher:
         work = Waiting.of(tasks)
         found = Touched(settled=set(work.late), erased=work.erased, emptied=work.emptied)
 
-        def announce(news: Followed) -> None:
+        def announce(connection: Connection, news: Followed) -> None:
             """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
-            with writing(self._records) as connection:
-                found.announced.append(self._work.note(connection, moved_by(news), at=now))
+            found.announced.append(self._work.note(connection, moved_by(news), at=now))
 
         with self._gate.turn(OWNERS):
             followed = self._owners.follow(work.every_set, announce, gone=work.gone)
@@ -130,7 +129,8 @@ class Toucher:
         if not index.segments:
             return found
         found.everything = followed.filled or work.unknown
-        found.moved = self._reasons(followed.persons | work.moved, since)
+        present = {person for row in followed.rows.values() for person in row.owners()}
+        found.moved = self._reasons(followed.persons | work.moved, present, since)
         seen = [(each, index.event(each)) for each in work.happened]
         subjects = work.subjects
         rows = followed.rows or self._rows_of({each.set for each, segments in seen if segments} | subjects)
@@ -188,7 +188,10 @@ class Toucher:
             found |= {lead: SetId(subject) for lead, subject in rows}
         return found
 
-    def _reasons(self, persons: Collection[PersonId], since: int | None) -> dict[str, Reason | None]:
+    def _reasons(
+        self, persons: Collection[PersonId], present: Set[PersonId], since: int | None
+    ) -> dict[str, Reason | None]:
+        """Why these persons have other events now; those who are `present` have their own name still."""
         found: dict[str, Reason | None] = dict.fromkeys(persons)
         while persons and since is not None and (changes := self._identity.changes_since(since, CHANGES_AT_ONCE)):
             for each in changes:
@@ -196,7 +199,7 @@ class Toucher:
                     reason = Reason.MERGE if each.kind is ChangeKind.MERGED else Reason.SPLIT
                     found |= {person: reason for person in (each.person, *each.others) if person in found}
             since = changes[-1].seq
-        rest = [each for each in persons if found[each] is None]
+        rest = [each for each in persons if found[each] is None and each not in present]
         now = self._identity.currents(rest)
         for person in rest:
             if now.get(person) != person:
