@@ -62,10 +62,6 @@ Announce = Callable[[Connection, Followed], None]
 """Writes down, in this transaction of the records, what is about to move: who dies after it has nobody else to tell."""
 
 
-def nobody(_connection: Connection, _news: Followed) -> None:
-    """Does not want to be told."""
-
-
 class Owners:
     """Thread-safe; any process may do it. Raises StoreUnavailable, after which the same call may be made again."""
 
@@ -79,7 +75,7 @@ class Owners:
         self._lock = Lock()
 
     def follow(
-        self, sets: Collection[SetId] = (), announce: Announce = nobody, *, gone: Collection[SetId] = ()
+        self, sets: Collection[SetId] = (), announce: Announce | None = None, *, gone: Collection[SetId] = ()
     ) -> Followed:
         """Bring the mirror up to where the graph stands now; what moves is announced before it is written.
 
@@ -94,7 +90,7 @@ class Owners:
                 self._mirror.forget_before(self._mirror.owners(gone))
             return followed
 
-    def _follow(self, sets: Collection[SetId], announce: Announce) -> Followed:
+    def _follow(self, sets: Collection[SetId], announce: Announce | None) -> Followed:
         self._identity.follow()
         # Before anything is asked, so that no row claims to be younger than what it was derived from.
         seq = self._identity.graph.head().seq
@@ -112,7 +108,7 @@ class Owners:
             members |= self._identity.members_of_sets(beside)
             followed.add(self._derive([*some, *sorted(beside)], members, seq, always=moved, announce=announce))
         self._place = seq
-        if announce is nobody or not followed.persons:
+        if announce is None or not followed.persons:
             self._note()
         return followed
 
@@ -120,7 +116,7 @@ class Owners:
         """Derive everything again."""
         with self._lock:
             self._identity.follow()
-            self._fill(self._identity.graph.head().seq, nobody)
+            self._fill(self._identity.graph.head().seq, None)
 
     def check(self) -> list[SetId]:
         """The sets of which the mirror says other than graph and events do, in order. Reads everything.
@@ -144,17 +140,18 @@ class Owners:
                 self._place = self._noted = place
         return self._place
 
-    def _fill(self, seq: int, announce: Announce) -> Followed:
+    def _fill(self, seq: int, announce: Announce | None) -> Followed:
         everything = Followed.nothing(filled=True)
         self._place = self._noted = None
         with writing(self._records) as db:
-            announce(db, everything)
+            if announce is not None:
+                announce(db, everything)
             drop_places(db, FEED)
         began = said = time.monotonic()
         done = 0
         for some in _chunks(self._every_set()):
             members = self._identity.members_of_sets(some)
-            self._derive(some, members, seq, always=set(some), announce=nobody)
+            self._derive(some, members, seq, always=set(some), announce=None)
             done += len(some)
             if time.monotonic() - said > LOG_EVERY_S:
                 said = time.monotonic()
@@ -173,7 +170,7 @@ class Owners:
             last = each
 
     def _derive(
-        self, sets: Collection[SetId], members: Sets, seq: int, *, always: Collection[SetId], announce: Announce
+        self, sets: Collection[SetId], members: Sets, seq: int, *, always: Collection[SetId], announce: Announce | None
     ) -> Followed:
         """Write what holds for these sets, whose members were read just now. `always` are written also where nothing is
         new, so that a slower process with an older answer loses."""
@@ -189,7 +186,7 @@ class Owners:
             if turned:
                 told.sets.add(each)
                 told.persons.update(person for _, _, person in turned if person)
-        if told.persons and announce is not nobody:
+        if told.persons and announce is not None:
             self._note(lambda db: announce(db, told))
         self._mirror.own(rows)
         return told

@@ -53,8 +53,8 @@ class Freshness:
         self._lock = Lock()
 
     def catch_up(self) -> None:
-        """Mirror what waits; where nothing does, that is three small reads. Raises StoreUnavailable, and GateClosed
-        where that would take long; each call comes nearer then."""
+        """Mirror what waits; where nothing does, that is three small reads and a note at most. Raises StoreUnavailable,
+        and GateClosed where that would take long; each call comes nearer then."""
         if not self._lock.acquire(timeout=REQUEST_S):
             raise GateClosed
         try:
@@ -72,11 +72,16 @@ class Freshness:
     def _follow(self, work: Waiting) -> None:
         with self._gate.together(within_s=REQUEST_S):
             self._leads.follow(work.every_lead)
-        with self._gate.turn(OWNERS, within_s=REQUEST_S):
-            followed = self._owners.follow(work.every_set, self._tell)
-        if followed.filled or followed.persons:
-            self._work.due.set()
+        told: list[int] = []
 
-    def _tell(self, connection: Connection, news: Followed) -> None:
-        """Rounds find moved what they did not move themselves."""
-        self._work.note(connection, moved_by(news), at=self._clock())
+        def tell(connection: Connection, news: Followed) -> None:
+            """Rounds find moved what they did not move themselves."""
+            told.append(self._work.note(connection, moved_by(news), at=self._clock()))
+
+        try:
+            with self._gate.turn(OWNERS, within_s=REQUEST_S):
+                self._owners.follow(work.every_set, tell)
+        finally:
+            # Also where the mirror could not be written: what was told is durable, and is looked at.
+            if told:
+                self._work.due.set()

@@ -94,6 +94,10 @@ class World:
         touched, self.touched = self.touched, set()
         return self.owners.follow(touched)
 
+    def noted(self) -> int | None:
+        """How far the mirror is, as whoever starts again finds it."""
+        return place_of(self.records, f"{owners.FEED} {self.policy.name[:12]}")
+
     def said(self) -> dict[SetId, OwnerRow]:
         return {row.set: row for row in self.events.mirror.owners(list(self.graph.every_set()))}
 
@@ -318,7 +322,6 @@ def test_a_follower_that_was_cut_off_goes_on_from_its_last_place(world: World, m
 
 
 def test_who_starts_again_before_the_next_announcement_derives_the_last_look_once_more(world: World) -> None:
-    feed = f"{owners.FEED} {SMALL.name[:12]}"
     told: list[Followed] = []
 
     def follow(*sets: SetId) -> Followed:
@@ -326,35 +329,28 @@ def test_who_starts_again_before_the_next_announcement_derives_the_last_look_onc
 
     world.take(came("member:li", minute=0), came("phone:p", minute=1))
     follow()
-    noted = place_of(world.records, feed)
+    noted = world.noted()
     world.take(came("member:li", "phone:p", minute=3, strength=4))
     moved = follow(world.stored[-1].set)
     assert [each.persons for each in told[1:]] == [moved.persons]
-    assert place_of(world.records, feed) == noted
+    assert world.noted() == noted
     world.restart()
     again = follow()
     assert again.rows.keys() >= moved.sets - {world.stored[-1].set}
     assert not again.persons
-    assert place_of(world.records, feed) == world.graph.head().seq
+    assert world.noted() == world.graph.head().seq
 
 
 def test_how_far_a_look_came_goes_with_the_next_announcement(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = f"{owners.FEED} {SMALL.name[:12]}"
     world.follow()
     world.take(came("member:li", minute=0), came("phone:p", minute=1))
     world.owners.follow(set(world.touched), lambda *_: None)
     reached = world.graph.head().seq
     world.take(came("member:li", "phone:p", minute=3, strength=4))
-    places: list[int | None] = []
-
-    def sees(rows: Collection[OwnerRow]) -> None:
-        places.append(place_of(world.records, feed))
-        raise StoreUnavailable("event", "the power is gone")
-
-    monkeypatch.setattr(world.events.mirror, "own", sees)
+    cut_off_after(world, monkeypatch, writes=0)
     with pytest.raises(StoreUnavailable):
         world.owners.follow(set(world.touched), lambda *_: None)
-    assert places == [reached]
+    assert world.noted() == reached
 
 
 def cut_off_after(world: World, monkeypatch: pytest.MonkeyPatch, *, writes: int) -> None:

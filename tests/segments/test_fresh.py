@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from sqlalchemy import event as sql_event
 
 from cdp import segment_work
 from cdp.errors import GateClosed
-from cdp.model import SetId
-from profiles.owners import Announce, Followed
 from segments import fresh as module
 from segments.fresh import AHEAD_MS, Freshness
 from segments.language import parse
@@ -90,12 +88,7 @@ def test_what_was_done_is_not_done_again_and_nothing_to_do_is_three_small_reads(
     world.take("viewed", "li")
     fresh.catch_up()
     followed = []
-
-    def follow(sets: Collection[SetId], announce: Announce) -> Followed:
-        followed.append(set(sets))
-        return Followed.nothing()
-
-    monkeypatch.setattr(fresh._owners, "follow", follow)
+    monkeypatch.setattr(fresh._owners, "follow", lambda sets, announce: followed.append(set(sets)))
     fresh.catch_up()
     world.take("viewed", "wang")
     fresh.catch_up()
