@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import identity_shapes, import_shapes, segment_shapes, shapes
+from api import identity_shapes, import_shapes, lead_shapes, segment_shapes, shapes
 from leads.request import LeadRequest
 
 REF = "#/components/schemas/{name}"
@@ -19,12 +19,10 @@ in paths or queries, and come back masked unless the key may see them, which lea
 first and page by `cursor`. A write takes `Idempotency-Key` and then is done once, however often it is sent within a
 day."""
 
+_MODULES = (shapes, lead_shapes, identity_shapes, import_shapes, segment_shapes)
+_MADE = (shape for each in _MODULES for shape in vars(each).values() if isinstance(shape, type))
 SHAPES: tuple[type[msgspec.Struct], ...] = (
-    *(
-        shape
-        for shape in (vars(shapes) | vars(identity_shapes) | vars(import_shapes) | vars(segment_shapes)).values()
-        if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and not shape.__name__.startswith("_")
-    ),
+    *dict.fromkeys(each for each in _MADE if issubclass(each, msgspec.Struct) and not each.__name__.startswith("_")),
     LeadRequest,
 )
 

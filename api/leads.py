@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api import shapes
+from api import lead_shapes as shapes
 from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text, wrong
 from api.documented import LEAD_BODY, ok
 from api.gate import PREFIX, ReadsLeads, WritesLeads

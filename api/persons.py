@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api import shapes
+from api import lead_shapes, shapes
 from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text, moment, wrong
 from api.documented import ok
 from api.gate import PREFIX, ReadsLeads, ReadsPersons
@@ -71,7 +71,7 @@ async def trail(
     return answer(await run_sync(_trail, use, caller, person, limit, cursor_of(cursor)))
 
 
-@router.get("/{person}/leads", summary="此人的线索 · The leads of a person", responses=ok(shapes.Leads))
+@router.get("/{person}/leads", summary="此人的线索 · The leads of a person", responses=ok(lead_shapes.Leads))
 async def leads(
     person: str, use: Use, caller: ReadsLeads, limit: Limit = USUAL_LIMIT, cursor: After = None
 ) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import shapes
+from api import lead_shapes as shapes
 from api.permissions import Role
 from cdp.log_notes import SILENT_MS, spool_rows
 from cdp.model import Source
