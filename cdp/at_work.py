@@ -11,12 +11,11 @@ from contextlib import contextmanager, nullcontext
 import structlog
 
 from cdp.feeds import note_place, place_of
-from cdp.model import Millis
+from cdp.model import DAY_MS, Millis
 from cdp.moments import now_ms
 from cdp.records import is_shared, writing
 from cdp.segment_work import Moved
 from cdp.wiring import System
-from identity.ownership import DAY_MS
 
 log = structlog.get_logger()
 

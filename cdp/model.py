@@ -15,6 +15,7 @@ import msgspec
 
 Millis = int
 """Milliseconds since 1970-01-01T00:00Z."""
+DAY_MS: Millis = 86_400_000
 
 EventId = NewType("EventId", str)
 PersonId = NewType("PersonId", str)

@@ -22,7 +22,7 @@ from cdp.batch import Batch, Item
 from cdp.begun import Notes
 from cdp.errors import ConfigurationError, MalformedHit, Retryable, Superseded
 from cdp.live import LiveFeed
-from cdp.model import Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
+from cdp.model import DAY_MS, Dropped, DropReason, Event, Fact, Hit, Position, Source, Trust
 from cdp.outbox import Outbox
 from cdp.personal import Personal
 from cdp.records import writing
@@ -37,7 +37,6 @@ from collectors.sources import LiveSources
 from identity.gate import Gate
 from identity.kinds import Policy
 from identity.observation import Observation, assertion, observation_id, row_observation_id, strength_of
-from identity.ownership import DAY_MS
 from identity.verbs import Identity
 from leads.capture import LeadDesk
 from profiles.profile import ProfileReader

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from cdp.model import Millis
 
 THRESHOLD_MS = 60_000
-DAY_MS = 86_400_000
 EARLIEST: Millis = 946_684_800_000
 """2000-01-01. What claims to be older has no clock: zero values of programs, phones without a battery."""
 

@@ -13,6 +13,7 @@ import msgspec
 
 from cdp.errors import MalformedHit
 from cdp.model import (
+    DAY_MS,
     NO_CAMPAIGN,
     App,
     Campaign,
@@ -29,7 +30,7 @@ from cdp.model import (
 )
 from cdp.moments import rfc3339
 from collectors.campaign import campaign_in, campaign_of
-from collectors.clock import DAY_MS, occurred_at, parse_time
+from collectors.clock import occurred_at, parse_time
 from collectors.enquiry import LEAD_SUBMITTED, Fields, properties_of, sort_fields
 from collectors.form_fields import read_fields
 from collectors.ids import event_id, hashed

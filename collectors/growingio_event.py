@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from cdp.model import (
+    DAY_MS,
     NO_CAMPAIGN,
     NO_DEVICE,
     NO_PAGE,
@@ -31,7 +32,7 @@ from cdp.model import (
 )
 from collectors import event_names as names
 from collectors.campaign import campaign_of
-from collectors.clock import DAY_MS, occurred_at, parse_time
+from collectors.clock import occurred_at, parse_time
 from collectors.ids import content_id, event_id
 from collectors.platforms import APPS, handset
 from collectors.record import (

@@ -14,9 +14,8 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
-from cdp.model import Fact, Identifier, Millis, PersonId, SetId, Trust
+from cdp.model import DAY_MS, Fact, Identifier, Millis, PersonId, SetId, Trust
 from identity.kinds import Policy
-from identity.ownership import DAY_MS
 
 ObservationId = NewType("ObservationId", int)
 """63 bits of a hash of what makes the observation this one, so that a copy of it changes nothing."""

@@ -13,12 +13,11 @@ from typing import Literal
 import msgspec
 
 from cdp.errors import ConfigurationError
-from cdp.model import Identifier, Millis
+from cdp.model import DAY_MS, Identifier, Millis
 from cdp.moments import parse_rfc3339
 from identity.kinds import BUILT_IN
 from identity.normalise import normalise
 from identity.observation import Observation, observation_id
-from identity.ownership import DAY_MS
 
 WEAKEST, STRONGEST = 1, 9
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896

@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from cdp.model import Identifier, Millis
+from cdp.model import DAY_MS, Identifier, Millis
 from identity.kinds import Policy
-
-DAY_MS = 86_400_000
 
 
 class Claim(NamedTuple):

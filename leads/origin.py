@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cdp.model import Millis
-
-DAY_MS = 86_400_000
+from cdp.model import DAY_MS, Millis
 
 _ENDS = {
     "web": ("网站", "the site"),

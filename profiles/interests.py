@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cdp.errors import ConfigurationError
-from cdp.model import Millis
+from cdp.model import DAY_MS, Millis
 
-DAY_MS = 86_400_000
 REASONS = 5
 """Events named in `because`, the newest ones."""
 

@@ -17,11 +17,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from itertools import chain
 from typing import NamedTuple
 
-from cdp.model import ALWAYS, Identifier, Millis, PersonId, SetId, Window
+from cdp.model import ALWAYS, DAY_MS, Identifier, Millis, PersonId, SetId, Window
 from identity.attribution import SESSION_MS, Sighting, goes_round, sessions, speaker
 from identity.graph import SetMember
 from identity.observation import Observation, pid
-from identity.ownership import DAY_MS
 from identity.person import Person
 from identity.resolve import State, contradiction
 from identity.verbs import Identity

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Histogram
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, bindparam, delete, func, select, update
 
-from cdp.model import Millis
+from cdp.model import DAY_MS, Millis
 from cdp.records import insert_ignoring, metadata, run_rows
 from segments.stays import Change, stay_rows
 
@@ -111,7 +111,7 @@ def health_of(connection: Connection, segment: int) -> Health | None:
 
 def volatility(connection: Connection, segment: int, *, now: Millis, days: int = 7) -> float:
     """How many came or left a day in the last days, as a share of who is in it, its filling aside."""
-    since = now - days * 86_400_000
+    since = now - days * DAY_MS
     mine = stay_rows.c.segment == segment
     filled = ("backfill", "definition")
     came = select(func.count()).where(mine, stay_rows.c.entered_at >= since, stay_rows.c.entered_reason.not_in(filled))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DAY_MS = 86_400_000
+from cdp.model import DAY_MS
 
 MAX_LEAVES = 64
 MAX_INLINED_LEAVES = 256

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from cdp.model import Millis
+from cdp.model import DAY_MS, Millis
 from segments.faults import Fault, MalformedSegment, closest, shown, suggestion
 from segments.limits import (
     MAX_DOCUMENT_CHARACTERS,
@@ -153,7 +153,7 @@ class Place:
             self.refuse(A_DURATION, advice)
         elif not least <= given <= most:
             low = "longer than 0 and " if least else ""
-            self.refuse(f"a duration that is {low}at most {most // 86_400_000:,} days", "Take one within these limits.")
+            self.refuse(f"a duration that is {low}at most {most // DAY_MS:,} days", "Take one within these limits.")
         else:
             return given
         return max(least, 1_000)

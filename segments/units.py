@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from cdp.model import Millis
+from cdp.model import DAY_MS, Millis
 from cdp.moments import rfc3339
 from segments.tree import Duration
 
-_UNIT_MS = {"W": 604_800_000, "D": 86_400_000, "H": 3_600_000, "M": 60_000, "S": 1_000}
+_UNIT_MS = {"W": 604_800_000, "D": DAY_MS, "H": 3_600_000, "M": 60_000, "S": 1_000}
 _DURATION = re.compile(r"P(?=.)(?P<days>(?:[0-9]{1,12}[WD])*)(?:T(?P<clock>(?:[0-9]{1,12}[HMS])+))?")
 _PART = re.compile(r"([0-9]+)([WDHMS])")
 _MOMENT = re.compile(

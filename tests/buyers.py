@@ -13,8 +13,8 @@ from math import inf
 from random import Random
 from typing import NamedTuple
 
-from cdp.model import Identifier
-from identity.observation import DAY_MS, Observation, ObservationId, observation_id
+from cdp.model import DAY_MS, Identifier
+from identity.observation import Observation, ObservationId, observation_id
 
 START = 1_704_067_200_000  # 2024-01-01 in UTC
 DAYS = 720.0

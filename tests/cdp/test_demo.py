@@ -13,14 +13,13 @@ from rich.console import Console
 
 from cdp.card import lead_card
 from cdp.demo_journey import Journey
-from cdp.model import Event, Fact, Hit, Source, SourceKind
+from cdp.model import DAY_MS, Event, Fact, Hit, Source, SourceKind
 from cdp.moments import rfc3339
 from collectors.registry import DIALECTS
 from identity.kinds import blocked
 from identity.normalise import normalise
 from profiles.interests import interests, load_topics
 
-DAY_MS = 86_400_000
 NOW = int(datetime(2026, 11, 22, 2, 10, tzinfo=UTC).timestamp() * 1000)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

@@ -16,8 +16,7 @@ from lzstring import LZString
 from msgspec.structs import replace
 
 from cdp.errors import MalformedHit, TooLarge, UnknownSource
-from cdp.model import Dropped, DropReason, Event, EventType, Fact, Operation
-from collectors.clock import DAY_MS
+from cdp.model import DAY_MS, Dropped, DropReason, Event, EventType, Fact, Operation
 from collectors.dialect import MAX_BODY_BYTES, MAX_EVENTS, Request, Unreadable
 from collectors.growingio_proto import EVENT, Message, json_of
 from collectors.registry import DIALECTS

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cdp.model import Identifier
+from cdp.model import DAY_MS, Identifier
 from identity.kinds import Kind, Policy
 from identity.observation import Observation, observation_id
-from identity.ownership import DAY_MS
 
 SMALL = Policy(
     kinds={

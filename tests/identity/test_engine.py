@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection
 import pytest
 
 from cdp.errors import GraphConflict, StoreUnavailable
-from cdp.model import PersonId, SetId
+from cdp.model import DAY_MS, PersonId, SetId
 from identity.changes import ChangeKind
 from identity.engine import IdentityEngine
 from identity.erase import erasure_of
 from identity.graph import Commit, SetMember
 from identity.graph_sql import SqlGraph
 from identity.observation import Link, Node, Observation, Proof, pid, set_id
-from identity.ownership import DAY_MS
 from identity.resolve import State
 from identity.steward import Note, Steward, Verdict
 from tests.identity.makers import identifier, identifiers, make_observation

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.model import Fact, Trust
+from cdp.model import DAY_MS, Fact, Trust
 from identity.kinds import BUILT_IN
-from identity.observation import DAY_MS, Proof, assertion, fold, pid, set_id, strength_of
+from identity.observation import Proof, assertion, fold, pid, set_id, strength_of
 from tests.identity.makers import identifiers
 
 LI = identifiers("member_id:M1", "anonymous_id:a1")

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.errors import ConfigurationError
-from cdp.model import Identifier
+from cdp.model import DAY_MS, Identifier
 from identity.observation import observation_id
 from identity.observation_file import Evidence, read_observations
-from identity.ownership import DAY_MS
 from tests.identity.makers import identifiers
 
 

@@ -6,10 +6,9 @@ import networkx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.model import Identifier
+from cdp.model import DAY_MS, Identifier
 from identity.kinds import BUILT_IN, Kind, Policy
 from identity.observation import MAX_IDENTIFIERS, Observation
-from identity.ownership import DAY_MS
 from identity.resolve import Resolution, State, resolve
 from tests.identity.makers import identifier, identifiers, make_observation
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cdp.errors import ConfigurationError
-from profiles.interests import DAY_MS, interests, load_topics, summary
+from cdp.model import DAY_MS
+from profiles.interests import interests, load_topics, summary
 
 NOW = 1_760_000_000_000
 TOPICS = load_topics()

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdp.model import NO_WINDOWS, Identifier, Millis, PersonId, SetId, Window, Windows
+from cdp.model import DAY_MS, NO_WINDOWS, Identifier, Millis, PersonId, SetId, Window, Windows
 from cdp.records import open_engine
 from identity.attribution import SESSION_MS, goes_round, speaker
 from identity.engine import IdentityEngine
 from identity.graph_sql import SqlGraph, metadata
 from identity.observation import Observation, assertion, set_id, strongest
-from identity.ownership import DAY_MS, anchor_of
+from identity.ownership import anchor_of
 from identity.resolve import State, contradiction, usable_of
 from profiles.store import EventStore
 from profiles.whose import Turn, Whose
