@@ -98,7 +98,7 @@ def _trim_events(system: System, before: Millis) -> None:
     day = before // DAY_MS
     if day <= (place_of(system.records, TRIMMED) or 0):
         return
-    system.events.trim(day * DAY_MS)
+    system.events.erasing.trim(day * DAY_MS)
     with writing(system.records) as connection:
         system.segment_work.note(connection, Moved([]), at=now_ms())
         note_place(connection, TRIMMED, day)

@@ -117,7 +117,7 @@ def make_plan(tools: Tools, job: Job) -> Plan:
         events=sum(each.events for each in seen),
         traits=len(traits),
         tokens=sorted(tokens),
-        texts=sorted({*tools.events.markers(sets, windows=windows), *in_leads} - tokens),
+        texts=sorted({*tools.events.erasing.markers(sets, windows=windows), *in_leads} - tokens),
         clear=sorted(_needles(tools, erased.identifiers)),
         ends=ends,
     )
@@ -195,7 +195,7 @@ def _names(identifier: Identifier) -> Any:
 def delete_events(tools: Tools, job: Job, plan: Plan) -> Written:
     """Events and traits, also of a set that is another's at other times; what came since is of somebody new."""
     person = plan.person
-    tools.events.delete_sets(list(person.sets), windows=person.windows, received_until=plan.erased_at)
+    tools.events.erasing.delete_sets(list(person.sets), windows=person.windows, received_until=plan.erased_at)
     tools.profiles.touch(person.sets)
     # Shells by now, of which nothing may be left in the copy either.
     LeadRows(tools.records, tools.segment_work, tools.events.leads).follow(plan.leads)
@@ -238,12 +238,12 @@ def clear_trails(tools: Tools, job: Job, plan: Plan) -> None:
 
 def find_shared(tools: Tools, job: Job, plan: Plan) -> None:
     """Which phones and the like, that the person's events and leads spoke of, somebody else's speak of too."""
-    plan.texts = sorted(set(plan.texts) - tools.events.holding(plan.texts))
+    plan.texts = sorted(set(plan.texts) - tools.events.erasing.holding(plan.texts))
 
 
 def destroy_texts(tools: Tools, job: Job, plan: Plan) -> Written:
     """The others leave the vault, unless they became somebody's since they were looked for."""
-    left = set(plan.texts) - tools.events.holding(plan.texts, received_after=plan.erased_at)
+    left = set(plan.texts) - tools.events.erasing.holding(plan.texts, received_after=plan.erased_at)
 
     def write(connection: Connection) -> None:
         kinds = tools.vault.kinds(connection, left)

@@ -40,7 +40,7 @@ from leads.lead import LeadId, lead_id_of
 from leads.store import lead_rows
 from profiles.interests import Topics
 from profiles.profile import ProfileReader
-from profiles.store import EventStore
+from profiles.store import Erasing
 
 PAGE = 20_000
 """Events read at once, for each page reads all of the source's events of that time."""
@@ -60,7 +60,7 @@ class Undoing:
     records: Engine
     log: LogReader
     identity: Identity
-    events: EventStore
+    erasing: Erasing
     profiles: ProfileReader
     vault: Vault
     leads: LeadDesk
@@ -86,7 +86,7 @@ class Undoing:
                 yield
             self._keep_tokens(job, tokens)
         yield from self._clear_trails(job)
-        self.events.delete_that_came(job.events)
+        self.erasing.delete_that_came(job.events)
         with writing(self.records) as connection:
             # Also where nothing is left to delete: who deleted it may have died before saying so.
             self.segment_work.note(connection, Moved([]), at=now_ms())
@@ -103,7 +103,7 @@ class Undoing:
 
     def _pages(self, job: Job) -> Iterator[Sequence[Mapping[str, Any]]]:
         last = ""
-        while events := self.events.that_came(job.events, after=last, limit=PAGE):
+        while events := self.erasing.that_came(job.events, after=last, limit=PAGE):
             for chunk in chunks(events, AT_ONCE):
                 began = time.monotonic()
                 yield chunk
@@ -171,7 +171,7 @@ class Undoing:
         """Those of these sets that came with something else: an event, or a lead."""
         found: set[SetId] = set()
         for chunk in chunks(sorted(sets)):
-            found |= self.events.other_sets(chunk, job.events)
+            found |= self.erasing.other_sets(chunk, job.events)
             with reading(self.records) as connection:
                 subjects = select(lead_rows.c.subject).where(lead_rows.c.subject.in_(chunk))
                 found.update(map(SetId, connection.execute(subjects).scalars()))
@@ -214,7 +214,7 @@ class Undoing:
                     kinds = self.vault.kinds(connection, chunk, since=job.began_at)
                 known = self.identity.graph.values([pid(Identifier(kind, each)) for each, kind in kinds.items()])
                 left = set(kinds) - {value.identifier.value for value in known}
-                left -= self.events.holding(left, received_after=job.began_at - 1)
+                left -= self.erasing.holding(left, received_after=job.began_at - 1)
                 self.gate.check()
                 with writing(self.records) as connection:
                     left -= leads_erase.left_as_contact(connection, left)

@@ -336,7 +336,7 @@ def _importer(
         records=tools.records,
         log=erasing.log,
         identity=tools.identity,
-        events=tools.events,
+        erasing=tools.events.erasing,
         profiles=tools.profiles,
         vault=tools.vault,
         leads=tools.leads,
@@ -407,7 +407,7 @@ def _keeping(settings: Settings, reader: LogReader, events: EventStore) -> tuple
     log_kind = kind_of(settings.log_url)
     # A topic forgets with the retention alone.
     kept = [Keeping("log", log_kind, reader.purge if log_kind == "sqlite" else None)]
-    kept.append(Keeping("events", kind_of(settings.events_url), events.purge))
+    kept.append(Keeping("events", kind_of(settings.events_url), events.erasing.purge))
     for store, url in (("graph", settings.graph_url), ("records", settings.records_url)):
         kind, place = kind_of(url), settings.resolved(url)
         kept.append(Keeping(store, kind, partial(purge_sqlite, place, store) if kind == "sqlite" else None))

@@ -19,10 +19,11 @@ import msgspec
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles import events_clickhouse_typed as typed
-from profiles.events_clickhouse_client import STORE, Client, open_clients, unavailable
+from profiles.events_clickhouse_client import STORE, Client, open_clients, rows_of, unavailable
+from profiles.events_clickhouse_erasing import ClickHouseErasing
 from profiles.events_clickhouse_mirror import ClickHouseLeads, ClickHouseMirror
-from profiles.events_clickhouse_tables import DERIVED, TEXTS, add_settings, make_tables
-from profiles.events_clickhouse_where import came_in, in_sets, in_windows, of_sets
+from profiles.events_clickhouse_tables import add_settings, make_tables
+from profiles.events_clickhouse_where import in_sets, in_windows, of_sets
 from profiles.rows import (
     EVENT_COLUMNS,
     READ_COLUMNS,
@@ -32,16 +33,7 @@ from profiles.rows import (
     event_lines,
     trait_lines,
 )
-from profiles.store import Came, Cursor, SetSummary, StoredEvent, TraitRow
-
-MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
-"""A marker of `cdp.scrub`, with its token as the only group, as it stands in a text of SQL."""
-NEEDLES = 200
-"""Searched for at once; the engine takes 255."""
-PURGE_S, PURGE_LOOK_S = 60.0, 0.2
-WRITTEN = ("traits", "typed_events", "events")
-"""What an event is written to, in this order: who sees it in the last finds it in the others."""
-PURGED = (*WRITTEN, *DERIVED)
+from profiles.store import Cursor, SetSummary, StoredEvent, TraitRow
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -49,7 +41,6 @@ FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16
 SCAN_PAGE = 5_000
 
-_row = msgspec.json.Decoder(list[Any])
 _decoder = lru_cache(msgspec.json.Decoder)
 
 
@@ -67,8 +58,9 @@ class ClickHouseEvents:
         with unavailable():
             self._places = make_tables(self._background, embedded=self._embedded)
         self._closed = False
-        self.mirror = ClickHouseMirror(self._query, self._insert, self._delete)
-        self.leads = ClickHouseLeads(self._query, self._insert, self._delete)
+        self.erasing = ClickHouseErasing(self._background, self._places)
+        self.mirror = ClickHouseMirror(self._query, self._insert, self.erasing.delete)
+        self.leads = ClickHouseLeads(self._query, self._insert, self.erasing.delete)
 
     def bring_up(self) -> None:
         with unavailable():
@@ -239,97 +231,6 @@ class ClickHouseEvents:
             [SetSummary(row[0], row[2], int(row[5]), row[7]) for row in rows if not row[3]],
         )
 
-    def delete_sets(
-        self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS, received_until: Millis | None = None
-    ) -> int:
-        if not sets:
-            return 0
-        where = of_sets(sets, windows)
-        if received_until is not None:
-            where += f" AND received_at <= {int(received_until)}"
-        with unavailable():
-            counted = self._background.raw_query(f"SELECT count() FROM events WHERE {where}", fmt="TSV")
-            for table in WRITTEN:
-                self._delete(table, where)
-        return int(counted)
-
-    def that_came(self, came: Came, *, after: str = "", limit: int) -> list[dict[str, Any]]:
-        where, values = came_in(came)
-        rest = f"WHERE {where} AND id > {{after:String}} ORDER BY id LIMIT {int(limit)}"
-        return self._events(rest, values | {"after": after}, client=self._background)
-
-    def other_sets(self, sets: Collection[SetId], came: Came) -> set[SetId]:
-        if not sets:
-            return set()
-        where, values = came_in(came)
-        rows = self._query(
-            f"SELECT DISTINCT set FROM events WHERE {in_sets(sets)} AND NOT ({where})", values, client=self._background
-        )
-        return {SetId(each) for (each,) in rows}
-
-    def delete_that_came(self, came: Came) -> int:
-        where, values = came_in(came)
-        with unavailable():
-            counted = self._background.raw_query(f"SELECT count() FROM events WHERE {where}", values, fmt="TSV")
-            # Traits know their event and not its hit, so they go first.
-            ids = f"SELECT id FROM {self._places['events'].name} WHERE {where}"
-            self._delete("traits", f"source = {{source:String}} AND event IN ({ids})", values)
-            self._delete("typed_events", f"source = {{source:String}} AND id IN ({ids})", values)
-            self._delete("events", where, values)
-        return int(counted)
-
-    def _delete(self, table: str, where: str, values: dict[str, Any] | None = None) -> None:
-        self._alter(table, f"DELETE WHERE {where}", values)
-
-    def _alter(self, table: str, change: str, values: dict[str, Any] | None = None) -> None:
-        self._background.command(f"ALTER TABLE {self._places[table].altered} {change}", values)
-
-    def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
-        if not sets:
-            return set()
-        found = [
-            f"SELECT arrayJoin(extractAll({column}, '{MARKED}')) AS token FROM {table} WHERE {of_sets(sets, windows)}"
-            for table, column in TEXTS.items()
-        ]
-        rows = self._query(f"SELECT DISTINCT token FROM ({' UNION ALL '.join(found)})", client=self._background)
-        return {token for (token,) in rows}
-
-    def holding(self, tokens: Collection[str], *, received_after: Millis | None = None) -> set[str]:
-        since = 0 if received_after is None else int(received_after) + 1
-        found: set[str] = set()
-        ordered = sorted(tokens)
-        for start in range(0, len(ordered), NEEDLES):
-            # Tokens are letters, digits and three signs, which need no escaping.
-            needles = ", ".join(f"'{token}'" for token in ordered[start : start + NEEDLES] if token.isascii())
-            for table, column in TEXTS.items():
-                rows = self._query(
-                    f"SELECT DISTINCT arrayJoin(arrayFilter(each -> position({column}, each) > 0, [{needles}]))"
-                    f" FROM {table} WHERE received_at >= {since} AND multiSearchAny({column}, [{needles}])",
-                    client=self._background,
-                )
-                found.update(token for (token,) in rows)
-        return found
-
-    def purge(self) -> None:
-        with unavailable():
-            for table in PURGED:
-                self._alter(table, "MODIFY SETTING old_parts_lifetime = 1")
-            try:
-                old = self._old_parts()
-                deadline = time.monotonic() + PURGE_S
-                while old & self._old_parts():
-                    if time.monotonic() > deadline:
-                        raise StoreUnavailable(STORE, "it keeps parts that were rewritten")
-                    time.sleep(PURGE_LOOK_S)
-            finally:
-                for table in PURGED:
-                    self._alter(table, "RESET SETTING old_parts_lifetime")
-
-    def _old_parts(self) -> set[tuple[str, ...]]:
-        """Parts that were replaced by others and are still on a disk."""
-        listed = [f"SELECT hostName(), table, name FROM {self._places[table].parts} AND NOT active" for table in PURGED]
-        return {tuple(part) for part in self._query(" UNION ALL ".join(listed), client=self._background)}
-
     def scan(self) -> Iterator[dict[str, Any]]:
         """In the order of (set, occurred_at, id); what is written meanwhile may or may not come."""
         where = "1"
@@ -374,23 +275,6 @@ class ClickHouseEvents:
         if self._query("SELECT max(at) FROM probes") != [[1]]:
             raise StoreUnavailable(STORE, "what was written does not come back")
 
-    def trim(self, before: Millis) -> None:
-        with unavailable():
-            for table in WRITTEN:
-                self._trim(table, int(before))
-
-    def _trim(self, table: str, before: Millis) -> None:
-        # Whole months are dropped, which costs nothing; only the month of the bound is rewritten.
-        bounds = self._query(
-            f"SELECT _partition_id, min(received_at), max(received_at) FROM {table} GROUP BY _partition_id",
-            client=self._background,
-        )
-        for partition, _, newest in bounds:
-            if newest < before:
-                self._alter(table, f"DROP PARTITION ID '{partition}'")
-        if any(oldest < before <= newest for _, oldest, newest in bounds):
-            self._delete(table, f"received_at < {before}")
-
     def close(self) -> None:
         if self._closed:
             return
@@ -405,14 +289,10 @@ class ClickHouseEvents:
     def _query(
         self, sql: str, values: dict[str, Any] | None = None, *, client: Client | None = None
     ) -> list[list[Any]]:
-        """Rows of a SELECT. Values are bound by the engine, never put into the text."""
-        with unavailable():
-            if client is not None:
-                answer = client.raw_query(sql, values, fmt="JSONCompactEachRow")
-            else:
-                with _one_of(self._readers) as reader:
-                    answer = reader.raw_query(sql, values, fmt="JSONCompactEachRow")
-            return _row.decode_lines(answer)
+        if client is not None:
+            return rows_of(client, sql, values)
+        with _one_of(self._readers) as reader:
+            return rows_of(reader, sql, values)
 
 
 def _placed(text: str, values: Mapping[str, Any]) -> dict[str, Any] | None:

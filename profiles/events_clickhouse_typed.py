@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import structlog
 
-from profiles.events_clickhouse_client import JSON_AS_IT_IS, MIB, Client, unavailable
+from profiles.events_clickhouse_client import JSON_AS_IT_IS, MIB, Client, rows_of, unavailable
 from profiles.rows import TYPED_COLUMNS, in_envelope
 
 log = structlog.get_logger()
@@ -34,8 +33,6 @@ SETTINGS: Mapping[str, Any] = {
     "distributed_foreground_insert": 1,
     **JSON_AS_IT_IS,
 }
-
-_rows = msgspec.json.Decoder(tuple[str, int])
 
 
 def fill(client: Client, altered: str) -> None:
@@ -58,8 +55,7 @@ def fill(client: Client, altered: str) -> None:
 
 def _months(client: Client, table: str) -> dict[str, int]:
     asked = f"SELECT _partition_id, count() FROM {table} GROUP BY _partition_id"
-    with unavailable():
-        return dict(_rows.decode_lines(client.raw_query(asked, fmt="JSONCompactEachRow")))
+    return {str(month): int(count) for month, count in rows_of(client, asked)}
 
 
 def _slices(count: int) -> Iterator[tuple[int, int]]:

@@ -143,6 +143,39 @@ class MirroredLeads(Protocol):
         """Erase what was said of these leads in lower versions. Durable on return."""
 
 
+class Erasing(Protocol):
+    """What is taken away for good, and what has to be known for that: by erasures, by imports that are undone, and by
+    retention. Windows are as in `EventStore`. Raises StoreUnavailable, after which the same call may be repeated."""
+
+    def delete_sets(
+        self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS, received_until: Millis | None = None
+    ) -> int:
+        """Erase all events and traits of these sets, received at that moment or before; returns how many events there
+        were. Durable on return."""
+
+    def that_came(self, came: Came, *, after: str = "", limit: int) -> list[dict[str, Any]]:
+        """Events that came so, in the order of their ids, as `trail` gives them."""
+
+    def other_sets(self, sets: Collection[SetId], came: Came) -> set[SetId]:
+        """Those of these sets with events that did not come so."""
+
+    def delete_that_came(self, came: Came) -> int:
+        """Erase events that came so, and their traits; returns how many there were. Durable on return."""
+
+    def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
+        """The tokens of all markers in events and traits of these sets."""
+
+    def holding(self, tokens: Collection[str], *, received_after: Millis | None = None) -> set[str]:
+        """Those of these tokens that stand anywhere in an event or trait. Reads all that was received since."""
+
+    def purge(self) -> None:
+        """Wait until nothing of what was erased is left in the store's files: a minute at most, else
+        StoreUnavailable."""
+
+    def trim(self, before: Millis) -> None:
+        """Delete events and traits received before that moment."""
+
+
 class EventStore(Protocol):
     """Reads may run beside writes and beside each other, from any thread. Where `windows` are given, only those events
     and traits of a set are meant that occurred in one of its windows; they may be thousands."""
@@ -154,6 +187,10 @@ class EventStore(Protocol):
     @property
     def leads(self) -> MirroredLeads:
         """The leads, in a table beside its own."""
+
+    @property
+    def erasing(self) -> Erasing:
+        """How events and traits leave it."""
 
     def bring_up(self) -> None:
         """Add to what an older version wrote what this one needs; nobody else writes or deletes meanwhile. Raises
@@ -211,31 +248,6 @@ class EventStore(Protocol):
     def facts(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> tuple[list[TraitRow], list[SetSummary]]:
         """What `traits` and `summaries` give, in one look and in no order."""
 
-    def delete_sets(
-        self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS, received_until: Millis | None = None
-    ) -> int:
-        """Erase all events and traits of these sets, received at that moment or before; returns how many events there
-        were. Durable on return."""
-
-    def that_came(self, came: Came, *, after: str = "", limit: int) -> list[dict[str, Any]]:
-        """Events that came so, in the order of their ids, as `trail` gives them."""
-
-    def other_sets(self, sets: Collection[SetId], came: Came) -> set[SetId]:
-        """Those of these sets with events that did not come so."""
-
-    def delete_that_came(self, came: Came) -> int:
-        """Erase events that came so, and their traits; returns how many there were. Durable on return."""
-
-    def markers(self, sets: Sequence[SetId], *, windows: Windows = NO_WINDOWS) -> set[str]:
-        """The tokens of all markers in events and traits of these sets."""
-
-    def holding(self, tokens: Collection[str], *, received_after: Millis | None = None) -> set[str]:
-        """Those of these tokens that stand anywhere in an event or trait. Reads all that was received since."""
-
-    def purge(self) -> None:
-        """Wait until nothing of what was erased is left in the store's files: a minute at most, else
-        StoreUnavailable."""
-
     def scan(self) -> Iterator[dict[str, Any]]:
         """Every stored event, in no order: for checks and moves."""
 
@@ -260,9 +272,6 @@ class EventStore(Protocol):
 
     def probe(self) -> None:
         """A write and a read through the engine. Raises StoreUnavailable."""
-
-    def trim(self, before: Millis) -> None:
-        """Delete events and traits received before that moment."""
 
     def close(self) -> None:
         """May be called twice."""

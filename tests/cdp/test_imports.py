@@ -259,7 +259,7 @@ def phones_of(desk: Desk) -> list[str]:
 
 def test_who_was_erased_does_not_come_back_with_a_file_from_before(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     # What is left in the engine's files is another test's matter, and takes it ten seconds.
-    monkeypatch.setattr(type(desk.system.events), "_old_parts", lambda _: set())
+    monkeypatch.setattr(type(desk.system.events.erasing), "_old_parts", lambda _: set())
     data = as_csv([["客户编号", "手机", "等级"], ["C-51", "13812340051", "A"], ["C-52", "13812340052", "B"]])
     before = desk.look(data, RowKind.PEOPLE)
     first, _ = desk.take(data, RowKind.PEOPLE)

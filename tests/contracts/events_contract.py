@@ -24,7 +24,8 @@ from cdp.model import (
     TraitChange,
     Window,
 )
-from profiles.events_clickhouse import PURGED, ClickHouseEvents
+from profiles.events_clickhouse import ClickHouseEvents
+from profiles.events_clickhouse_erasing import PURGED
 from profiles.store import BEGINNING, Came, Cursor, EventStore, OwnerRow, SetSummary, StoredEvent, TraitRow
 
 START = 1_760_000_000_000
@@ -316,7 +317,7 @@ class EventStoreContract:
         changed = (TraitChange(Operation.SET, "city", '"x"'),)
         store.write([make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(60)], token="erase windows")
         windows = {SetId(1): [(None, at(4)), *(silent() if many else []), (at(50), at(58))]}
-        assert store.delete_sets([SetId(1)], windows=windows) == 6
+        assert store.erasing.delete_sets([SetId(1)], windows=windows) == 6
         assert ids(store.trail([SetId(1)], limit=99)) == [58, *range(48, 3, -2)]
         assert len(store.traits([SetId(1)])) == 24
         assert len(store.trail([SetId(2)], limit=99)) == 30
@@ -325,20 +326,20 @@ class EventStoreContract:
         changed = (TraitChange(Operation.SET, "city", '"x"'),)
         batch = [make_stored(n, set_=n % 2 + 1, traits=changed) for n in range(6)]
         store.write(batch, token="erase")
-        assert store.delete_sets([SetId(1)]) == 3
+        assert store.erasing.delete_sets([SetId(1)]) == 3
         store.write(batch, token="erase")
         assert store.trail([SetId(1)], limit=9) == []
         assert store.traits([SetId(1)]) == []
         assert ids(store.trail([SetId(2)], limit=9)) == [5, 3, 1]
         assert len(store.traits([SetId(2)])) == 3
-        assert store.delete_sets([SetId(1)]) == 0
-        assert store.delete_sets([]) == 0
+        assert store.erasing.delete_sets([SetId(1)]) == 0
+        assert store.erasing.delete_sets([]) == 0
 
     def test_what_was_received_after_an_erasure_stays(self, store: EventStore) -> None:
         changed = (TraitChange(Operation.SET, "city", '"x"'),)
         batch = [make_stored(n, received_at=START + n, occurred_at=START, traits=changed) for n in range(6)]
         store.write(batch, token="erase until")
-        assert store.delete_sets([SetId(7)], received_until=START + 3) == 4
+        assert store.erasing.delete_sets([SetId(7)], received_until=START + 3) == 4
         assert sorted(ids(store.trail([SetId(7)], limit=9))) == [4, 5]
         assert len(store.traits([SetId(7)])) == 2
 
@@ -347,9 +348,9 @@ class EventStoreContract:
         trait = (TraitChange(Operation.SET, "note", '"⟦email:three⟧"'),)
         other = make_stored(2, set_=2, properties='{"text": "⟦phone:four⟧"}'.encode(), traits=trait)
         store.write([mine, other], token="markers")
-        assert store.markers([SetId(1)]) == {"one-_==", "two"}
-        assert store.markers([SetId(1), SetId(2)]) == {"one-_==", "two", "three", "four"}
-        assert store.markers([SetId(1)], windows={SetId(1): []}) == store.markers([]) == set()
+        assert store.erasing.markers([SetId(1)]) == {"one-_==", "two"}
+        assert store.erasing.markers([SetId(1), SetId(2)]) == {"one-_==", "two", "three", "four"}
+        assert store.erasing.markers([SetId(1)], windows={SetId(1): []}) == store.erasing.markers([]) == set()
 
     def test_tokens_are_looked_for_in_all_that_is_kept(self, store: EventStore) -> None:
         trait = (TraitChange(Operation.SET, "note", '"⟦email:three⟧"'),)
@@ -360,14 +361,14 @@ class EventStoreContract:
         ]
         store.write(rows, token="holding")
         tokens = {"token-of-a-phone==", "two", "three", "nowhere", *(f"missing-{n}" for n in range(300))}
-        assert store.holding(tokens) == {"token-of-a-phone==", "two", "three"}
-        assert store.holding(tokens, received_after=START) == {"two", "three"}
-        assert store.holding(tokens, received_after=START + 5) == store.holding(set()) == set()
+        assert store.erasing.holding(tokens) == {"token-of-a-phone==", "two", "three"}
+        assert store.erasing.holding(tokens, received_after=START) == {"two", "three"}
+        assert store.erasing.holding(tokens, received_after=START + 5) == store.erasing.holding(set()) == set()
 
     def test_a_purge_changes_nothing_that_can_be_read(self, store: EventStore) -> None:
         store.write([make_stored(n, set_=n % 2 + 1) for n in range(6)], token="purge")
-        store.delete_sets([SetId(1)])
-        store.purge()
+        store.erasing.delete_sets([SetId(1)])
+        store.erasing.purge()
         assert ids(store.trail([SetId(2)], limit=9)) == [5, 3, 1]
 
     def test_a_scan_gives_every_event_once(self, store: EventStore) -> None:
@@ -380,7 +381,7 @@ class EventStoreContract:
             make_stored(n, received_at=START + n * MONTH_MS // 2, occurred_at=START, traits=changed) for n in range(9)
         ]
         store.write(old, token="trim")
-        store.trim(START + 5 * MONTH_MS // 2)
+        store.erasing.trim(START + 5 * MONTH_MS // 2)
         assert sorted(ids(store.trail([SetId(7)], limit=20))) == [5, 6, 7, 8]
         assert len(store.traits([SetId(7)])) == 4
 
@@ -398,14 +399,14 @@ class EventStoreContract:
         rows.append(make_stored(8, set_=1, source="crm", hit="1-40", properties=b'{"hit":"1-3"}'))
         store.write(rows, token="came")
         came = Came("crm", at(0), at(60), [(1, 1, 3), (1, 3, 5)])
-        assert ids(store.that_came(came, limit=3)) == [1, 2, 3]
-        assert ids(store.that_came(came, after=f"{3:032x}", limit=3)) == [4]
+        assert ids(store.erasing.that_came(came, limit=3)) == [1, 2, 3]
+        assert ids(store.erasing.that_came(came, after=f"{3:032x}", limit=3)) == [4]
         everything = [SetId(1), SetId(2), SetId(3)]
-        assert store.other_sets(everything, came) == {1, 2, 3}
-        assert store.other_sets([SetId(2)], came._replace(hits=[(1, 1, 6)])) == set()
-        assert store.delete_that_came(came) == 4
-        assert store.delete_that_came(came) == 0
-        assert store.that_came(came, limit=3) == []
+        assert store.erasing.other_sets(everything, came) == {1, 2, 3}
+        assert store.erasing.other_sets([SetId(2)], came._replace(hits=[(1, 1, 6)])) == set()
+        assert store.erasing.delete_that_came(came) == 4
+        assert store.erasing.delete_that_came(came) == 0
+        assert store.erasing.that_came(came, limit=3) == []
         assert {row.event for row in store.traits(everything)} == {f"{n:032x}" for n in (0, 5, 6, 7)}
         assert store.count() == 5
 

@@ -126,8 +126,8 @@ def test_what_goes_wrong_in_the_engine_is_retryable(tmp_path: Path) -> None:
 
 def test_a_store_gets_the_settings_that_came_since_it_was_made_and_keeps_what_was_set_there(tmp_path: Path) -> None:
     store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
-    store._alter("events", "RESET SETTING min_age_to_force_merge_seconds")
-    store._alter("traits", "MODIFY SETTING min_age_to_force_merge_seconds = 7")
+    store._background.command("ALTER TABLE events RESET SETTING min_age_to_force_merge_seconds")
+    store._background.command("ALTER TABLE traits MODIFY SETTING min_age_to_force_merge_seconds = 7")
     store.close()
     store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
     store.bring_up()
@@ -145,7 +145,7 @@ def test_a_user_who_may_not_change_settings_is_told_so_and_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ClickHouseEvents(f"chdb:///{tmp_path / 'events'}")
-    store._alter("events", "RESET SETTING min_age_to_force_merge_seconds")
+    store._background.command("ALTER TABLE events RESET SETTING min_age_to_force_merge_seconds")
     command = store._background.command
 
     def refused(text: str, *what: Any, **how: Any) -> Any:

@@ -85,7 +85,7 @@ class World:
         if whole is None:
             return
         self.identity.erase(whole.id, "asked for")
-        self.events.delete_sets(list(whole.sets), windows=whole.windows)
+        self.events.erasing.delete_sets(list(whole.sets), windows=whole.windows)
         self.owners.follow(whole.sets, gone=whole.sets)
 
     # What is asked

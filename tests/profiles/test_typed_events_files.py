@@ -24,8 +24,8 @@ def test_nothing_typed_is_left_of_what_is_erased(tmp_path: Path) -> None:
         store.write(
             [make_stored(n, set_=1 + n % 2, properties=secret if n % 2 else b"{}") for n in range(6)], token="a"
         )
-        store.delete_sets([make_stored(1, set_=2).set])
-        store.purge()
+        store.erasing.delete_sets([make_stored(1, set_=2).set])
+        store.erasing.purge()
         assert [row[1] for row in rows(store)] == [1, 1, 1]
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"moonlight" in file.read_bytes()]
 

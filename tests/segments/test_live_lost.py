@@ -102,15 +102,15 @@ def test_an_undo_that_dies_after_deleting_leaves_nobody_in_a_segment(tmp_path: P
         desk.system.importer.drain()
         desk.system.live_segments.drain()
         assert size(desk, asked) == 1
-        events = desk.system.events
-        delete = type(events).delete_that_came
+        erasing = desk.system.events.erasing
+        delete = type(erasing).delete_that_came
 
         def and_die(*args: Any) -> Any:
-            delete(events, *args)
+            delete(erasing, *args)
             raise StoreUnavailable("records", "killed")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(events), "delete_that_came", lambda _, *args: and_die(*args))
+            patch.setattr(type(erasing), "delete_that_came", lambda _, *args: and_die(*args))
             with pytest.raises(StoreUnavailable, match="killed"):
                 desk.undo(job)
         desk.system.importer.drain()
@@ -310,7 +310,7 @@ def test_events_past_their_retention_go_once_a_day_and_what_was_cut_off_goes_on(
     world.live.drain()
     assert world.members(viewed) == {world.person("li")}
     day = (world.now // DAY + 2) * DAY
-    trim, trimmed = world.system.events.trim, []
+    trim, trimmed = world.system.events.erasing.trim, []
 
     def cut_off(before: int) -> None:
         trimmed.append(before)
@@ -318,7 +318,7 @@ def test_events_past_their_retention_go_once_a_day_and_what_was_cut_off_goes_on(
         if len(trimmed) == 1:
             raise StoreUnavailable("event store", "no answer")
 
-    monkeypatch.setattr(world.system.events, "trim", cut_off)
+    monkeypatch.setattr(world.system.events.erasing, "trim", cut_off)
     with pytest.raises(StoreUnavailable):
         at_work._trim_events(world.system, day)
     for hour in (1, 2, 23):

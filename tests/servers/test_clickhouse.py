@@ -198,7 +198,7 @@ def test_while_the_server_is_away_all_is_retryable_and_when_it_is_back_all_goes_
         lambda: store.trail([SET], limit=1),
         lambda: store.facts([SET]),
         lambda: store.write(make_batch(1), token="after"),
-        lambda: store.delete_sets([SetId(8)]),
+        lambda: store.erasing.delete_sets([SetId(8)]),
         store.probe,
     ]
     for ask in [*asked, *asked]:
