@@ -19,7 +19,7 @@ import msgspec
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Window, Windows
 from profiles import events_clickhouse_typed as typed
-from profiles.events_clickhouse_client import STORE, Client, open_clients, rows_of, unavailable
+from profiles.events_clickhouse_client import Client, open_clients, rows_of, unavailable
 from profiles.events_clickhouse_erasing import ClickHouseErasing
 from profiles.events_clickhouse_mirror import ClickHouseLeads, ClickHouseMirror
 from profiles.events_clickhouse_tables import add_settings, make_tables
@@ -33,7 +33,7 @@ from profiles.rows import (
     event_lines,
     trait_lines,
 )
-from profiles.store import Cursor, SetSummary, StoredEvent, TraitRow
+from profiles.store import STORE, Cursor, SetSummary, StoredEvent, TraitRow
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -257,9 +257,9 @@ class ClickHouseEvents:
     ) -> list[Any]:
         with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
             try:
-                # Of a question that broke off one may be left.
+                # Of a question that broke off one may be left. Not as commands, whose values go into the address.
                 for name, made in tables.items():
-                    client.command(f"CREATE OR REPLACE TEMPORARY TABLE {name} {made}", _placed(made, values))
+                    client.raw_query(f"CREATE OR REPLACE TEMPORARY TABLE {name} {made}", _placed(made, values))
                 found = client.raw_query(text, _placed(text, values), fmt="JSONCompactEachRow")
                 return _decoder(row).decode_lines(found)
             finally:

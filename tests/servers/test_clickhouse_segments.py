@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from cdp.moments import now_ms
+from profiles.events_clickhouse import ClickHouseEvents
+from segments.evaluate import Evaluator
+from segments.language import parse
+from segments.limits import MAX_VALUES
 from tests.real.servers import ClickHouse
 from tests.segments.store import StoredWorlds, stored_worlds
 from tests.segments.test_evaluate import (  # noqa: F401
@@ -20,3 +26,13 @@ from tests.segments.test_evaluate import (  # noqa: F401
 def worlds(clickhouse: ClickHouse) -> Iterator[StoredWorlds]:
     with stored_worlds(clickhouse.url) as found:
         yield found
+
+
+def test_a_list_that_no_address_would_take_is_asked_about(clickhouse: ClickHouse) -> None:
+    values = [f"{n}{'城' * 200}" for n in range(MAX_VALUES)]
+    definition = parse({"v": 1, "entity": "person", "where": {"attr": "city", "op": "in", "value": values}}, tz="UTC")
+    with closing(ClickHouseEvents(clickhouse.url)) as store:
+        evaluator = Evaluator(store, lambda *_: {})
+        assert evaluator.preview(definition, now_ms()).count == 0
+        assert evaluator.estimate(definition, now_ms()).count == 0
+        assert list(evaluator.evaluate([definition], now_ms())) == []
