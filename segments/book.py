@@ -22,8 +22,8 @@ from cdp.records import metadata, reading, writing
 from cdp.segment_work import Dropped, SegmentWork
 from segments import health
 from segments.language import as_json, parse
-from segments.limits import MAX_SEGMENT_NAME
-from segments.mentions import Definitions, named, reached
+from segments.limits import MAX_INLINED_LEAVES, MAX_SEGMENT_NAME
+from segments.mentions import Definitions, inlined_leaves, named, reached
 from segments.normal import key
 from segments.tree import Definition
 
@@ -41,6 +41,9 @@ segment_rows = Table(
     Column("state", String(12), nullable=False),
     sqlite_autoincrement=True,
 )
+
+
+_TOO_LARGE = f"With the conditions of the segments that are named these would be more than {MAX_INLINED_LEAVES}."
 
 
 class State(StrEnum):
@@ -112,9 +115,12 @@ class SegmentBook:
                 _refuse_taken(changed["name"], others)
             if definition is not None and definition.entity is not before.definition.entity:
                 raise Refused(f"{before.name!r} is about a {before.definition.entity}. Make a new segment for another.")
-            if definition is not None and key(definition) != key(before.definition):
+            if definition is not None:
                 there = {each.id: each.definition for each in others}
                 _check(segment_id, definition, there)
+                # Also where it means the same: it may say the same more often.
+                _refuse_large(_users(segment_id, others), {**there, segment_id: definition})
+            if definition is not None and key(definition) != key(before.definition):
                 state = State.BACKFILL if before.state is State.BACKFILL else State.DEFINITION
                 changed |= {"version": before.version + 1, "state": state.value}
                 _fill_again(connection, _users(segment_id, others), self._clock())
@@ -242,6 +248,15 @@ def _check(segment_id: str, definition: Definition, others: Definitions) -> None
             raise Refused(f"It is about a {definition.entity}, and the segment {each}, which it names, about another.")
     if segment_id in reached(definition, others):
         raise Refused("It names a segment that names it in turn. A circle has no meaning; take one of the names out.")
+    if inlined_leaves(definition, others) > MAX_INLINED_LEAVES:
+        raise Refused(f"{_TOO_LARGE} Name fewer segments, or simpler ones.")
+
+
+def _refuse_large(users: Iterable[Segment], definitions: Definitions) -> None:
+    """That those which name a segment are still small enough with its new definition."""
+    for each in users:
+        if inlined_leaves(each.definition, definitions) > MAX_INLINED_LEAVES:
+            raise Refused(f"{each.name!r} names it. {_TOO_LARGE} Make one of them simpler, or take the name out.")
 
 
 def _users(segment_id: str, others: Sequence[Segment]) -> list[Segment]:

@@ -70,6 +70,24 @@ def reached(definition: Definition, others: Definitions) -> set[str]:
     return found
 
 
+def inlined_leaves(definition: Definition, others: Definitions) -> int:
+    """How many leaves it has with those of the segments that it names, counted as often as they are named."""
+    counted: dict[str, int] = {}
+
+    def count(each: Definition) -> int:
+        leaves = [leaf for _, leaf in leaves_of(each)]
+        return len(leaves) + sum(inside(leaf.segment) for leaf in leaves if isinstance(leaf, In))
+
+    def inside(name: str) -> int:
+        if name not in counted:
+            # In a circle, which is refused, none of it is counted again.
+            counted[name] = 0
+            counted[name] = count(others[name]) if name in others else 0
+        return counted[name]
+
+    return count(definition)
+
+
 def with_reached(definition: Definition, others: Definitions) -> list[Definition]:
     """It and the segments that it names, itself or through others; those that are not there are passed over."""
     return [definition, *(others[name] for name in reached(definition, others) if name in others)]

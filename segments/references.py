@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from segments.faults import Fault, suggestion
 from segments.known import Known
 from segments.limits import MAX_INLINED_LEAVES
-from segments.mentions import named
+from segments.mentions import inlined_leaves, named
 from segments.tree import Definition, In
 from segments.walk import leaves_of
 
@@ -30,7 +30,7 @@ def faults_of_references(definition: Definition, known: Known, *, segment: str) 
             about = other.definition.entity.value
             advice = f"It is about a {about}; name a segment about a {definition.entity.value}."
             yield Fault(f"{path}.in", "a segment of the same entity", f"{leaf.segment} ({other.name})", advice)
-    if _leaves(definition, known, segment=segment) > MAX_INLINED_LEAVES:
+    if inlined_leaves(definition, {each: one.definition for each, one in known.segments.items()}) > MAX_INLINED_LEAVES:
         expected = f"at most {MAX_INLINED_LEAVES} conditions, with those of the segments it names"
         yield Fault("where", expected, "more", "Name fewer segments, or simpler ones.")
 
@@ -62,20 +62,3 @@ def _back(at: str, came: dict[str, str]) -> list[str]:
         at = came[at]
         way.append(at)
     return way[::-1]
-
-
-def _leaves(definition: Definition, known: Known, *, segment: str) -> int:
-    """Leaves in all, those of the segments named counted as often as they are named."""
-    counted: dict[str, int] = {segment: 0}
-
-    def count(each: Definition) -> int:
-        total = 0
-        for _, leaf in leaves_of(each):
-            inside = known.segments.get(leaf.segment) if isinstance(leaf, In) else None
-            if isinstance(leaf, In) and leaf.segment not in counted:
-                counted[leaf.segment] = 0
-                counted[leaf.segment] = count(inside.definition) if inside else 0
-            total += 1 + (counted[leaf.segment] if isinstance(leaf, In) else 0)
-        return total
-
-    return count(definition)

@@ -127,6 +127,19 @@ def test_a_circle_an_unknown_segment_and_one_about_something_else_are_refused(wo
         world.book.create("c", defined({"in": a.id}, entity="lead"))
 
 
+def test_no_segment_becomes_too_large_by_those_that_it_names(world: World) -> None:
+    small = world.segment("small", VIEWED)
+    large = world.segment("large", {"any": [{"in": small.id}] * 64})
+    with pytest.raises(Refused, match="more than 256"):
+        world.book.create("larger", defined({"any": [{"in": large.id}] * 2}))
+    assert world.change(small, {"any": [VIEWED, {"did": "seat_viewed"}, {"did": "form_sent"}]}).version == 2
+    for fourth in ("price_viewed", "form_sent"):
+        many = [VIEWED, *({"did": each} for each in ("seat_viewed", "form_sent", fourth))]
+        with pytest.raises(Refused, match=r"'large' names it.*more than 256"):
+            world.book.update(small.id, definition=defined({"any": many}))
+    assert world.book.get(large.id).version == 2
+
+
 def test_who_names_a_segment_that_changes_is_filled_again_in_silence(world: World) -> None:
     viewers = world.segment("viewers", VIEWED)
     others = world.segment("others", {"not": {"in": viewers.id}})
