@@ -141,10 +141,8 @@ class LiveSegments:
         """What is due, and a part of what takes long; whether there was anything to do."""
         self._work.due.clear()
         did = self._round()
-        job, self._job = self._job or self._next_job(), None
-        went_on = False if job is None else self._part(job)
-        if went_on is not None:
-            self._job = job
+        self._job = self._job or self._next_job()
+        went_on = False if self._job is None else self._part(self._job)
         if not did and went_on is False:
             self._writer.rest()
             return False
@@ -159,19 +157,22 @@ class LiveSegments:
 
     def _part(self, job: Iterator[bool]) -> bool | None:
         """A part of a job; None at its end. One that fails is begun anew, later."""
+        # Where what a round found cannot be written the job has not failed, and goes on afterwards.
         self._rounds.settle()
-        went_on = None
+        went_on, began = None, time.monotonic()
         try:
             went_on = next(job, None)
         except Exception as error:
-            self._failed |= {each.n: time.monotonic() for each in self._filling}
-            self._reconciled = time.monotonic() - RECONCILE_S + REFUSED_AGAIN_S
+            if self._filling:
+                self._failed |= {each.n: began for each in self._filling}
+            else:
+                self._reconciled = began - RECONCILE_S + REFUSED_AGAIN_S
             if isinstance(error, Retryable):
                 raise
-            log.exception("segments_not_filled")
+            log.exception("segments_job_failed", filling=[each.id for each in self._filling])
         finally:
             if went_on is None:
-                self._filling = ()
+                self._job, self._filling = None, ()
         return went_on
 
     def _next_job(self) -> Iterator[bool] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cdp.segment_work import Moved, SegmentWork, Task, work_rows
 from identity.observation import set_id
 from leads.store import lead_rows
 from profiles.owners import Owners
+from segments import live
 from segments.health import health_of
 from segments.lead_rows import FEED
 from segments.live_touched import Index, Touched
@@ -201,6 +203,48 @@ def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhi
     world.close()
 
 
+def test_a_look_at_everybody_goes_on_where_what_a_round_found_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SETTLE_S", 0.0)
+    world = World(tmp_path, late=True)
+    viewed = world.segment("viewed", VIEWED)
+    world.live._reconciled -= live.RECONCILE_S
+    while not world.live._job:
+        world.live._turn()
+    job, writer = world.live._job, world.live._writer
+    write = writer.write
+
+    def full(*_: Any, **__: Any) -> None:
+        writer.write = write  # type: ignore[method-assign]
+        raise StoreUnavailable("records", "its disk is full")
+
+    writer.write = full  # type: ignore[method-assign]
+    world.take("viewed", "li")
+    with pytest.raises(StoreUnavailable):
+        world.live._turn()
+    assert world.live._job is job
+    world.live.drain()
+    assert world.members(viewed) == {world.person("li")}
+    assert world.live._job is None
+    world.close()
+
+
+def test_a_fill_that_fails_again_and_again_puts_no_comparison_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.segment("viewed", VIEWED)
+    monkeypatch.setattr(live, "filling", lambda *_: (1 / 0 for _ in "a"))
+    world.make("never filled", {"did": "form_sent"})
+    compared = world.live._reconciled = time.monotonic() - live.RECONCILE_S - 1
+    world.live._turn()
+    assert world.live._failed
+    assert world.live._reconciled == compared
+    while world.live._turn():
+        pass
+    assert world.live._reconciled > compared + live.RECONCILE_S
+
+
 def test_a_segment_is_not_said_to_be_known_up_to_a_moment_that_has_yet_to_be_written(tmp_path: Path) -> None:
     world = World(tmp_path, late=True)
     viewed = world.segment("viewed", VIEWED | {"window": {"last": "PT2H"}})
@@ -316,7 +360,7 @@ def test_events_past_their_retention_go_once_a_day_and_what_was_cut_off_goes_on(
         trimmed.append(before)
         trim(before)
         if len(trimmed) == 1:
-            raise StoreUnavailable("event store", "no answer")
+            raise StoreUnavailable("event", "no answer")
 
     monkeypatch.setattr(world.system.events.erasing, "trim", cut_off)
     with pytest.raises(StoreUnavailable):
