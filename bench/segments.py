@@ -18,21 +18,23 @@ from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from bench.segments_data import NAMES, NOW, open_made
-from bench.segments_many import definitions
+from bench.segments_many import TZ, definitions
 from cdp.errors import StoreUnavailable
+from cdp.model import DAY_MS
 from profiles.events_clickhouse import ClickHouseEvents
 from segments.book import Segment, State
 from segments.evaluate import Evaluator
+from segments.language import parse
 from segments.live_pieces import Piece, Refused, piecewise
 from segments.sql import verdicts_query
 from segments.sql_source import Scope
 from segments.tree import Definition
+from segments.walk import leaves_of, steps_of
 
 PREVIEWED = 30
 FEW = (1, 20, 200, 2_000)
 COUNTS = 50
 MUCH = 8 * 2**30
-DAY_MS = 86_400_000
 
 
 class Timed:
@@ -104,6 +106,17 @@ class Bench:
 
     def _asked(self, text: str) -> int:
         return int(self._store.ask(text, {})[0][0])
+
+    def least(self) -> None:
+        """What is left of the segments of persons where hardly anything is asked of the events that they look at."""
+        looked_at = {
+            step.names for each in self.persons for _, leaf in leaves_of(each) for _, step in steps_of(leaf, "")
+        }
+        counts = [
+            parse({"v": 1, "entity": "person", "where": {"did": names or "*", "op": ">=", "value": 3}}, tz=TZ)
+            for names in sorted(map(list, looked_at))
+        ]
+        self._repeat(f"their events by {len(counts)} choices of names, counted, engine", self._engine, [counts])
 
     def everybody(self) -> None:
         plain, every = [self.persons, self.leads], [[*self.persons, *self.ordered], self.leads]
@@ -202,6 +215,7 @@ def main() -> None:
     bench = Bench(open_made(asked.events), asked.runs)
     print(f"{asked.events:,} events there after {time.perf_counter() - began:.0f} s")
     bench.floor()
+    bench.least()
     bench.everybody()
     bench.few()
     bench.asked()

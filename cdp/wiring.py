@@ -289,7 +289,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         segments=SegmentDesk(
             segment_book, membership, evaluator, tz=settings.tz, clock=now_ms, catch_up=freshness.catch_up
         ),
-        live_segments=_live_segments(tools, evaluator, owners, lead_rows),
+        live_segments=_live_segments(tools, Evaluator(events, membership.held, aside=True), owners, lead_rows),
     )
 
 

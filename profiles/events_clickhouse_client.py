@@ -24,13 +24,13 @@ from clickhouse_connect.driver.exceptions import Error, ProgrammingError
 from clickhouse_connect.driver.httpclient import HttpClient
 
 from cdp.errors import ConfigurationError, StoreUnavailable
+from profiles.store import STORE
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-STORE = "event"
 SETTING = "XUNJI_EVENTS_URL"
 FORM = (
     "chdb:///folder, or clickhouse://user:password@host:8123/database (clickhouses:// over TLS), with signs like / or @"

@@ -11,11 +11,11 @@ from typing import Any
 
 from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Millis, SetId, Windows
-from profiles.events_clickhouse_client import STORE, Client, rows_of, unavailable
+from profiles.events_clickhouse_client import Client, rows_of, unavailable
 from profiles.events_clickhouse_tables import DERIVED, TEXTS, Place
 from profiles.events_clickhouse_where import came_in, in_sets, of_sets
 from profiles.rows import READ_COLUMNS, event_dict
-from profiles.store import Came
+from profiles.store import STORE, Came
 
 MARKED = r"⟦\\w+:([\\w\\-=]+)⟧"
 """A marker of `cdp.scrub`, with its token as the only group, as it stands in a text of SQL."""

@@ -50,6 +50,8 @@ class SetSummary(NamedTuple):
 
 
 NOTHING: Mapping[str, Any] = {}
+STORE = "event"
+"""As errors name it."""
 BEGINNING = -(2**62)
 """Before all moments."""
 NOBODY = "00000000-0000-0000-0000-000000000000"

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from heapq import nsmallest
+from itertools import islice
 from typing import Any, NamedTuple
 
-from cdp.errors import Refused
+from cdp.errors import Refused, StoreUnavailable
 from cdp.model import Millis
 from segments.book import Segment, SegmentBook, State
 from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
+from segments.live_pieces import slices
 from segments.members import Membership, Place
+from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
 from segments.units import moment_text
-from segments.verdict import Answers, Estimate, Explained, LeafTruth, Preview
+from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview, asked_too_much
 from segments.walk import leaves_of
 
 FILL_WAIT_S = 30.0
@@ -100,32 +103,38 @@ class SegmentDesk:
 
     # Whom a definition means
 
+    # These raise Refused where the event store is there and does not answer, or a segment that is named has gone.
+
     def preview(self, definition: Definition, at: Millis) -> Preview:
         self._catch_up()
-        return self._evaluator.preview(definition, at, self.book.definitions())
+        with self._answered(at):
+            return self._evaluator.preview(definition, at, self._others(definition))
 
     def true_of(self, definition: Definition, units: Sequence[str], at: Millis) -> dict[str, list[Leaf]]:
         """Which leaves are true of each of these units; one of which none is may be left out."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
-        found = self._evaluator.evaluate(alone, at, units=units, others=self.book.definitions())
-        return {each.unit: [leaves[place] for place in each.members] for each in found}
+        with self._answered(at):
+            found = self._evaluator.evaluate(alone, at, units=units, others=self._others(definition))
+            return {each.unit: [leaves[place] for place in each.members] for each in found}
 
     def estimate(self, definition: Definition, at: Millis) -> Estimate:
         self._catch_up()
-        return self._evaluator.estimate(definition, at, self.book.definitions())
+        with self._answered(at):
+            return self._evaluator.estimate(definition, at, self._others(definition))
 
     def overlap(self, definitions: Sequence[Definition], at: Millis) -> Mapping[frozenset[int], int]:
         """By the places of those that a unit meets, how many meet these and no other. Raises Refused."""
         if len({each.entity for each in definitions}) > 1:
             raise Refused("Some of these are about persons and some about leads. Compare those of one kind.")
         self._catch_up()
-        return self._evaluator.overlap(definitions, at, self.book.definitions())
+        with self._answered(at):
+            return self._evaluator.overlap(definitions, at, self._others(*definitions))
 
     def explain(self, definition: Definition, unit: str, at: Millis) -> Explained:
         """Of segments that the definition names too, each at the moment at which it is looked at."""
         self._catch_up()
-        others = self.book.definitions()
+        others = self._others(definition)
 
         def explained(each: Definition, then: Millis) -> Explained:
             leaves = self._evaluator.explain(each, unit, then, others)
@@ -139,7 +148,27 @@ class SegmentDesk:
 
         # One segment may be named many times, in others too.
         named = cache(lambda segment, then: explained(others[segment], then))
-        return explained(definition, at)
+        with self._answered(at):
+            return explained(definition, at)
+
+    def _others(self, *definitions: Definition) -> Others:
+        """The segments that these may name."""
+        others = self.book.definitions()
+        for name in sorted(set[str]().union(*(reached(each, others) for each in definitions)) - others.keys()):
+            raise Refused(f"It names the segment {name}, which is not there any more. Take the name out.")
+        return others
+
+    @contextmanager
+    def _answered(self, at: Millis) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            if not asked_too_much(error, self._evaluator, at):
+                raise
+            raise Refused(
+                f"The event store answers others and not this, which asks too much of it at once: {error.cause}."
+                " Take fewer conditions, shorter windows or fewer values."
+            ) from error
 
     def recorded(self, segment: Segment, unit: str, at: Millis) -> bool | None:
         """Whether it was kept as a member at that moment; None before the segment was made."""
@@ -168,15 +197,19 @@ class SegmentDesk:
         if at is None or at >= segment.created_at:
             found, place = self.membership.members(segment.n, at=at, after=after, limit=limit)
             return [Within(each.unit, each.since) for each in found], place
-        meant = self._meant(segment.definition, at)
-        page = nsmallest(limit + 1, (unit for unit in meant if after is None or unit > after.unit))
+        with self._answered(at):
+            page = list(islice(self._meant(segment.definition, at, "" if after is None else after.unit), limit + 1))
         place = Place(at, page[limit - 1]) if len(page) > limit else None
         return [Within(unit, None) for unit in page[:limit]], place
 
-    def _meant(self, definition: Definition, at: Millis) -> Iterator[str]:
+    def _meant(self, definition: Definition, at: Millis, after: str) -> Iterator[str]:
+        """Whom it means, in order, from the first after that; slice by slice, as all may be millions."""
         self._catch_up()
-        found = self._evaluator.evaluate([definition], at, others=self.book.definitions())
-        return (each.unit for each in found if each.members)
+        others = self._others(definition)
+        for part in slices(definition.entity):
+            if after < part[1]:
+                found = self._evaluator.evaluate([definition], at, part=part, others=others)
+                yield from sorted(each.unit for each in found if each.members and each.unit > after)
 
     def _filled(self, segment: Segment) -> Segment:
         until = time.monotonic() + FILL_WAIT_S

@@ -38,10 +38,10 @@ ROWS_A_UNIT = 5_000
 
 class Evaluator:
     """Thread-safe. `held` says since when units have been members of a segment at a moment, as recorded: all of them or
-    these. Raises StoreUnavailable."""
+    these. One that asks all the time does so `aside`, see `profiles.store.EventStore.ask`. Raises StoreUnavailable."""
 
-    def __init__(self, events: EventStore, held: Held) -> None:
-        self._events, self._held = events, held
+    def __init__(self, events: EventStore, held: Held, *, aside: bool = False) -> None:
+        self._events, self._held, self._aside = events, held, aside
         self._catalogue = Catalogue(events)
 
     def evaluate(
@@ -57,7 +57,7 @@ class Evaluator:
         if not definitions or (units is not None and not units):
             return
         if units is None or self._are_many(units, definitions, others):
-            scope = replace(self._scope(aside=True), units=units)
+            scope = replace(self._scope(), units=units)
         else:
             scope = self._scope_of(units, definitions[0].entity)
 
@@ -65,7 +65,7 @@ class Evaluator:
             return verdicts_query(definitions, now, scope, others, self._held)
 
         # Decoded as what they are, so that nothing is made of them a second time.
-        yield from self._ask(replace(scope, part=part), query, aside=True, row=Verdicts)
+        yield from self._ask(replace(scope, part=part), query, row=Verdicts)
 
     def known(self, *, fresh: bool = False) -> Known:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
@@ -120,9 +120,9 @@ class Evaluator:
         reads = sum(_reads(each, others) for each in definitions)
         return reads * self._events.count() < len(units) * ROWS_A_UNIT
 
-    def _scope(self, *, aside: bool = False) -> Scope:
+    def _scope(self) -> Scope:
         """Everybody."""
-        shifting = self._events.ask("SELECT 1 FROM owners WHERE notEmpty(starts) LIMIT 1", {}, aside=aside)
+        shifting = self._events.ask("SELECT 1 FROM owners WHERE notEmpty(starts) LIMIT 1", {}, aside=self._aside)
         return Scope(shifting=bool(shifting))
 
     def _scope_of(self, units: Collection[str], entity: Entity) -> Scope:
@@ -135,19 +135,19 @@ class Evaluator:
             return mirror.sets_ever([PersonId(each) for each in units])
         asked = "SELECT DISTINCT subject FROM leads FINAL WHERE id IN {leads:Array(String)}"
         subjects = {
-            SetId(each) for some in portions(sorted(units)) for (each,) in self._events.ask(asked, {"leads": some})
+            SetId(each)
+            for some in portions(sorted(units))
+            for (each,) in self._events.ask(asked, {"leads": some}, aside=self._aside)
         }
         persons = set[PersonId]().union(*(row.owners() for row in mirror.owners(subjects)))
         return mirror.sets_ever(persons) | subjects
 
-    def _ask(
-        self, scope: Scope, query: Callable[[Scope], Query], *, aside: bool = False, row: Any = list[Any]
-    ) -> list[Any]:
+    def _ask(self, scope: Scope, query: Callable[[Scope], Query], *, row: Any = list[Any]) -> list[Any]:
         """Rows of a query, which is asked once more where two persons had one number."""
 
         def answered() -> list[Any]:
             asked = query(replace(scope, key=(randbits(64), randbits(64))))
-            return self._events.ask(asked.text, asked.values, tables=asked.tables, aside=aside, row=row)
+            return self._events.ask(asked.text, asked.values, tables=asked.tables, aside=self._aside, row=row)
 
         try:
             return answered()

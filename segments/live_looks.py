@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Connection
 
 from cdp.errors import StoreUnavailable, Superseded
 from cdp.model import Millis
 from cdp.records import chunks
-from profiles.store import NOBODY
 from segments import stays, timers
 from segments.book import Segment
 from segments.live_pieces import Refused, Slice
 from segments.stays import Members
 from segments.timers import Timer, Timers
-from segments.tree import Any_, Definition, Entity
-from segments.verdict import Evaluates, Verdicts
+from segments.verdict import Evaluates, Verdicts, asked_too_much
+
+log = structlog.get_logger()
 
 UNITS_AT_ONCE = 5_000
 """In one query: what it costs besides is the same for all of them."""
 OF_FEW_SEGMENTS, FEW_SEGMENTS = 20_000, 10
 """So many where hardly anything is asked of each, as where a window ends for a crowd."""
-RECORDS = "records"
-ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
 
 class Look(NamedTuple):
@@ -159,16 +158,11 @@ class Eye:
             return {each.unit: each for each in found}
         except Superseded:
             raise
-        except Exception as error:
-            if isinstance(error, StoreUnavailable) and (error.store == RECORDS or not self._answers(now)):
+        except StoreUnavailable as error:
+            if not asked_too_much(error, self._evaluator, now):
                 raise
-            # What a store that is there does not answer, or a fault of ours.
-            raise Refused(error.cause if isinstance(error, StoreUnavailable) else repr(error)) from error
-
-    def _answers(self, now: Millis) -> bool:
-        """Whether the engine answers anything at all."""
-        try:
-            list(self._evaluator.evaluate([ANYTHING], now, units=[NOBODY]))
-        except StoreUnavailable:
-            return False
-        return True
+            raise Refused(error.cause) from error
+        except Exception as error:
+            # A fault of ours holds up nobody else either.
+            log.exception("segments_not_looked_at", segments=[each.id for each in segments])
+            raise Refused(repr(error)) from error

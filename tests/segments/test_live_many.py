@@ -183,7 +183,7 @@ def test_a_crowd_that_is_too_large_for_one_question_is_asked_about_in_parts(
 
     def refused(definitions: Any, now: Millis, **how: Any) -> Iterator[Verdicts]:
         if len(how["units"]) > 30:
-            raise StoreUnavailable("event store", "too much memory")
+            raise StoreUnavailable("event", "too much memory")
         yield from evaluate(definitions, now, **how)
 
     monkeypatch.setattr(crowd, "evaluate", refused)

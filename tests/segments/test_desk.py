@@ -1,0 +1,104 @@
+"""What people ask about segments is answered, or they are told what to do; and it holds up nobody who keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp.errors import Refused, StoreUnavailable
+from profiles.events_clickhouse import ClickHouseEvents
+from segments.desk import SegmentDesk
+from segments.language import parse
+from segments.members import Place
+from segments.tree import Definition
+from segments.verdict import Answers
+from tests.segments.live_world import DAY, World
+
+VIEWED: dict[str, Any] = {"did": "viewed"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    opened = World(tmp_path)
+    yield opened
+    opened.close()
+
+
+def defined(where: Any) -> Definition:
+    return parse({"v": 1, "entity": "person", "where": where}, tz="Asia/Shanghai")
+
+
+def desk_of(world: World, evaluator: Answers) -> SegmentDesk:
+    return SegmentDesk(world.book, world.membership, evaluator, tz="Asia/Shanghai", clock=lambda: world.now)
+
+
+class Weak:
+    """An evaluator whose store answers about nobody more than so many persons; about none while it is `away`."""
+
+    def __init__(self, real: Any, *, away: bool = False) -> None:
+        self._real, self._away = real, away
+
+    def evaluate(self, *asked: Any, units: Any = None, **how: Any) -> Any:
+        if units is None or self._away:
+            raise StoreUnavailable("event", "Memory limit exceeded")
+        return self._real.evaluate(*asked, units=units, **how)
+
+    def preview(self, *_: Any) -> Any:
+        raise StoreUnavailable("event", "Memory limit exceeded")
+
+
+def test_a_question_that_asks_too_much_is_refused_and_not_said_to_be_a_store_that_is_away(world: World) -> None:
+    weak: Any = Weak(world.system.evaluator)
+    with pytest.raises(Refused, match=r"asks too much.*Memory limit exceeded"):
+        desk_of(world, weak).preview(defined(VIEWED), world.now)
+    made = world.make("viewed", VIEWED)
+    with pytest.raises(Refused, match="asks too much"):
+        desk_of(world, weak).members(made, at=made.created_at - DAY, after=None, limit=10)
+    away: Any = Weak(world.system.evaluator, away=True)
+    with pytest.raises(StoreUnavailable):
+        desk_of(world, away).preview(defined(VIEWED), world.now)
+
+
+def test_a_segment_that_is_named_and_deleted_meanwhile_is_told(world: World) -> None:
+    viewed = world.make("viewed", VIEWED)
+    desk = desk_of(world, world.system.evaluator)
+    definition = desk.read({"v": 1, "entity": "person", "where": {"not": {"in": viewed.id}}})
+    world.book.delete(viewed.id)
+    for ask in (desk.preview, desk.estimate):
+        with pytest.raises(Refused, match=f"{viewed.id}, which is not there any more"):
+            ask(definition, world.now)
+
+
+def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_skip_nobody(world: World) -> None:
+    for n in range(25):
+        world.take("viewed", f"visitor-{n}", ago=DAY)
+    world.live.drain()
+    made = world.make("viewed", VIEWED)
+    desk = desk_of(world, world.system.evaluator)
+    found: list[str] = []
+    place: Place | None = None
+    for _ in range(7):
+        page, place = desk.members(made, at=made.created_at - 1, after=place, limit=4)
+        found += [each.unit for each in page]
+    assert place is None
+    assert found == sorted(world.person(f"visitor-{n}") for n in range(25))
+
+
+@pytest.mark.timeout(30)
+def test_what_people_ask_does_not_wait_for_who_keeps_segments(world: World) -> None:
+    world.take("viewed", "li", ago=DAY)
+    world.live.drain()
+    viewed, events = defined(VIEWED), world.system.events
+    assert isinstance(events, ClickHouseEvents)
+    desk = desk_of(world, world.system.evaluator)
+    watcher = events._watchers.get()
+    try:
+        assert desk.preview(viewed, world.now).count == 1
+        assert list(desk.true_of(viewed, [world.person("li")], world.now)) == [world.person("li")]
+        made = world.make("viewed", VIEWED)
+        assert [each.unit for each in desk.members(made, at=made.created_at - 1, after=None, limit=9)[0]]
+    finally:
+        events._watchers.put(watcher)
