@@ -7,7 +7,6 @@ meanwhile is left out; the new one is filled.
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -185,7 +184,7 @@ class Writer:
         segment_work.done(connection, done.tasks)
         if done.place is not None:
             note_place(connection, FEED, done.place)
-        stays.forget(connection, {unit: f"erased-{secrets.token_hex(12)}" for unit in done.erased})
+        stays.forget(connection, done.erased)
         stays.forget_causes(connection, done.emptied)
         if self._lags.due():
             self._lags.write(connection)

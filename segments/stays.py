@@ -6,8 +6,9 @@ A unit is a person or a lead. Its present stay in a segment has no end. A stay b
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ Index("segment_stays_left", stay_rows.c.segment, stay_rows.c.left_at, stay_rows.
 Index("segment_stays_of_unit", stay_rows.c.unit, stay_rows.c.left_at)
 
 AT_ONCE = 5_000
+NOBODY = "erased-"
+"""How a name begins that stands for somebody who was erased."""
 
 
 class Reason(StrEnum):
@@ -179,9 +182,10 @@ def write(connection: Connection, changes: Sequence[Change]) -> None:
     run_rows(connection, _leaving, went)
 
 
-def forget(connection: Connection, instead: Mapping[str, str]) -> None:
+def forget(connection: Connection, units: Iterable[str]) -> None:
     """Give the ended stays of these units to names that mean nobody, so that counts of the past stay what they were."""
-    for unit, nobody in instead.items():
+    for unit in units:
+        nobody = f"{NOBODY}{secrets.token_hex(12)}"
         mine = stay_rows.c.unit == unit
         nameless = {"entered_cause": None, "left_cause": None}
         connection.execute(update(stay_rows).where(mine, ~_open).values(unit=nobody, **nameless))

@@ -207,7 +207,7 @@ def overlap(
     if len(segments) < 2:
         raise typer.BadParameter("it takes two segments or more", param_hint="SEGMENT…")
     with connect(load_settings(), segments=True) as client:
-        wanted = [_path(client, each).rpartition("/")[2] for each in segments]
+        wanted = [_id(client, each) for each in segments]
         found = client.post("/segments/overlap", {"segments": wanted})
     answer(found, lambda value: overlapping(value, segments), json=json)
 
@@ -317,14 +317,18 @@ def _read(path: Path) -> Any:
 
 def _path(client: ApiClient, segment: str) -> str:
     """Where a segment lies, by its id or its name."""
+    return f"/segments/{quote(_id(client, segment), safe='')}"
+
+
+def _id(client: ApiClient, segment: str) -> str:
     from cdp.errors import NotFound
 
     if segment.startswith("sg_"):
-        return f"/segments/{quote(segment, safe='')}"
+        return segment
     found = [each["id"] for each in client.all("/segments", "segments") if each["name"] == segment]
     if not found:
         raise NotFound("segment", segment)
-    return f"/segments/{found[0]}"
+    return str(found[0])
 
 
 def _is_id(who: str) -> bool:
@@ -345,7 +349,7 @@ def _coming(client: ApiClient, path: str, limit: int) -> Iterator[dict[str, Any]
         time.sleep(POLL_S)
         seen = {_named(each) for each in newest}
         newest = _scanned(client, path, seen)
-        yield from reversed([each for each in newest if _named(each) not in seen])
+        yield from reversed([each for each in newest if _named(each) not in seen and not _is_told_again(each)])
 
 
 def _scanned(client: ApiClient, path: str, seen: set[Named]) -> list[dict[str, Any]]:
@@ -358,6 +362,13 @@ def _scanned(client: ApiClient, path: str, seen: set[Named]) -> list[dict[str, A
         cursor = page["next"]
         if not cursor or any(_named(each) in seen for each in page["changes"]):
             return found
+
+
+def _is_told_again(change: dict[str, Any]) -> bool:
+    """When somebody is erased, what was told of them comes once more, under a name that means nobody."""
+    from segments.stays import NOBODY
+
+    return _named(change)[0].startswith(NOBODY)
 
 
 def _named(change: dict[str, Any]) -> Named:

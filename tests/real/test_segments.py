@@ -62,8 +62,20 @@ def test_changes_are_followed_as_they_come(product: Product, tmp_path: Path) -> 
         heard = [json.loads(following.stdout.readline())]
         send("v2", "seat_viewed")
         heard.append(json.loads(following.stdout.readline()))
+        assert heard == product.api.get(changes).json()["changes"][::-1]
+        # What was told of somebody who is erased is not told again under another name.
+        erased = product.api.post(f"/api/v1/persons/{heard[0]['person']}/erase", json={"reason": "asked for"})
+        assert erased.status_code == 202, erased.text
+        job = f"/api/v1/persons/erasures/{erased.json()['id']}"
+        until(lambda: product.api.get(job).json()["state"] == "done", 30)
+        until(lambda: "erased-" in product.api.get(changes).text, 30)
+        send("v3", "seat_viewed")
+        told = [json.loads(following.stdout.readline())]
+        while told[-1]["change"] != "entered":
+            told.append(json.loads(following.stdout.readline()))
+        assert [each["reason"] for each in told[:-1]] in ([], ["erasure"])
+        assert "erased-" not in json.dumps(told)
         following.terminate()
-    assert heard == product.api.get(changes).json()["changes"][::-1]
 
 
 def test_the_walk_of_the_page_goes_as_it_is_written(product: Product, tmp_path: Path) -> None:
