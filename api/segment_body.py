@@ -15,7 +15,7 @@ from segments.reading import read_json
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class ReadOnce(APIRoute):
+class FieldsOnce(APIRoute):
     """A route whose bodies name no field twice."""
 
     def get_route_handler(self) -> Handler:

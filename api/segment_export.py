@@ -58,7 +58,8 @@ def _rows(use: Services, caller: ApiKey, segment: Segment, *, clear: bool) -> It
             use.auditor.note_shown(caller, sorted(shown.known), subject=segment.id)
         for each in page:
             identifiers = known.get(each.unit, ())
-            yield each.unit, rfc3339(each.since), *(_cell(identifiers, kind) for kind in COLUMNS[entity])
+            since = "" if each.since is None else rfc3339(each.since)
+            yield each.unit, since, *(_cell(identifiers, kind) for kind in COLUMNS[entity])
 
 
 def _pages(use: Services, segment: Segment) -> Iterator[Sequence[Member]]:

@@ -63,7 +63,8 @@ class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
 class SegmentPreview(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a definition means. With `estimate` it is told from a 1/64 of all, and the rest is empty.
 
-    `reach` counts by what members can be reached: phone, wx_openid, device_id, or none; `channels` by their channel.
+    `reach` counts by what members can be reached: phone, email, wx_openid, device_id, or none; `channels` by their
+    channel.
     """
 
     count: int

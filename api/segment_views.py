@@ -13,10 +13,10 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment, State
-from segments.desk import Report, Within, holds
+from segments.desk import Report, holds
 from segments.faults import Fault
 from segments.language import parse
-from segments.members import Moved
+from segments.members import Crossing, Member
 from segments.phrases import LANGS, Lang
 from segments.sentence import of_leaf, sentence
 from segments.sql_tried import hourly_above
@@ -210,11 +210,11 @@ def _text(title: Mapping[Lang, str]) -> BilingualText:
     return BilingualText(zh=title["zh"], en=title["en"])
 
 
-def member(definition: Definition, each: Within) -> shapes.SegmentMember:
+def member(definition: Definition, each: Member) -> shapes.SegmentMember:
     return shapes.SegmentMember(**unit_of(definition, each.unit), since=_time(each.since))
 
 
-def change(definition: Definition, each: Moved) -> shapes.SegmentChange:
+def change(definition: Definition, each: Crossing) -> shapes.SegmentChange:
     return shapes.SegmentChange(
         **unit_of(definition, each.unit),
         change="entered" if each.entered else "exited",

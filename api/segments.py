@@ -17,7 +17,7 @@ from api.answer import USUAL_LIMIT, After, Limit, answer, cursor_of, cursor_text
 from api.documented import ok
 from api.gate import PREFIX, ManagesSegments, ReadsSegments
 from api.permissions import Permission
-from api.segment_body import ReadOnce
+from api.segment_body import FieldsOnce
 from api.segment_export import MEDIA, Format, exported
 from api.services import Services, Use
 from cdp.errors import Forbidden, NotFound
@@ -35,7 +35,7 @@ from segments.schema import schema
 from segments.templates import templates
 from segments.tree import Definition, Entity
 
-router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"], route_class=ReadOnce)
+router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"], route_class=FieldsOnce)
 
 MOST_COMPARED = 4
 FILES: dict[int | str, dict[str, Any]] = {
@@ -175,7 +175,8 @@ async def list_all(use: Use, caller: ReadsSegments, limit: Limit = USUAL_LIMIT, 
         every = sorted(use.segments.book.every(), key=lambda each: (-each.created_at, each.id))
         rest = [each for each in every if after is None or (-each.created_at, each.id) > (-after.at, after.id)]
         more = Cursor(rest[limit - 1].created_at, rest[limit - 1].id) if len(rest) > limit else None
-        shown = [views.segment(use, each, views.names_of(every)) for each in rest[:limit]]
+        names = views.names_of(every)
+        shown = [views.segment(use, each, names) for each in rest[:limit]]
         return shapes.Segments(segments=shown, next=cursor_text(more))
 
     return answer(await run_sync(read))

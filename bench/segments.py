@@ -25,7 +25,7 @@ from profiles.events_clickhouse import ClickHouseEvents
 from segments.book import Segment, State
 from segments.evaluate import Evaluator
 from segments.language import parse
-from segments.live_pieces import Piece, Refused, piecewise
+from segments.live_pieces import Piece, Unanswered, piecewise
 from segments.sql import verdicts_query
 from segments.sql_source import Scope
 from segments.tree import Definition
@@ -144,7 +144,7 @@ class Bench:
                 verdicts += len(some)
                 members += len(said.members)
         except StoreUnavailable as error:
-            raise Refused(error.cause) from error
+            raise Unanswered(error.cause) from error
         return Looked(verdicts, members)
 
     def _engine(self, groups: Sequence[Sequence[Definition]]) -> None:

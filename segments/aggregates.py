@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segments.comparison import Kind, kind_of_name, read_name, read_test
+from segments.counts import CHOSEN
 from segments.limits import MAX_COUNT
 from segments.names import Of, is_contact, is_moment
 from segments.reading import Place
@@ -29,7 +30,7 @@ _KINDS = {
 
 def kind_of_aggregate(agg: Aggregate) -> Kind:
     """What an aggregate gives to compare."""
-    if agg.fn in (Fn.FIRST, Fn.LAST, Fn.NTH):
+    if agg.fn in CHOSEN:
         return kind_of_name(Of.EVENT, agg.of) if agg.of else Kind.MOMENT
     return _KINDS.get(agg.fn, Kind.NUMBER)
 

@@ -241,7 +241,7 @@ def _refuse_taken(name: str, others: Iterable[Segment]) -> None:
 
 def _check(segment_id: str, definition: Definition, others: Definitions) -> None:
     """That it names only segments that are there, are about the same, and do not name it."""
-    for each in named(definition):
+    for each in sorted(named(definition)):
         if each not in others:
             raise Refused(f"It names the segment {each}, which is not there.")
         if others[each].entity is not definition.entity:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from segments.counts import CHOSEN
 from segments.faults import CLOSE, Fault, is_slip, suggestion
 from segments.known import ANYTHING, Known, Seen, lookup, whole_of
 from segments.names import PERSON_BUILTINS, Of, is_moment
@@ -165,7 +166,7 @@ class _Check:
         if not agg.of:
             return
         seen = self._property(f"{path}.agg.of", agg.of, step)
-        if agg.fn in (Fn.FIRST, Fn.LAST, Fn.NTH):
+        if agg.fn in CHOSEN:
             self._compare(path, seen, test)
         elif agg.fn is not Fn.DISTINCT:
             self._types(f"{path}.agg.of", seen, _NUMBER, f"Only numbers have a {agg.fn.value}.")

@@ -125,7 +125,7 @@ def _single(op: Op, place: Place, kind: Kind) -> Any:
         return place.whole(-MAX_COUNT, MAX_COUNT)
     if kind in (Kind.NUMBER, Kind.TOTAL):
         return place.number()
-    if kind in (Kind.MOMENT, Kind.SINCE):
+    if kind is Kind.MOMENT:
         return place.moment()
     if op in ORDERED and isinstance(place.value, bool):
         place.refuse("a number or a text", "True and false have no order; compare them with =.")

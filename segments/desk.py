@@ -12,35 +12,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from cdp.errors import Refused, StoreUnavailable
 from cdp.model import Millis
+from cdp.moments import rfc3339
 from segments.book import Segment, SegmentBook, State
 from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
 from segments.live_pieces import slices
-from segments.members import Membership, Place
+from segments.members import Member, Membership, Place
 from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
-from segments.units import moment_text
 from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview, asked_too_much
 from segments.walk import leaves_of
 
 FILL_WAIT_S = 30.0
 """How long whoever made a segment waits for it to be filled."""
 LOOK_S = 0.05
-
-
-class Within(NamedTuple):
-    """One who is or was in a segment; `since` is None where nobody kept that then."""
-
-    unit: str
-    since: Millis | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +81,7 @@ class SegmentDesk:
         for path, leaf in leaves_of(definition):
             if isinstance(leaf, In) and leaf.as_of is not None and leaf.as_of > self.clock():
                 advice = "Who is in it then is not known; leave as_of out for now."
-                yield Fault(f"{path}.as_of", "a moment that has been", moment_text(leaf.as_of), advice)
+                yield Fault(f"{path}.as_of", "a moment that has been", rfc3339(leaf.as_of), advice)
 
     def read(self, document: Any, *, segment: str = "") -> Definition:
         """The definition in a JSON value. Raises MalformedSegment where anything is wrong in it."""
@@ -191,16 +184,15 @@ class SegmentDesk:
 
     def members(
         self, segment: Segment, *, at: Millis | None, after: Place | None, limit: int
-    ) -> tuple[list[Within], Place | None]:
+    ) -> tuple[list[Member], Place | None]:
         """Who is in it, newest first, or was at that moment. Before the segment was made that is whom it would have
         meant by what is known today, in order of their ids."""
         if at is None or at >= segment.created_at:
-            found, place = self.membership.members(segment.n, at=at, after=after, limit=limit)
-            return [Within(each.unit, each.since) for each in found], place
+            return self.membership.members(segment.n, at=at, after=after, limit=limit)
         with self._answered(at):
             page = list(islice(self._meant(segment.definition, at, "" if after is None else after.unit), limit + 1))
         place = Place(at, page[limit - 1]) if len(page) > limit else None
-        return [Within(unit, None) for unit in page[:limit]], place
+        return [Member(unit, None) for unit in page[:limit]], place
 
     def _meant(self, definition: Definition, at: Millis, after: str) -> Iterator[str]:
         """Whom it means, in order, from the first after that; slice by slice, as all may be millions."""

@@ -89,7 +89,7 @@ class LiveSegments:
         self._work.due.set()
 
     def drain(self) -> None:
-        """Do all that is due now; for tests."""
+        """Do all that is due now."""
         while self._turn():
             pass
 

@@ -13,7 +13,7 @@ from cdp.model import Millis
 from cdp.records import chunks
 from segments import stays, timers
 from segments.book import Segment
-from segments.live_pieces import Refused, Slice
+from segments.live_pieces import Slice, Unanswered
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.verdict import Evaluates, Verdicts, asked_too_much
@@ -131,7 +131,7 @@ class Eye:
             return
         try:
             look = Look(segments, units, self._said(segments, now, units=units))
-        except Refused as error:
+        except Unanswered as error:
             if len(units) > UNITS_AT_ONCE:
                 # It may have been too many.
                 for fewer in chunks(units, UNITS_AT_ONCE):
@@ -147,7 +147,7 @@ class Eye:
             yield look
 
     def slice(self, segments: Sequence[Segment], part: Slice, now: Millis, known: Collection[str]) -> Look:
-        """At all units of a slice, those that are `known` there among them. Raises Refused."""
+        """At all units of a slice, those that are `known` there among them. Raises Unanswered."""
         said = self._said(segments, now, part=part)
         return Look(segments, said.keys() | set(known), said)
 
@@ -161,8 +161,8 @@ class Eye:
         except StoreUnavailable as error:
             if not asked_too_much(error, self._evaluator, now):
                 raise
-            raise Refused(error.cause) from error
+            raise Unanswered(error.cause) from error
         except Exception as error:
             # A fault of ours holds up nobody else either.
             log.exception("segments_not_looked_at", segments=[each.id for each in segments])
-            raise Refused(repr(error)) from error
+            raise Unanswered(repr(error)) from error

@@ -29,7 +29,7 @@ Slice = tuple[str, str]
 """Units from the first up to the second, as text."""
 
 
-class Refused(Exception):
+class Unanswered(Exception):
     """The engine is there and does not answer this question."""
 
 
@@ -85,7 +85,7 @@ def piecewise(
         found, halves = None, []
         try:
             found = look(piece)
-        except Refused as error:
+        except Unanswered as error:
             halves = piece.halves()
             if not halves:
                 refused.add(piece.segments[0].n)

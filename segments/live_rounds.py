@@ -83,12 +83,13 @@ class Seen:
     looks: list[Look] = field(default_factory=list)
 
     @property
-    def tasks(self) -> Set[int]:
+    def numbers(self) -> Set[int]:
+        """Of all tasks that are done then."""
         return frozenset(task.n for task in self.taken.tasks).union(self.touched.announced)
 
     def done(self) -> Round:
         """What is done once it is written."""
-        return Round(self.tasks, self.taken.head, self.touched.erased, self.touched.emptied, self.taken.fresh)
+        return Round(self.numbers, self.taken.head, self.touched.erased, self.touched.emptied, self.taken.fresh)
 
 
 class Rounds:
@@ -131,16 +132,16 @@ class Rounds:
 
     def moment(self) -> Millis:
         """That of the next round."""
-        moment, before = self._writer.moment(), self._seen()
+        moment, before = self._writer.moment(), self._being_written()
         return moment if before is None else max(moment, before.taken.now + 1)
 
     # Taking
 
     def _take(self, events: int) -> Taken | None:
         """About so many events, and what else waits; None where nothing does."""
-        began, now, before = monotonic(), self.moment(), self._seen()
+        began, now, before = monotonic(), self.moment(), self._being_written()
         looked = before.units if before is not None else ()
-        tasks = segment_work.due(self._records, now, TASKS, events, before.tasks if before is not None else ())
+        tasks = segment_work.due(self._records, now, TASKS, events, before.numbers if before is not None else ())
         with reading(self._records) as connection:
             fired = timers.due(connection, now, TIMERS, MOMENTS, looked)
         self._identity.follow()
@@ -153,8 +154,7 @@ class Rounds:
         fresh = None if more else _fresh(before.taken) if before is not None else now
         return Taken(began, now, tasks, fired, place, head, fresh, more)
 
-    def _seen(self) -> Seen | None:
-        """What is being written."""
+    def _being_written(self) -> Seen | None:
         return None if self._writing is None else self._writing[0]
 
     # Looking
@@ -177,7 +177,7 @@ class Rounds:
 
     def _settle_for(self, asks: Iterable[Ask], index: Index) -> None:
         """Whether somebody has been in a segment for some time is read from what is written."""
-        before = self._seen()
+        before = self._being_written()
         held = {n for n, each in index.mentions.items() if each.held}
         if before is not None and any(ask.segments & held and ask.units & before.units for ask in asks):
             self.settle()

@@ -27,11 +27,13 @@ class Place(NamedTuple):
 
 
 class Member(NamedTuple):
+    """One who is or was in a segment; `since` is None where nobody kept that then."""
+
     unit: str
-    since: Millis
+    since: Millis | None
 
 
-class Moved(NamedTuple):
+class Crossing(NamedTuple):
     """A unit came in or went out. `cause` is the event that brought it about, None where none did."""
 
     unit: str
@@ -70,7 +72,7 @@ class Membership:
 
     def changes(
         self, segment: int, *, after: Place | None = None, limit: int = MAX_PAGE
-    ) -> tuple[list[Moved], Place | None]:
+    ) -> tuple[list[Crossing], Place | None]:
         """Who came and went, newest first, ties by unit; and where the next page begins."""
         parts = [
             select(
@@ -92,7 +94,7 @@ class Membership:
         both = union_all(*(select(part) for part in parts)).subquery()
         with reading(self._records) as connection:
             rows = connection.execute(select(both).order_by(both.c.at.desc(), both.c.unit).limit(limit + 1)).all()
-        moved = [Moved(row.unit, bool(row.entered), row.at, Reason(row.reason), row.cause) for row in rows[:limit]]
+        moved = [Crossing(row.unit, bool(row.entered), row.at, Reason(row.reason), row.cause) for row in rows[:limit]]
         return moved, _place(rows, limit)
 
     def segments_of(self, unit: str) -> list[Within]:

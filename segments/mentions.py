@@ -49,13 +49,9 @@ def mentions_of(definition: Definition, others: Definitions) -> Mentions:
     return reduce(Mentions.__or__, found, Mentions(leads=definition.entity is Entity.LEAD))
 
 
-def named(definition: Definition) -> dict[str, bool]:
-    """The segments that it names itself, and whether it asks of one for how long."""
-    found: dict[str, bool] = {}
-    for _, leaf in leaves_of(definition):
-        if isinstance(leaf, In):
-            found[leaf.segment] = found.get(leaf.segment, False) or leaf.held is not None
-    return found
+def named(definition: Definition) -> set[str]:
+    """The segments that it names itself."""
+    return {leaf.segment for _, leaf in leaves_of(definition) if isinstance(leaf, In)}
 
 
 def reached(definition: Definition, others: Definitions) -> set[str]:

@@ -64,13 +64,6 @@ def key(definition: Definition) -> str:
     return _digest([form.entity.value, zone, *parts])
 
 
-def leaf_key(leaf: Leaf, *, entity: Entity, tz: str) -> str:
-    """As `key`, of one leaf."""
-    form = _leaf(leaf)
-    zone = tz if _uses_zone(form, entity) else ""
-    return _digest([entity.value, zone, condition_json(form, entity)])
-
-
 def shape(condition: Condition, *, entity: Entity) -> str:
     """The text of a condition's normal form: equal where two mean the same by their shape."""
     return _text(condition_json(_condition(condition, entity), entity))

@@ -11,7 +11,7 @@ from typing import Any
 
 from segments.aggregates import kind_of_aggregate
 from segments.comparison import Kind, kind_of_name
-from segments.counts import meets
+from segments.counts import CHOSEN, ZERO_OF_NOTHING, meets
 from segments.names import Of
 from segments.phrases import LANGS, PERIODS, PHRASES, UNITS, Lang, fill, glue
 from segments.tree import (
@@ -167,7 +167,7 @@ class _Voice:
         if leaf.agg == Aggregate() and _is_never(test):
             return self._done(leaf, no)
         said = self._figure(leaf, test)
-        zero = kind_of_aggregate(leaf.agg) in (Kind.COUNT, Kind.TOTAL) and meets(test, 0)
+        zero = leaf.agg.fn in ZERO_OF_NOTHING and meets(test, 0)
         return self.say("zero too", what=said) if zero else said
 
     def _done(self, leaf: Did | Rel, phrase: str) -> str:
@@ -187,7 +187,7 @@ class _Voice:
     def _aggregate(self, leaf: Did | Rel) -> str:
         agg = leaf.agg
         fn = {Fn.SINCE_FIRST: Fn.FIRST, Fn.SINCE_LAST: Fn.LAST}.get(agg.fn, agg.fn)
-        what, when = self._counted(leaf, "one event" if fn in (Fn.FIRST, Fn.LAST, Fn.NTH) else "events")
+        what, when = self._counted(leaf, "one event" if fn in CHOSEN else "events")
         phrase = "count of leads" if isinstance(leaf, Rel) and fn is Fn.COUNT else fn.value
         of = self._name(agg.of) if agg.of else self.say("time")
         period = PERIODS[agg.period][LANGS.index(self.lang)] if agg.period else ""

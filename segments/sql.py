@@ -15,7 +15,7 @@ from segments.counts import ZERO_OF_NOTHING
 from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
-from segments.sql_values import NEVER, Params
+from segments.sql_values import Params, from_never
 from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
 from segments.verdict import Others
 
@@ -45,7 +45,7 @@ def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope,
     said = {
         "id": "id",
         "members": f"arrayFilter((place, holds) -> holds, {places}, {truths})",
-        "nexts": f"CAST(arrayMap(v -> (v.1, v.2 + {NEVER}), {coming}) AS Map(UInt64, Int64))",
+        "nexts": f"CAST(arrayMap(v -> (v.1, {from_never('v.2')}), {coming}) AS Map(UInt64, Int64))",
     }
     return _query(sources, said, " WHERE notEmpty(members) OR notEmpty(nexts)")
 
@@ -104,7 +104,7 @@ def _members(
 
 def _flip(moment: str) -> str:
     """When an answer can change next, NULL for never."""
-    return f"nullIf(toInt64({moment}), 0) + {NEVER}"
+    return from_never(f"nullIf(toInt64({moment}), 0)")
 
 
 def _entity_of(definitions: Sequence[Definition]) -> Entity:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from segments.limits import MAX_STEPS
 from segments.tree import Seq, Step
 
 FromRows = Callable[[str], str]
 """The unit and these columns of the rows of all units, as SELECT takes it, up to WHERE."""
-RANKS = 16
-"""In one millisecond: a step has two, and there are eight steps at most (`segments/schema.json`)."""
+RANKS = 2 * MAX_STEPS
+"""In one millisecond: a step has two."""
 
 
 def sequence_select(

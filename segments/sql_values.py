@@ -20,7 +20,7 @@ PARAMETER = 65_536
 NEVER = 2**62
 """The moment of what never comes."""
 STAYS = "0"
-"""`to_never` of it."""
+"""That moment by `to_never`."""
 
 _RFC3339 = (
     r"^\\d{4}-\\d{2}-\\d{2}([Tt]([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d([.]\\d+)?([Zz]|[+-]([01]\\d|2[0-3]):[0-5]\\d))?$"
@@ -32,8 +32,14 @@ _ORDERED = {Op.GT: ">", Op.GE: ">=", Op.LT: "<", Op.LE: "<="}
 
 
 def to_never(moment: str) -> str:
-    """A moment by what it is before NEVER: then 0, which a unit without rows has, says that it never comes."""
+    """A moment as its distance to NEVER, which is negative: so 0, which a unit without rows has for every state, stands
+    for what never comes."""
     return f"(toInt64({moment}) - {NEVER})"
+
+
+def from_never(distance: str) -> str:
+    """The moment again."""
+    return f"{distance} + {NEVER}"
 
 
 @dataclass(slots=True)

@@ -102,7 +102,8 @@ def _numbers_decide(parts: Sequence[Any], text: Callable[[Any], str], *, decisiv
                 counts.add(figure)
     for figure, tests in together.items():
         met = [[meets(test, point) for test in tests] for point in _points(tests, whole=figure in counts)]
-        if all(any(each) for each in met) and figure in counts if decisive else not any(all(each) for each in met):
+        always, never = all(any(each) for each in met), not any(all(each) for each in met)
+        if always and figure in counts if decisive else never:
             return True
     return False
 

@@ -8,7 +8,6 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from cdp.model import DAY_MS, Millis
-from cdp.moments import rfc3339
 from segments.tree import Duration
 
 _UNIT_MS = {"W": 604_800_000, "D": DAY_MS, "H": 3_600_000, "M": 60_000, "S": 1_000}
@@ -70,10 +69,6 @@ def parse_moment(text: str, tz: ZoneInfo) -> Millis:
         return (moment - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError(A_MOMENT) from None
-
-
-def moment_text(at: Millis) -> str:
-    return rfc3339(at)
 
 
 def local_moment(at: Millis, tz: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from segments.tree import (
     Absent,
@@ -25,32 +26,26 @@ from segments.tree import (
 
 def leaves_of(definition: Definition) -> Iterator[tuple[str, Leaf]]:
     """All leaves, those of the universe first, in the order of the definition."""
-    yield from leaves_in(definition.universe, "universe")
-    yield from leaves_in(definition.where, "where")
-
-
-def leaves_in(condition: Condition, path: str) -> Iterator[tuple[str, Leaf]]:
-    match condition:
-        case All(parts) | Any_(parts):
-            word = "all" if isinstance(condition, All) else "any"
-            for index, part in enumerate(parts):
-                yield from leaves_in(part, f"{path}.{word}[{index}]")
-        case Not(part):
-            yield from leaves_in(part, f"{path}.not")
-        case _:
-            yield path, condition
+    yield from _in(definition.universe, "universe")
+    yield from _in(definition.where, "where")
 
 
 def props_in(where: Filter, path: str) -> Iterator[tuple[str, Prop]]:
-    match where:
+    """All comparisons of a filter."""
+    yield from _in(where, path)
+
+
+def _in(tree: Condition | Filter, path: str) -> Iterator[tuple[str, Any]]:
+    """What its connectives are about."""
+    match tree:
         case All(parts) | Any_(parts):
-            word = "all" if isinstance(where, All) else "any"
+            word = "all" if isinstance(tree, All) else "any"
             for index, part in enumerate(parts):
-                yield from props_in(part, f"{path}.{word}[{index}]")
+                yield from _in(part, f"{path}.{word}[{index}]")
         case Not(part):
-            yield from props_in(part, f"{path}.not")
-        case Prop():
-            yield path, where
+            yield from _in(part, f"{path}.not")
+        case _:
+            yield path, tree
 
 
 def steps_of(leaf: Leaf, path: str) -> Iterator[tuple[str, Step]]:

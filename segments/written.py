@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cdp.moments import rfc3339
 from segments.aggregates import kind_of_aggregate
 from segments.comparison import Kind, kind_of_name
 from segments.names import Of
@@ -33,7 +34,7 @@ from segments.tree import (
     Test,
     Window,
 )
-from segments.units import duration_text, moment_text
+from segments.units import duration_text
 
 Json = dict[str, Any]
 
@@ -68,7 +69,7 @@ def condition_json(condition: Condition, entity: Entity) -> Json:
             both = {"absent": _step(absent), "after": _step(after)}
             return both | _duration("for", wait) | _duration("until", until) | _same(same)
         case In(segment, held, as_of):
-            moment = {} if as_of is None else {"as_of": moment_text(as_of)}
+            moment = {} if as_of is None else {"as_of": rfc3339(as_of)}
             return {"in": segment} | _duration("for", held) | moment
         case Sample(salt, start, end):
             return {"sample": {"salt": salt, "from": start, "to": end}}
@@ -114,8 +115,8 @@ def _value(test: Test, kind: Kind) -> Any:
     if kind is not Kind.MOMENT:
         return list(test.value) if isinstance(test.value, tuple) else test.value
     if isinstance(test.value, tuple):
-        return [moment_text(at) for at in test.value]
-    return moment_text(test.value)
+        return [rfc3339(at) for at in test.value]
+    return rfc3339(test.value)
 
 
 def _agg(agg: Aggregate) -> Json:
@@ -136,7 +137,7 @@ def _written_window(window: Window) -> Json:
         case Calendar(unit, back, count):
             return {"calendar": unit, "back": back, "count": count}
         case Fixed(start, end):
-            return {"from": moment_text(start)} | ({} if end is None else {"to": moment_text(end)})
+            return {"from": rfc3339(start)} | ({} if end is None else {"to": rfc3339(end)})
         case Since(attr, step, which, length):
             since = {"attr": attr} if step is None else _step(step) | {"which": which}
             return {"since": since} | _duration("for", length)

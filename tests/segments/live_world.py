@@ -27,7 +27,7 @@ from segments.language import parse
 from segments.lead_rows import LeadRows
 from segments.live import LiveSegments
 from segments.live_touched import Toucher
-from segments.members import Moved
+from segments.members import Crossing
 from segments.stays import stay_rows
 from segments.tree import Entity
 from segments.verdict import Evaluates
@@ -183,7 +183,7 @@ class World:
             found.update(each.unit for each in page)
         return found
 
-    def changes(self, segment: Segment) -> list[Moved]:
+    def changes(self, segment: Segment) -> list[Crossing]:
         """Oldest first."""
         return self.membership.changes(segment.n)[0][::-1]
 

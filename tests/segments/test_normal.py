@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.language import as_json, parse
-from segments.normal import key, leaf_key, normal
-from segments.tree import All, Any_, Attr, Entity, Not, Op
+from segments.normal import key, normal
+from segments.tree import All, Any_, Attr, Definition, Entity, Not, Op
 from segments.tree import Test as Compared
 from segments.walk import leaves_of
 from tests.segments.documents import DEFINITIONS, unhurried
@@ -197,7 +198,7 @@ def _assert_plain(node: Any) -> None:
 def test_a_leaf_that_two_segments_share_has_one_key() -> None:
     def leaves(where: Any, tz: str) -> list[str]:
         definition = parse(person(where, tz=tz), tz=TZ)
-        return [leaf_key(leaf, entity=definition.entity, tz=tz) for _, leaf in leaves_of(definition)]
+        return [key(replace(definition, where=leaf)) for _, leaf in leaves_of(definition)]
 
     [first, second] = leaves({"all": [{"did": ["b", "a"]}, {"did": "a", "window": {"calendar": "day"}}]}, "UTC")
     [third, fourth] = leaves(
@@ -209,7 +210,7 @@ def test_a_leaf_that_two_segments_share_has_one_key() -> None:
 
 def test_equal_numbers_and_booleans_are_told_apart() -> None:
     leaves = [Attr("a", Compared(Op.EQ, value)) for value in (1, True, 1.0)]
-    keys = [leaf_key(leaf, entity=Entity.PERSON, tz=TZ) for leaf in leaves]
+    keys = [key(Definition(Entity.PERSON, TZ, leaf)) for leaf in leaves]
     assert keys[0] == keys[2] != keys[1]
 
 
