@@ -58,8 +58,7 @@ def _rows(use: Services, caller: ApiKey, segment: Segment, *, clear: bool) -> It
             use.auditor.note_shown(caller, sorted(shown.known), subject=segment.id)
         for each in page:
             identifiers = known.get(each.unit, ())
-            since = "" if each.since is None else rfc3339(each.since)
-            yield each.unit, since, *(_cell(identifiers, kind) for kind in COLUMNS[entity])
+            yield each.unit, rfc3339(each.since), *(_cell(identifiers, kind) for kind in COLUMNS[entity])
 
 
 def _pages(use: Services, segment: Segment) -> Iterator[Sequence[Member]]:

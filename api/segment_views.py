@@ -13,10 +13,10 @@ from api.shapes import BilingualText, Identifier, Wrong
 from cdp.model import Millis
 from cdp.moments import rfc3339
 from segments.book import Segment, State
-from segments.desk import Report, holds
+from segments.desk import Meant, Report, holds
 from segments.faults import Fault
 from segments.language import parse
-from segments.members import Crossing, Member
+from segments.members import Crossing
 from segments.phrases import LANGS, Lang
 from segments.sentence import of_leaf, sentence
 from segments.sql_tried import hourly_above
@@ -210,7 +210,7 @@ def _text(title: Mapping[Lang, str]) -> BilingualText:
     return BilingualText(zh=title["zh"], en=title["en"])
 
 
-def member(definition: Definition, each: Member) -> shapes.SegmentMember:
+def member(definition: Definition, each: Meant) -> shapes.SegmentMember:
     return shapes.SegmentMember(**unit_of(definition, each.unit), since=_time(each.since))
 
 

@@ -257,7 +257,8 @@ class ClickHouseEvents:
     ) -> list[Any]:
         with unavailable(), _one_of(self._watchers if aside else self._askers) as client:
             try:
-                # Of a question that broke off one may be left. Not as commands, whose values go into the address.
+                # Of a question that broke off one may be left. No commands: their values go into the address, those
+                # of a query only where its text is longer than 128 KiB.
                 for name, made in tables.items():
                     client.raw_query(f"CREATE OR REPLACE TEMPORARY TABLE {name} {made}", _placed(made, values))
                 found = client.raw_query(text, _placed(text, values), fmt="JSONCompactEachRow")

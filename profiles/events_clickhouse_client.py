@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import Error, ProgrammingError
 from clickhouse_connect.driver.httpclient import HttpClient
 
 from cdp.errors import ConfigurationError, StoreUnavailable
-from profiles.store import STORE
+from profiles.store import STORE, AskedTooMuch
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -43,6 +43,8 @@ OLDEST = (25, 3)
 UNKNOWN_DATABASE = 81
 REFUSED = {192, 193, 194, 516}
 """Codes of a user that is not there, and of a password that is wrong or missing."""
+TOO_MUCH = {159, 160, 167, 168, 241}
+"""Codes of a query that takes too much time or memory, or is too long."""
 NOT_ALLOWED = 497
 """The code of what this user may not do."""
 
@@ -236,11 +238,13 @@ def check_version(version: str) -> None:
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """What the driver raises inside is StoreUnavailable, and so is an answer that cannot be read."""
+    """What the driver raises inside is StoreUnavailable, AskedTooMuch where that is because of the query; so is an
+    answer that cannot be read."""
     try:
         yield
     except Error as error:
-        raise StoreUnavailable(STORE, _cause(error)) from error
+        kind = AskedTooMuch if error.code in TOO_MUCH else StoreUnavailable
+        raise kind(STORE, _cause(error)) from error
     except msgspec.DecodeError as error:
         raise StoreUnavailable(STORE, "its answer is not whole") from error
 

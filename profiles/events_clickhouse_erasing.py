@@ -23,7 +23,7 @@ NEEDLES = 200
 """Searched for at once; the engine takes 255."""
 PURGE_S, PURGE_LOOK_S = 60.0, 0.2
 WRITTEN = ("traits", "typed_events", "events")
-"""What an event is in. Who sees it in the last finds it in the others, so that is the order to delete in too."""
+"""What an event is in. By the last it is found what is to be deleted in the others, also when it is done again."""
 PURGED = (*WRITTEN, *DERIVED)
 
 

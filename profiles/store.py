@@ -12,7 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from cdp.errors import StoreUnavailable
 from cdp.model import NO_WINDOWS, Event, Millis, PersonId, SetId, Window, Windows
+
+
+class AskedTooMuch(StoreUnavailable):
+    """The event store is there, and gives up a question that takes more memory or time than one may."""
 
 
 class StoredEvent(msgspec.Struct, gc=False):
@@ -266,7 +271,7 @@ class EventStore(Protocol):
 
         `tables` are made before it and gone after it, and only it sees them: by name, what follows the name in CREATE
         TEMPORARY TABLE, in this order. `aside` is for what goes on all the time, so that whoever asks does not wait for
-        that. Raises StoreUnavailable.
+        that. Raises StoreUnavailable, and AskedTooMuch.
         """
 
     def count(self) -> int:

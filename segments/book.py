@@ -43,7 +43,7 @@ segment_rows = Table(
 )
 
 
-_TOO_LARGE = f"With the conditions of the segments that are named these would be more than {MAX_INLINED_LEAVES}."
+_TOO_LARGE = f"Its conditions and those of the segments that it names would be more than {MAX_INLINED_LEAVES}."
 
 
 class State(StrEnum):
@@ -81,7 +81,7 @@ class SegmentBook:
     def create(self, name: str, definition: Definition) -> tuple[Segment, bool]:
         """Make a segment, and whether it is new: the same name and meaning again gives the one that is there.
 
-        Raises Conflict where another has the name, Refused where it names segments that it cannot.
+        Raises Conflict where another has the name, Refused where it names segments that it cannot, or too many.
         """
         name = _name(name)
         with writing(self._records) as connection:
@@ -119,7 +119,8 @@ class SegmentBook:
                 there = {each.id: each.definition for each in others}
                 _check(segment_id, definition, there)
                 # Also where it means the same: it may say the same more often.
-                _refuse_large(_users(segment_id, others), {**there, segment_id: definition})
+                before_it, with_it = {**there, segment_id: before.definition}, {**there, segment_id: definition}
+                _refuse_growth(_users(segment_id, others), before_it, with_it)
             if definition is not None and key(definition) != key(before.definition):
                 state = State.BACKFILL if before.state is State.BACKFILL else State.DEFINITION
                 changed |= {"version": before.version + 1, "state": state.value}
@@ -240,7 +241,7 @@ def _refuse_taken(name: str, others: Iterable[Segment]) -> None:
 
 
 def _check(segment_id: str, definition: Definition, others: Definitions) -> None:
-    """That it names only segments that are there, are about the same, and do not name it."""
+    """That it names only segments that are there, are about the same, and do not name it, and is not too large then."""
     for each in sorted(named(definition)):
         if each not in others:
             raise Refused(f"It names the segment {each}, which is not there.")
@@ -252,10 +253,11 @@ def _check(segment_id: str, definition: Definition, others: Definitions) -> None
         raise Refused(f"{_TOO_LARGE} Name fewer segments, or simpler ones.")
 
 
-def _refuse_large(users: Iterable[Segment], definitions: Definitions) -> None:
-    """That those which name a segment are still small enough with its new definition."""
+def _refuse_growth(users: Iterable[Segment], before: Definitions, after: Definitions) -> None:
+    """That those which name a segment do not become too large by its new definition."""
     for each in users:
-        if inlined_leaves(each.definition, definitions) > MAX_INLINED_LEAVES:
+        most = max(MAX_INLINED_LEAVES, inlined_leaves(each.definition, before))
+        if inlined_leaves(each.definition, after) > most:
             raise Refused(f"{each.name!r} names it. {_TOO_LARGE} Make one of them simpler, or take the name out.")
 
 

@@ -7,33 +7,45 @@ occurred by then. Thread-safe; it blocks on the stores.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from cdp.errors import Refused, StoreUnavailable
+import structlog
+
+from cdp.errors import Refused
 from cdp.model import Millis
 from cdp.moments import rfc3339
+from profiles.store import AskedTooMuch
 from segments.book import Segment, SegmentBook, State
 from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
-from segments.live_pieces import slices
-from segments.members import Member, Membership, Place
+from segments.live_pieces import Slice, joined, slices
+from segments.members import Membership, Place
 from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
-from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview, asked_too_much
+from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview, Verdicts
 from segments.walk import leaves_of
+
+log = structlog.get_logger()
 
 FILL_WAIT_S = 30.0
 """How long whoever made a segment waits for it to be filled."""
 LOOK_S = 0.05
+
+
+class Meant(NamedTuple):
+    """One who is or was in a segment; `since` is None where nobody kept that then."""
+
+    unit: str
+    since: Millis | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +108,24 @@ class SegmentDesk:
 
     # Whom a definition means
 
-    # These raise Refused where the event store is there and does not answer, or a segment that is named has gone.
+    # These raise Refused where it asks too much of the event store, or a segment that is named has gone.
 
     def preview(self, definition: Definition, at: Millis) -> Preview:
         self._catch_up()
-        with self._answered(at):
+        with _answered():
             return self._evaluator.preview(definition, at, self._others(definition))
 
     def true_of(self, definition: Definition, units: Sequence[str], at: Millis) -> dict[str, list[Leaf]]:
         """Which leaves are true of each of these units; one of which none is may be left out."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         alone = [replace(definition, universe=All(), where=leaf) for leaf in leaves]
-        with self._answered(at):
+        with _answered():
             found = self._evaluator.evaluate(alone, at, units=units, others=self._others(definition))
             return {each.unit: [leaves[place] for place in each.members] for each in found}
 
     def estimate(self, definition: Definition, at: Millis) -> Estimate:
         self._catch_up()
-        with self._answered(at):
+        with _answered():
             return self._evaluator.estimate(definition, at, self._others(definition))
 
     def overlap(self, definitions: Sequence[Definition], at: Millis) -> Mapping[frozenset[int], int]:
@@ -121,7 +133,7 @@ class SegmentDesk:
         if len({each.entity for each in definitions}) > 1:
             raise Refused("Some of these are about persons and some about leads. Compare those of one kind.")
         self._catch_up()
-        with self._answered(at):
+        with _answered():
             return self._evaluator.overlap(definitions, at, self._others(*definitions))
 
     def explain(self, definition: Definition, unit: str, at: Millis) -> Explained:
@@ -141,7 +153,7 @@ class SegmentDesk:
 
         # One segment may be named many times, in others too.
         named = cache(lambda segment, then: explained(others[segment], then))
-        with self._answered(at):
+        with _answered():
             return explained(definition, at)
 
     def _others(self, *definitions: Definition) -> Others:
@@ -150,18 +162,6 @@ class SegmentDesk:
         for name in sorted(set[str]().union(*(reached(each, others) for each in definitions)) - others.keys()):
             raise Refused(f"It names the segment {name}, which is not there any more. Take the name out.")
         return others
-
-    @contextmanager
-    def _answered(self, at: Millis) -> Iterator[None]:
-        try:
-            yield
-        except StoreUnavailable as error:
-            if not asked_too_much(error, self._evaluator, at):
-                raise
-            raise Refused(
-                f"The event store answers others and not this, which asks too much of it at once: {error.cause}."
-                " Take fewer conditions, shorter windows or fewer values."
-            ) from error
 
     def recorded(self, segment: Segment, unit: str, at: Millis) -> bool | None:
         """Whether it was kept as a member at that moment; None before the segment was made."""
@@ -184,24 +184,29 @@ class SegmentDesk:
 
     def members(
         self, segment: Segment, *, at: Millis | None, after: Place | None, limit: int
-    ) -> tuple[list[Member], Place | None]:
+    ) -> tuple[list[Meant], Place | None]:
         """Who is in it, newest first, or was at that moment. Before the segment was made that is whom it would have
         meant by what is known today, in order of their ids."""
         if at is None or at >= segment.created_at:
-            return self.membership.members(segment.n, at=at, after=after, limit=limit)
-        with self._answered(at):
+            found, place = self.membership.members(segment.n, at=at, after=after, limit=limit)
+            return [Meant(each.unit, each.since) for each in found], place
+        self._catch_up()
+        with _answered():
             page = list(islice(self._meant(segment.definition, at, "" if after is None else after.unit), limit + 1))
         place = Place(at, page[limit - 1]) if len(page) > limit else None
-        return [Member(unit, None) for unit in page[:limit]], place
+        return [Meant(unit, None) for unit in page[:limit]], place
 
     def _meant(self, definition: Definition, at: Millis, after: str) -> Iterator[str]:
-        """Whom it means, in order, from the first after that; slice by slice, as all may be millions."""
-        self._catch_up()
-        others = self._others(definition)
-        for part in slices(definition.entity):
-            if after < part[1]:
-                found = self._evaluator.evaluate([definition], at, part=part, others=others)
-                yield from sorted(each.unit for each in found if each.members and each.unit > after)
+        """Whom it means, in order, from the first after that: part by part, as all may be millions."""
+        others, began = self._others(definition), time.monotonic()
+        first, *rest = (part for part in slices(definition.entity) if after < part[1])
+        found = self._in_part(definition, at, first, others)
+        yield from _members_of(found, after)
+        for part in joined(rest, len(found), time.monotonic() - began):
+            yield from _members_of(self._in_part(definition, at, part, others), after)
+
+    def _in_part(self, definition: Definition, at: Millis, part: Slice, others: Others) -> list[Verdicts]:
+        return list(self._evaluator.evaluate([definition], at, part=part, others=others))
 
     def _filled(self, segment: Segment) -> Segment:
         until = time.monotonic() + FILL_WAIT_S
@@ -209,6 +214,22 @@ class SegmentDesk:
             time.sleep(LOOK_S)
             segment = self.book.get(segment.id)
         return segment
+
+
+def _members_of(found: Iterable[Verdicts], after: str) -> list[str]:
+    return sorted(each.unit for each in found if each.members and each.unit > after)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except AskedTooMuch as error:
+        log.warning("question_asks_too_much", reason=error.cause)
+        raise Refused(
+            f"This asks too much of the event store at once: {error.cause}. Take fewer conditions, shorter windows or"
+            " fewer values."
+        ) from error
 
 
 def _refuse_personal_name(name: str) -> None:

@@ -159,14 +159,15 @@ class LiveSegments:
         """A part of a job; None at its end. One that fails is begun anew, later."""
         # Where what a round found cannot be written the job has not failed, and goes on afterwards.
         self._rounds.settle()
-        went_on, began = None, time.monotonic()
+        went_on = None
         try:
             went_on = next(job, None)
         except Exception as error:
+            failed = time.monotonic()
             if self._filling:
-                self._failed |= {each.n: began for each in self._filling}
+                self._failed |= {each.n: failed for each in self._filling}
             else:
-                self._reconciled = began - RECONCILE_S + REFUSED_AGAIN_S
+                self._reconciled = failed - RECONCILE_S + REFUSED_AGAIN_S
             if isinstance(error, Retryable):
                 raise
             log.exception("segments_job_failed", filling=[each.id for each in self._filling])

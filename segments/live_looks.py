@@ -11,12 +11,14 @@ from sqlalchemy import Connection
 from cdp.errors import StoreUnavailable, Superseded
 from cdp.model import Millis
 from cdp.records import chunks
+from profiles.store import NOBODY, STORE
 from segments import stays, timers
 from segments.book import Segment
 from segments.live_pieces import Slice, Unanswered
 from segments.stays import Members
 from segments.timers import Timer, Timers
-from segments.verdict import Evaluates, Verdicts, asked_too_much
+from segments.tree import Any_, Definition, Entity
+from segments.verdict import Evaluates, Verdicts
 
 log = structlog.get_logger()
 
@@ -24,6 +26,7 @@ UNITS_AT_ONCE = 5_000
 """In one query: what it costs besides is the same for all of them."""
 OF_FEW_SEGMENTS, FEW_SEGMENTS = 20_000, 10
 """So many where hardly anything is asked of each, as where a window ends for a crowd."""
+ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
 
 class Look(NamedTuple):
@@ -159,10 +162,18 @@ class Eye:
         except Superseded:
             raise
         except StoreUnavailable as error:
-            if not asked_too_much(error, self._evaluator, now):
+            if error.store != STORE or not self._answers(now):
                 raise
             raise Unanswered(error.cause) from error
         except Exception as error:
             # A fault of ours holds up nobody else either.
             log.exception("segments_not_looked_at", segments=[each.id for each in segments])
             raise Unanswered(repr(error)) from error
+
+    def _answers(self, now: Millis) -> bool:
+        """Whether the engine answers anything at all."""
+        try:
+            list(self._evaluator.evaluate([ANYTHING], now, units=[NOBODY]))
+        except StoreUnavailable:
+            return False
+        return True

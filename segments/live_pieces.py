@@ -91,14 +91,14 @@ def piecewise(
                 refused.add(piece.segments[0].n)
                 refuse(piece.segments[0], str(error))
         if rest:
-            parts = _joined(rest, found.verdicts, time.monotonic() - began) if found is not None else rest
+            parts = joined(rest, found.verdicts, time.monotonic() - began) if found is not None else rest
             waiting.extend(Piece(segments, part) for part in parts)
             rest = []
         waiting.extendleft(reversed(halves))
         yield found
 
 
-def _joined(parts: Sequence[Slice], verdicts: int, seconds: float) -> Iterable[Slice]:
+def joined(parts: Sequence[Slice], verdicts: int, seconds: float) -> Iterable[Slice]:
     """The same units in fewer parts, where one of these holds so many verdicts and takes so long: each costs a look at
     everything."""
     together = max(1, int(min(VERDICTS_AT_ONCE / max(1, verdicts), PIECE_S / max(seconds, 0.001))))

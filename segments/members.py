@@ -27,10 +27,8 @@ class Place(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One who is or was in a segment; `since` is None where nobody kept that then."""
-
     unit: str
-    since: Millis | None
+    since: Millis
 
 
 class Crossing(NamedTuple):

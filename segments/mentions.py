@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from graphlib import TopologicalSorter
 
 from segments.tree import Attr, Definition, Entity, In, Leaf, Rel, Since
 from segments.walk import leaves_of, steps_of, window_of
@@ -67,20 +68,18 @@ def reached(definition: Definition, others: Definitions) -> set[str]:
 
 
 def inlined_leaves(definition: Definition, others: Definitions) -> int:
-    """How many leaves it has with those of the segments that it names, counted as often as they are named."""
+    """How many leaves it has with those of the segments that it names, counted as often as they are named. Those do not
+    name each other in a circle."""
     counted: dict[str, int] = {}
 
     def count(each: Definition) -> int:
-        leaves = [leaf for _, leaf in leaves_of(each)]
-        return len(leaves) + sum(inside(leaf.segment) for leaf in leaves if isinstance(leaf, In))
+        inside = (counted.get(leaf.segment, 0) if isinstance(leaf, In) else 0 for _, leaf in leaves_of(each))
+        return sum(1 + leaves for leaves in inside)
 
-    def inside(name: str) -> int:
-        if name not in counted:
-            # In a circle, which is refused, none of it is counted again.
-            counted[name] = 0
-            counted[name] = count(others[name]) if name in others else 0
-        return counted[name]
-
+    there = {name: named(others[name]) for name in reached(definition, others) if name in others}
+    for name in TopologicalSorter(there).static_order():
+        if name in others:
+            counted[name] = count(others[name])
     return count(definition)
 
 

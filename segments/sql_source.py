@@ -289,7 +289,7 @@ class Sources:
         return f"{column} IN ({','.join(str(int(each)) for each in self.scope.sets or ()) or '-1'})"
 
     def _among_units(self, column: str) -> str:
-        # As text too: parameters of a command go into its address, and servers and proxies take no long one.
+        # As text too: of a long query parameters go into the address, and servers and proxies take no long one.
         wanted = sorted(self.scope.units or ())
         if self.entity is Entity.PERSON:
             quoted = [f"'{UUID(each)}'" for each in wanted]

@@ -52,7 +52,7 @@ Index("segment_stays_left", stay_rows.c.segment, stay_rows.c.left_at, stay_rows.
 Index("segment_stays_of_unit", stay_rows.c.unit, stay_rows.c.left_at)
 
 AT_ONCE = 5_000
-NOBODY = "erased-"
+ERASED = "erased-"
 """How a name begins that stands for somebody who was erased."""
 
 
@@ -185,7 +185,7 @@ def write(connection: Connection, changes: Sequence[Change]) -> None:
 def forget(connection: Connection, units: Iterable[str]) -> None:
     """Give the ended stays of these units to names that mean nobody, so that counts of the past stay what they were."""
     for unit in units:
-        nobody = f"{NOBODY}{secrets.token_hex(12)}"
+        nobody = f"{ERASED}{secrets.token_hex(12)}"
         mine = stay_rows.c.unit == unit
         nameless = {"entered_cause": None, "left_cause": None}
         connection.execute(update(stay_rows).where(mine, ~_open).values(unit=nobody, **nameless))

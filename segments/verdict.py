@@ -8,15 +8,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from cdp.errors import StoreUnavailable
 from cdp.model import Millis
-from profiles.store import NOBODY, STORE
 from segments.known import Known
-from segments.tree import Any_, Definition, Entity, Leaf
+from segments.tree import Definition, Leaf
 
 Others = Mapping[str, Definition]
 """The segments that a definition may name, by id."""
-ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
 
 
 class Verdicts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -89,17 +86,6 @@ class Evaluates(Protocol):
         The definitions are about one entity. `units` limits to those, `part` to ids from the first up to the second, as
         text; `others` are the segments that `in` may name, by id. Raises StoreUnavailable.
         """
-
-
-def asked_too_much(error: StoreUnavailable, evaluator: Evaluates, now: Millis) -> bool:
-    """Whether it was the question that was not answered: the event store answers others."""
-    if error.store != STORE:
-        return False
-    try:
-        list(evaluator.evaluate([ANYTHING], now, units=[NOBODY]))
-    except StoreUnavailable:
-        return False
-    return True
 
 
 class Answers(Evaluates, Protocol):

@@ -349,7 +349,10 @@ def _coming(client: ApiClient, path: str, limit: int) -> Iterator[dict[str, Any]
         time.sleep(POLL_S)
         seen = {_named(each) for each in newest}
         newest = _scanned(client, path, seen)
-        yield from reversed([each for each in newest if _named(each) not in seen and not _is_told_again(each)])
+        # When somebody is erased, what was told of them comes once more, under a name that means nobody.
+        told = {(change, at) for _, change, at in seen}
+        news = [each for each in newest if _named(each) not in seen]
+        yield from reversed([each for each in news if not (_is_nobody(each) and _named(each)[1:] in told)])
 
 
 def _scanned(client: ApiClient, path: str, seen: set[Named]) -> list[dict[str, Any]]:
@@ -364,11 +367,10 @@ def _scanned(client: ApiClient, path: str, seen: set[Named]) -> list[dict[str, A
             return found
 
 
-def _is_told_again(change: dict[str, Any]) -> bool:
-    """When somebody is erased, what was told of them comes once more, under a name that means nobody."""
-    from segments.stays import NOBODY
+def _is_nobody(change: dict[str, Any]) -> bool:
+    from segments.stays import ERASED
 
-    return _named(change)[0].startswith(NOBODY)
+    return _named(change)[0].startswith(ERASED)
 
 
 def _named(change: dict[str, Any]) -> Named:

@@ -26,7 +26,17 @@ from cdp.model import (
 )
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.events_clickhouse_erasing import PURGED
-from profiles.store import BEGINNING, Came, Cursor, EventStore, OwnerRow, SetSummary, StoredEvent, TraitRow
+from profiles.store import (
+    BEGINNING,
+    AskedTooMuch,
+    Came,
+    Cursor,
+    EventStore,
+    OwnerRow,
+    SetSummary,
+    StoredEvent,
+    TraitRow,
+)
 
 START = 1_760_000_000_000
 """2025-10-09; most events of these tests happen within seconds of it."""
@@ -475,6 +485,14 @@ class EventStoreContract:
                 store.ask("SELECT throwIf(n = 3) FROM asked", {"n": 3}, tables=tables, aside=aside)
             with pytest.raises(StoreUnavailable):
                 store.ask("SELECT n FROM asked", {}, aside=aside)
+
+    def test_a_question_that_asks_too_much_is_told_from_one_that_is_wrong(self, store: EventStore) -> None:
+        for large in ("max_memory_usage = 1000000", "max_execution_time = 0.1"):
+            with pytest.raises(AskedTooMuch):
+                store.ask(f"SELECT count(DISTINCT number) FROM numbers(100000000) SETTINGS {large}", {})
+        with pytest.raises(StoreUnavailable, match="nothing_there") as wrong:
+            store.ask("SELECT nothing_there FROM events", {})
+        assert not isinstance(wrong.value, AskedTooMuch)
 
     def test_many_threads_read_while_one_writes(self, store: EventStore) -> None:
         wrong: list[object] = []

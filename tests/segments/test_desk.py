@@ -10,6 +10,8 @@ import pytest
 
 from cdp.errors import Refused, StoreUnavailable
 from profiles.events_clickhouse import ClickHouseEvents
+from profiles.events_clickhouse_client import ASKERS
+from profiles.store import AskedTooMuch
 from segments.desk import SegmentDesk
 from segments.language import parse
 from segments.members import Place
@@ -35,31 +37,31 @@ def desk_of(world: World, evaluator: Answers) -> SegmentDesk:
     return SegmentDesk(world.book, world.membership, evaluator, tz="Asia/Shanghai", clock=lambda: world.now)
 
 
-class Weak:
-    """An evaluator whose store answers about nobody more than so many persons; about none while it is `away`."""
+class Failing:
+    """An evaluator whose store fails so."""
 
-    def __init__(self, real: Any, *, away: bool = False) -> None:
-        self._real, self._away = real, away
+    def __init__(self, error: StoreUnavailable) -> None:
+        self._error = error
 
-    def evaluate(self, *asked: Any, units: Any = None, **how: Any) -> Any:
-        if units is None or self._away:
-            raise StoreUnavailable("event", "Memory limit exceeded")
-        return self._real.evaluate(*asked, units=units, **how)
+    def evaluate(self, *_: Any, **__: Any) -> Any:
+        raise self._error
 
     def preview(self, *_: Any) -> Any:
-        raise StoreUnavailable("event", "Memory limit exceeded")
+        raise self._error
 
 
-def test_a_question_that_asks_too_much_is_refused_and_not_said_to_be_a_store_that_is_away(world: World) -> None:
-    weak: Any = Weak(world.system.evaluator)
-    with pytest.raises(Refused, match=r"asks too much.*Memory limit exceeded"):
-        desk_of(world, weak).preview(defined(VIEWED), world.now)
+def test_only_a_question_that_asks_too_much_is_refused(world: World) -> None:
     made = world.make("viewed", VIEWED)
-    with pytest.raises(Refused, match="asks too much"):
-        desk_of(world, weak).members(made, at=made.created_at - DAY, after=None, limit=10)
-    away: Any = Weak(world.system.evaluator, away=True)
-    with pytest.raises(StoreUnavailable):
-        desk_of(world, away).preview(defined(VIEWED), world.now)
+    for error, told in (
+        (AskedTooMuch("event", "Memory limit exceeded"), Refused),
+        (StoreUnavailable("event", "Connection refused"), StoreUnavailable),
+    ):
+        failing: Any = Failing(error)
+        desk = desk_of(world, failing)
+        with pytest.raises(told, match=error.cause):
+            desk.preview(defined(VIEWED), world.now)
+        with pytest.raises(told, match=error.cause):
+            desk.members(made, at=made.created_at - DAY, after=None, limit=10)
 
 
 def test_a_segment_that_is_named_and_deleted_meanwhile_is_told(world: World) -> None:
@@ -72,23 +74,31 @@ def test_a_segment_that_is_named_and_deleted_meanwhile_is_told(world: World) -> 
             ask(definition, world.now)
 
 
-def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_skip_nobody(world: World) -> None:
+def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_skip_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for n in range(25):
         world.take("viewed", f"visitor-{n}", ago=DAY)
     world.live.drain()
     made = world.make("viewed", VIEWED)
     desk = desk_of(world, world.system.evaluator)
+    evaluate, asked = world.system.evaluator.evaluate, []
+    monkeypatch.setattr(
+        world.system.evaluator, "evaluate", lambda *what, **how: asked.append(how["part"]) or evaluate(*what, **how)
+    )
     found: list[str] = []
     place: Place | None = None
     for _ in range(7):
         page, place = desk.members(made, at=made.created_at - 1, after=place, limit=4)
         found += [each.unit for each in page]
     assert place is None
+    # However few there are, no page looks at everything sixteen times.
+    assert len(asked) <= 2 * 7
     assert found == sorted(world.person(f"visitor-{n}") for n in range(25))
 
 
 @pytest.mark.timeout(30)
-def test_what_people_ask_does_not_wait_for_who_keeps_segments(world: World) -> None:
+def test_what_people_ask_and_who_keeps_segments_do_not_wait_for_each_other(world: World) -> None:
     world.take("viewed", "li", ago=DAY)
     world.live.drain()
     viewed, events = defined(VIEWED), world.system.events
@@ -102,3 +112,10 @@ def test_what_people_ask_does_not_wait_for_who_keeps_segments(world: World) -> N
         assert [each.unit for each in desk.members(made, at=made.created_at - 1, after=None, limit=9)[0]]
     finally:
         events._watchers.put(watcher)
+    askers = [events._askers.get() for _ in range(ASKERS)]
+    try:
+        world.system.live_segments.drain()
+    finally:
+        for each in askers:
+            events._askers.put(each)
+    assert world.membership.members(made.n)[0]

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from cdp.errors import Conflict, NotFound, Refused
 from cdp.records import reading
+from segments import book
 from segments.language import parse
 from segments.stays import Reason, stay_rows
 from segments.tree import Definition
@@ -138,6 +139,21 @@ def test_no_segment_becomes_too_large_by_those_that_it_names(world: World) -> No
         with pytest.raises(Refused, match=r"'large' names it.*more than 256"):
             world.book.update(small.id, definition=defined({"any": many}))
     assert world.book.get(large.id).version == 2
+
+
+def test_what_is_too_large_already_may_become_smaller_and_be_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = ["viewed", "seat_viewed", "form_sent", "price_viewed"]
+    small = world.segment("small", {"any": [{"did": each} for each in named]})
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "MAX_INLINED_LEAVES", 1_000)
+        world.segment("large", {"any": [{"in": small.id}] * 64})
+    changed = {"any": [{"did": each} for each in ["login", *named[1:]]]}
+    assert world.change(small, changed).version == 2
+    with pytest.raises(Refused, match="'large' names it"):
+        world.book.update(small.id, definition=defined({"any": [changed, {"did": "login"}]}))
+    assert world.change(small, {"did": "login"}).version == 3
 
 
 def test_who_names_a_segment_that_changes_is_filled_again_in_silence(world: World) -> None:

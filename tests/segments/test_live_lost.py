@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -234,14 +235,22 @@ def test_a_fill_that_fails_again_and_again_puts_no_comparison_off(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.segment("viewed", VIEWED)
-    monkeypatch.setattr(live, "filling", lambda *_: (1 / 0 for _ in "a"))
+    clock = [time.monotonic()]
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slowly() -> Iterator[bool]:
+        clock[0] += 2 * live.AGAIN_S
+        raise StoreUnavailable("event", "no answer")
+        yield True
+
+    monkeypatch.setattr(live, "filling", lambda *_: slowly())
     world.make("never filled", {"did": "form_sent"})
-    compared = world.live._reconciled = time.monotonic() - live.RECONCILE_S - 1
-    world.live._turn()
+    compared = world.live._reconciled = clock[0] - live.RECONCILE_S - 1
+    with pytest.raises(StoreUnavailable):
+        world.live._turn()
     assert world.live._failed
     assert world.live._reconciled == compared
-    while world.live._turn():
-        pass
+    world.live.drain()
     assert world.live._reconciled > compared + live.RECONCILE_S
 
 
