@@ -7,8 +7,8 @@ English, `check` compares it with what is known, `templates` are ready ones to b
 
 From a definition to an answer: `evaluate` is asked; `sql` makes the one query, in which `sql_leaves` tells each leaf's
 truth and when it can change (`sql_did` of figures, `sql_windows` and `sql_tried` of their windows, `sql_spans` and
-`sql_sequence` of what is about the order of events), over what `sql_source` reads of each unit (`sql_rows`, with types
-by `sql_values`; `sql_fold` of attributes). `verdict` says what comes out.
+`sql_sequence` of what is about the order of events), over what `sql_source` reads of each unit in passes (`sql_pass`;
+`sql_rows`, with types by `sql_values`; `sql_fold` of attributes). `verdict` says what comes out.
 
 From an event to a change: a row of `cdp.segment_work` waits for `live`, which goes round by round (`live_rounds`): whom
 it is about (`live_touched`, by `mentions`), what is said of them (`live_looks`), why somebody came or went

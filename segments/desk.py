@@ -7,7 +7,7 @@ occurred by then. Thread-safe; it blocks on the stores.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,13 +25,13 @@ from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
-from segments.live_pieces import Slice, joined, slices
+from segments.live_pieces import joined, slices
 from segments.members import Membership, Place
 from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
-from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview, Verdicts
+from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview
 from segments.walk import leaves_of
 
 log = structlog.get_logger()
@@ -198,15 +198,14 @@ class SegmentDesk:
 
     def _meant(self, definition: Definition, at: Millis, after: str) -> Iterator[str]:
         """Whom it means, in order, from the first after that: part by part, as all may be millions."""
-        others, began = self._others(definition), time.monotonic()
-        first, *rest = (part for part in slices(definition.entity) if after < part[1])
-        found = self._in_part(definition, at, first, others)
-        yield from _members_of(found, after)
-        for part in joined(rest, len(found), time.monotonic() - began):
-            yield from _members_of(self._in_part(definition, at, part, others), after)
-
-    def _in_part(self, definition: Definition, at: Millis, part: Slice, others: Others) -> list[Verdicts]:
-        return list(self._evaluator.evaluate([definition], at, part=part, others=others))
+        others = self._others(definition)
+        waiting = [part for part in slices(definition.entity) if after < part[1]]
+        while waiting:
+            part, *waiting = waiting
+            began = time.monotonic()
+            found = list(self._evaluator.evaluate([definition], at, part=part, others=others))
+            waiting = list(joined(waiting, len(found), time.monotonic() - began))
+            yield from sorted(each.unit for each in found if each.members and each.unit > after)
 
     def _filled(self, segment: Segment) -> Segment:
         until = time.monotonic() + FILL_WAIT_S
@@ -214,10 +213,6 @@ class SegmentDesk:
             time.sleep(LOOK_S)
             segment = self.book.get(segment.id)
         return segment
-
-
-def _members_of(found: Iterable[Verdicts], after: str) -> list[str]:
-    return sorted(each.unit for each in found if each.members and each.unit > after)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cdp.model import Millis
-from segments.sql_source import Pass, Sources
+from segments.sql_pass import Pass
+from segments.sql_source import Sources
 from segments.sql_values import (
     NEVER,
     STAYS,

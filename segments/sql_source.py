@@ -1,7 +1,7 @@
-"""What a query reads of each unit: its events, traits and leads, folded into states that leaves ask for.
+"""What a query reads of each unit: its events, traits and leads, in passes (`sql_pass`) that leaves ask for.
 
-Leaves of all segments that look at the same event names share one pass over those events, and equal states are kept
-once. Rows find their unit through the mirror of the identity graph, so that a merge or a split is right at once.
+Leaves of all segments that look at the same event names share one pass over those events. Rows find their unit through
+the mirror of the identity graph, so that a merge or a split is right at once.
 
 A query has tables of its own, made before it. In `whose` all passes look up to whom the rows of each set belong; of
 many the same lies in `owners_now`, as a table to look up in is slow to read. Of few units also their events are
@@ -10,8 +10,6 @@ taken first, out of `events`, which lies in the order of sets: in that of names 
 Where many are asked about, the persons who are meant are numbered for this one question, as what it does most is to
 group, sort and join by them: 8 bytes in place of 16 take a tenth off and more. A number is a keyed hash of the id, and
 a question in which two persons have one number fails.
-
-A unit without rows has 0 or [] for every state. So what is true of nothing at all is told as a difference from that.
 """
 
 from __future__ import annotations
@@ -25,7 +23,8 @@ from cdp.model import Millis, SetId
 from profiles.rows import in_envelope
 from profiles.store import NOBODY
 from segments.sql_fold import fold_states, folded
-from segments.sql_values import Params, to_never
+from segments.sql_pass import Pass
+from segments.sql_values import Params
 from segments.tree import Entity
 
 WHOSE, OWNERS_NOW, THEIR_EVENTS, THEIR_LEADS = "whose", "owners_now", "their_events", "their_leads"
@@ -61,51 +60,6 @@ class Scope:
 
 
 @dataclass(slots=True)
-class Pass:
-    """One pass over some rows of each unit. `states` are aggregates, `shared` expressions over them that others use,
-    and `told` what comes out, each with the name of its column. Where rows are `picked`, only those that meet any of
-    `wanted` are looked at; `only` goes before each condition."""
-
-    alias: str
-    states: dict[str, str] = field(default_factory=dict)
-    shared: dict[str, str] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
-    wanted: dict[str, None] = field(default_factory=dict)
-    only: str = ""
-    picked: bool = True
-
-    def state(self, function: str, of: str, where: str, parameter: str = "") -> str:
-        """The name of an aggregate over the rows where a condition holds, for expressions that are told."""
-        where = self.only + where.removeprefix("1 AND ")
-        self.wanted[where] = None
-        text = f"{function}If{parameter}({of + ', ' if of else ''}{where})"
-        return self.states.setdefault(text, f"{self.alias}s{len(self.states)}")
-
-    def share(self, expression: str) -> str:
-        """A name for an expression that others have several times: the engine reads a long text slowly."""
-        return self.shared.setdefault(expression, f"{self.alias}x{len(self.shared)}")
-
-    def tell(self, expression: str) -> str:
-        """The column of an expression over states, as it is for a unit with rows."""
-        return self.told.setdefault(expression, f"{self.alias}t{len(self.told)}")
-
-    def truth(self, condition: str, *, of_nothing: bool) -> str:
-        """Whether a condition holds, given that of a unit without rows."""
-        return f"(NOT {self.tell(f'NOT ({condition})')})" if of_nothing else self.tell(condition)
-
-    def moment(self, expression: str) -> str:
-        """By `to_never`, a moment that never comes for a unit without rows."""
-        return self.tell(to_never(expression))
-
-    def select(self, rows: str) -> str:
-        """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
-        states = "".join(f", {text} AS {alias}" for text, alias in self.states.items())
-        told = "".join(f", {text} AS {alias}" for text, alias in (self.shared | self.told).items())
-        where = " OR ".join(f"({each})" for each in self.wanted) if self.picked else ""
-        return f"(SELECT unit{told} FROM (SELECT {rows} AND ({where or 1}) GROUP BY unit))".replace("{states}", states)
-
-
-@dataclass(slots=True)
 class Sources:
     """All passes of a query."""
 
@@ -132,6 +86,7 @@ class Sources:
         # Of few units all events together are few, and each pass takes its time whatever it reads.
         together = self._events.setdefault((), Pass("e", picked=False))
         self._names.update(names or [""])
+        # It shares what the other holds.
         return replace(together, only=f"{self.named(names)} AND ") if names else together
 
     def column(self, name: str) -> str:

@@ -94,6 +94,8 @@ def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_
     assert place is None
     # However few there are, no page looks at everything sixteen times.
     assert len(asked) <= 2 * 7
+    # Whatever a cursor says.
+    assert desk.members(made, at=made.created_at - 1, after=Place(0, "zz"), limit=4) == ([], None)
     assert found == sorted(world.person(f"visitor-{n}") for n in range(25))
 
 
