@@ -25,6 +25,7 @@ from segments import live
 from segments.health import health_of
 from segments.lead_rows import FEED
 from segments.live_touched import Index, Touched
+from segments.live_writing import Writer
 from segments.stays import Reason
 from tests.cdp.import_desk import a_desk
 from tests.collectors.sheets import as_csv
@@ -178,10 +179,8 @@ def test_who_looked_before_another_wrote_changes_nothing(world: World) -> None:
     world.check_published()
 
 
-def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhile(tmp_path: Path) -> None:
-    world = World(tmp_path, late=True)
-    viewed = world.segment("viewed", VIEWED)
-    writer = world.live._writer
+def fail_once(writer: Writer) -> None:
+    """What it is to write next is lost."""
     write = writer.write
 
     def full(*_: Any, **__: Any) -> None:
@@ -189,6 +188,12 @@ def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhi
         raise StoreUnavailable("records", "its disk is full")
 
     writer.write = full  # type: ignore[method-assign]
+
+
+def test_what_could_not_be_written_is_looked_at_again_with_what_was_seen_meanwhile(tmp_path: Path) -> None:
+    world = World(tmp_path, late=True)
+    viewed = world.segment("viewed", VIEWED)
+    fail_once(world.live._writer)
     world.take("viewed", "li")
     assert world.live._round()
     world.log_in("wang", "member-1")
@@ -213,14 +218,8 @@ def test_a_look_at_everybody_goes_on_where_what_a_round_found_could_not_be_writt
     world.live._reconciled -= live.RECONCILE_S
     while not world.live._job:
         world.live._turn()
-    job, writer = world.live._job, world.live._writer
-    write = writer.write
-
-    def full(*_: Any, **__: Any) -> None:
-        writer.write = write  # type: ignore[method-assign]
-        raise StoreUnavailable("records", "its disk is full")
-
-    writer.write = full  # type: ignore[method-assign]
+    job = world.live._job
+    fail_once(world.live._writer)
     world.take("viewed", "li")
     with pytest.raises(StoreUnavailable):
         world.live._turn()
