@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from cdp.model import (
+    DAY_MS,
     App,
     Device,
     Event,
@@ -37,7 +38,7 @@ from profiles.store import StoredEvent
 
 PEOPLE = 50_000
 BATCH = 5_000
-DAYS_MS = 90 * 86_400_000
+DAYS_MS = 90 * DAY_MS
 START = 1_760_000_000_000
 SETS_OF = (1, 1, 1, 5, 5, 20)
 """How many sets a person has, in turn."""

@@ -33,9 +33,7 @@ from profiles.rows import (
     event_lines,
     trait_lines,
 )
-from profiles.store import STORE, Cursor, SetSummary, StoredEvent, TraitRow
-
-NOTHING: Mapping[str, Any] = {}
+from profiles.store import NOTHING, STORE, Cursor, SetSummary, StoredEvent, TraitRow
 
 FIRST_WINDOW_MS = 600_000
 WINDOW_GROWTH = 16

@@ -29,7 +29,7 @@ from segments.live import LiveSegments
 from segments.live_touched import Toucher
 from segments.members import Crossing
 from segments.stays import stay_rows
-from segments.tree import Entity
+from segments.tree import Definition, Entity
 from segments.verdict import Evaluates
 from tests.cdp.intake import Intake, make_event
 from tests.segments.slow_evaluator import SlowEvaluator
@@ -45,6 +45,10 @@ class Late:
         future = Future[None]()
         future.result = lambda timeout=None: do(*what)  # type: ignore[method-assign]
         return future
+
+
+def defined(where: Any, entity: str = "person", **fields: Any) -> Definition:
+    return parse({"v": 1, "entity": entity, "where": where} | fields, tz="Asia/Shanghai")
 
 
 class World:
@@ -133,8 +137,7 @@ class World:
 
     def make(self, name: str, where: Any, *, entity: str = "person", **fields: Any) -> Segment:
         """Not filled yet."""
-        definition = parse({"v": 1, "entity": entity, "where": where} | fields, tz="Asia/Shanghai")
-        return self.book.create(name, definition)[0]
+        return self.book.create(name, defined(where, entity, **fields))[0]
 
     def take(self, name: str, visitor: str, *, ago: Millis = 0, **fields: Any) -> None:
         """An event of a visitor goes all the way."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,24 +11,11 @@ from profiles.events_clickhouse import ClickHouseEvents
 from profiles.events_clickhouse_client import ASKERS
 from profiles.store import AskedTooMuch
 from segments.desk import SegmentDesk
-from segments.language import parse
 from segments.members import Place
-from segments.tree import Definition
 from segments.verdict import Answers
-from tests.segments.live_world import DAY, World
+from tests.segments.live_world import DAY, World, defined
 
 VIEWED: dict[str, Any] = {"did": "viewed"}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
-
-
-def defined(where: Any) -> Definition:
-    return parse({"v": 1, "entity": "person", "where": where}, tz="Asia/Shanghai")
 
 
 def desk_of(world: World, evaluator: Answers) -> SegmentDesk:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +18,6 @@ from segments.stays import Reason
 from tests.segments.live_world import CONSENT, SECOND, World
 
 VIEWED_TWICE = {"did": "viewed", "op": ">=", "value": 2}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

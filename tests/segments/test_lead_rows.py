@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,13 +18,6 @@ from tests.contracts.events_contract import emptied
 from tests.segments.live_world import CONSENT, World
 
 OF_SEDANS = {"attr": "interest.series", "op": "=", "value": "S7"}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -12,10 +12,8 @@ from sqlalchemy import func, select
 from cdp.errors import Conflict, NotFound, Refused
 from cdp.records import reading
 from segments import book
-from segments.language import parse
 from segments.stays import Reason, stay_rows
-from segments.tree import Definition
-from tests.segments.live_world import DAY, World
+from tests.segments.live_world import DAY, World, defined
 
 VIEWED: dict[str, Any] = {"did": "model_viewed", "window": {"last": "P7D"}}
 
@@ -26,10 +24,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield opened
     opened.check()
     opened.close()
-
-
-def defined(where: Any, entity: str = "person") -> Definition:
-    return parse({"v": 1, "entity": entity, "where": where}, tz="Asia/Shanghai")
 
 
 def test_filling_and_changing_a_segment_publishes_nothing(world: World) -> None:

@@ -35,13 +35,6 @@ from tests.segments.test_live_undo import segment, size
 VIEWED = {"did": "viewed"}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
-
-
 def test_who_is_merged_while_a_round_forgets_another_is_looked_at(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

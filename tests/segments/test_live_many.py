@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,13 +44,6 @@ class Crowd:
             if low <= unit < high and now < self.until:
                 places = range(len(definitions))
                 yield Verdicts(unit, tuple(places), dict.fromkeys(places, self.until))
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
