@@ -25,7 +25,7 @@ from profiles.events_clickhouse import ClickHouseEvents
 from segments.book import Segment, State
 from segments.evaluate import Evaluator
 from segments.language import parse
-from segments.live_pieces import Piece, Unanswered, piecewise
+from segments.pieces import Piece, Unanswered, piecewise
 from segments.sql import verdicts_query
 from segments.sql_source import Scope
 from segments.tree import Definition

@@ -13,7 +13,7 @@ truth and when it can change (`sql_did` of figures, `sql_windows` and `sql_tried
 From an event to a change: a row of `cdp.segment_work` waits for `live`, which goes round by round (`live_rounds`): whom
 it is about (`live_touched`, by `mentions`), what is said of them (`live_looks`), why somebody came or went
 (`live_causes`), and all of it written at once (`live_writing`: `stays`, `timers`, `health`). `live_passes` goes over
-everybody between rounds, piece by piece (`live_pieces`): to fill, and once an hour to compare.
+everybody between rounds, piece by piece (`pieces`): to fill, and once an hour to compare.
 
 For whoever asks: `book` keeps the definitions, `members` reads who is and was in, `desk` answers the rest, after
 `fresh` brought what waits into the mirrors.

@@ -25,10 +25,10 @@ from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
-from segments.live_pieces import joined, slices
 from segments.members import Membership, Place
 from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
+from segments.pieces import joined, slices
 from segments.reading import bounded
 from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
 from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview

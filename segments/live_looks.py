@@ -14,7 +14,7 @@ from cdp.records import chunks
 from profiles.store import NOBODY, STORE
 from segments import stays, timers
 from segments.book import Segment
-from segments.live_pieces import Slice, Unanswered
+from segments.pieces import Slice, Unanswered
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.tree import Any_, Definition, Entity

@@ -17,10 +17,10 @@ from segments import health
 from segments.book import Segment, State, filled
 from segments.live_causes import FILLING, change, explained
 from segments.live_looks import Eye, Standing
-from segments.live_pieces import Piece, Slice, piecewise
 from segments.live_touched import Index, Touched
 from segments.live_writing import Writer
 from segments.mentions import mentions_of
+from segments.pieces import Piece, Slice, piecewise
 from segments.sql_tried import HOUR_MS, hourly_above
 from segments.tree import Entity
 from segments.verdict import Evaluates

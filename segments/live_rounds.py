@@ -27,9 +27,9 @@ from segments import stays, timers
 from segments.book import Segment
 from segments.live_causes import explained, unexplained
 from segments.live_looks import Eye, Look, Standing
-from segments.live_pieces import Piece, piecewise
 from segments.live_touched import Ask, Index, Touched, Toucher
 from segments.live_writing import FEED, Round, Writer
+from segments.pieces import Piece, piecewise
 from segments.timers import Due
 from segments.tree import Entity
 from segments.verdict import Evaluates

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from cdp.records import reading
 from cdp.segment_work import work_rows
 from segments import live
 from segments.book import State
-from segments.live_pieces import Piece, slices
+from segments.pieces import Piece, slices
 from segments.tree import Definition, Did, Entity
 from segments.verdict import Evaluates, Verdicts
 from tests.segments.live_world import HOUR, World
@@ -47,13 +46,6 @@ class Sick:
     def _share(part: tuple[str, str] | None) -> float:
         low, high = part or ("", "g")
         return ((16**4 if high == "g" else int(f"{high:0<4}", 16)) - int(f"{low:0<4}", 16)) / 16**4
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = World(tmp_path)
-    yield opened
-    opened.close()
 
 
 def sicken(world: World, sick: Sick) -> Sick:
