@@ -70,19 +70,20 @@ def checked_size(record: Raw) -> None:
 class Keys:
     """To which source the records of a hit belong.
 
-    `deciding` are the keys that the request names, `first` finds the first one in the body. A record without a key,
-    or with one of these, is of the source that the hit was accepted for, also when the key has been taken out of
-    use since; a record with another key is of the source of that key.
+    `deciding` are the keys that the request names, the one that counts first, `first` finds the first one in the body.
+    A record without a key, or with one of these, is of the source that the hit was accepted for, also when the key has
+    been taken out of use since; a record with another key is of the source of that key. A hit that was kept for nobody
+    is of the source that has its key by now: a collector of another machine may hear of a new key last.
     """
 
     def __init__(
         self, hit: Hit, source_of_key: SourceOfKey, *, deciding: Collection[str], first: Callable[[], str]
     ) -> None:
-        self._accepted = hit.source
         self._source_of_key = source_of_key
         self._deciding = deciding
         self._first = first
         self._known: dict[str, Source | None] = {}
+        self._accepted = hit.source or self._by_now()
 
     def source(self, key: str) -> str:
         """The source's id. Raises NotAnEventError(UNKNOWN_KEY)."""
@@ -99,6 +100,10 @@ class Keys:
         if key not in self._known:
             self._known[key] = self._source_of_key(key)
         return self._known[key]
+
+    def _by_now(self) -> str:
+        source = self.lookup(next(iter(self._deciding), "") or self._first())
+        return source.id if source else ""
 
 
 def first_key(records: Iterable[Raw], decoder: msgspec.json.Decoder[T], key_of: Callable[[T], str]) -> str:

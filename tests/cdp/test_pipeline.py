@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, select
 
@@ -19,7 +21,7 @@ from cdp.accounting import refusal_rows, statement
 from cdp.batch import Batch, Item
 from cdp.begun import Notes
 from cdp.errors import ConfigurationError, StoreUnavailable
-from cdp.model import Identifier, Source
+from cdp.model import Hit, Identifier, Source
 from cdp.moments import now_ms
 from cdp.pipeline import Tools
 from cdp.progress import Progress
@@ -29,7 +31,7 @@ from cdp.settings import Settings
 from cdp.stores import open_log_consumer
 from cdp.wiring import System, open_system
 from cdp.worker import Worker
-from tests.cdp.intake import Intake, make_event
+from tests.cdp.intake import Intake, hit_of, make_event
 from tests.files import contents
 
 
@@ -113,6 +115,33 @@ def test_a_hit_of_no_source_ends_as_unknown_key(system: System, intake: Intake) 
     before = account(system, nobody).get("dropped", {}).get("UNKNOWN_KEY", 0)
     intake.take("", make_event())
     assert account(system, nobody)["dropped"] == {"UNKNOWN_KEY": before + 1}
+
+
+def hit_of_nobody(key: str) -> Hit:
+    """As a collector keeps what Sensors' SDK sent with a key that it does not know."""
+    record = {"type": "track", "event": "seat_viewed", "distinct_id": "visitor-1", "time": now_ms(), "properties": {}}
+    body = json.dumps(record | {"_track_id": secrets.randbelow(10**9)}).encode()
+    return msgspec.structs.replace(hit_of("", body), dialect="sensors", target=f"/sa?project={key}")
+
+
+def test_a_new_key_counts_where_a_collector_has_not_heard_of_it_yet(system: System, intake: Intake) -> None:
+    source = intake.source()
+    intake.append_hits([hit_of_nobody(source.keys[0]), hit_of_nobody("nobody's")])
+    system.worker.drain()
+    assert account(system, source) == {"found": 1, "stored": 1}
+
+
+def test_what_came_with_an_unknown_key_is_stored_by_a_replay_once_a_source_has_it(
+    system: System, intake: Intake
+) -> None:
+    key = secrets.token_hex(8)
+    intake.append_hits([hit_of_nobody(key), hit_of_nobody("nobody's")])
+    system.worker.drain()
+    source = intake.source(key=key)
+    assert account(system, source) == {}
+    system.replays.request(0, None)
+    system.replaying.drain()
+    assert account(system, source) == {"found": 1, "stored": 1}
 
 
 def test_an_event_with_a_key_of_its_own_counts_in_a_hit_of_nobody(system: System, intake: Intake) -> None:
