@@ -6,9 +6,13 @@ as a difference from that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from segments.sql_values import to_never
+
+FromRows = Callable[[str], str]
+"""The unit and these columns of the rows of all units, as SELECT takes it, up to WHERE."""
 
 
 @dataclass(slots=True)
@@ -48,9 +52,9 @@ class Pass:
         """By `to_never`, a moment that never comes for a unit without rows."""
         return self.tell(to_never(expression))
 
-    def select(self, rows: str) -> str:
-        """The pass as a query with one row a unit; `rows` is a query's text from FROM on, with a place for WHERE."""
+    def select(self, rows: FromRows) -> str:
+        """The pass as a query with one row a unit."""
         states = "".join(f", {text} AS {alias}" for text, alias in self.states.items())
         told = "".join(f", {text} AS {alias}" for text, alias in (self.shared | self.told).items())
         where = " OR ".join(f"({each})" for each in self.wanted) if self.picked else ""
-        return f"(SELECT unit{told} FROM (SELECT {rows} AND ({where or 1}) GROUP BY unit))".replace("{states}", states)
+        return f"(SELECT unit{told} FROM (SELECT {rows(states)} AND ({where or 1}) GROUP BY unit))"

@@ -6,13 +6,12 @@ belongs to the latest beginning. So, in the order of time, each row needs to kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from segments.limits import MAX_STEPS
+from segments.sql_pass import FromRows
 from segments.tree import Seq, Step
 
-FromRows = Callable[[str], str]
-"""The unit and these columns of the rows of all units, as SELECT takes it, up to WHERE."""
 RANKS = 2 * MAX_STEPS
 """In one millisecond: a step has two."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import UUID
 
 from cdp.model import Millis, SetId
@@ -120,11 +121,11 @@ class Sources:
 
     def joined(self) -> str:
         """All units with what is told of them, as FROM takes it. `unit` is by what they are joined, `id` their own."""
-        passes = [(each, each.select(self._event_rows(names))) for names, each in self._events.items()]
+        passes = [(each, each.select(partial(self._event_rows, names))) for names, each in self._events.items()]
         if self._traits.states:
-            passes.append((self._traits, self._traits.select(self._attribute_rows())))
+            passes.append((self._traits, self._traits.select(self._attribute_rows)))
         if self._leads.states:
-            passes.append((self._leads, self._leads.select(self.lead_rows())))
+            passes.append((self._leads, self._leads.select(self.lead_rows)))
         # The engine works on all columns at each join, so what has many of them is joined last.
         passes.sort(key=lambda each: len(each[0].told))
         parts = [f"({select}) AS {alias}" for select, alias in self._alone.items()]
@@ -140,7 +141,7 @@ class Sources:
         self._names.update(names or [""])
         return self._event_rows(names, columns)
 
-    def _event_rows(self, names: tuple[str, ...], columns: str = "{states}") -> str:
+    def _event_rows(self, names: tuple[str, ...], columns: str) -> str:
         named = f" AND {self.named(names)}" if names else ""
         if not self.scope.few:
             return self._owned_rows("typed_events", columns) + named
@@ -176,7 +177,7 @@ class Sources:
         rows = f"(SELECT set, occurred_at, name{told} FROM events WHERE 1{self._of_sets()}{named}) AS event"
         return self._owned_rows(rows, "".join(f", {each}" for each in ("occurred_at", "name", *columns)))
 
-    def _attribute_rows(self) -> str:
+    def _attribute_rows(self, columns: str) -> str:
         names = sorted({name for name, _ in self._attributes})
         places = [names.index(name) + 1 for name, _ in self._attributes]
         moments = [int(known) for _, known in self._attributes]
@@ -184,7 +185,7 @@ class Sources:
         said = f"(n, place, known) -> ({its} = name OR operation = 'delete') AND occurred_at <= known"
         of = f"arrayJoin(arrayFilter({said}, range({len(places)}), {places}, {moments}))"
         grouped = f"SELECT {self.trait_rows(names, f', {of} AS of, {fold_states()}')} GROUP BY unit, of"
-        return f"unit{{states}} FROM ({folded(grouped)}) WHERE 1"
+        return f"unit{columns} FROM ({folded(grouped)}) WHERE 1"
 
     def trait_rows(self, names: Collection[str], columns: str) -> str:
         """Trait rows of these attributes and those that delete, as SELECT takes it: the unit, these columns, FROM and
@@ -310,7 +311,7 @@ class Sources:
         once = f"HAVING NOT throwIf(id != max(who), '{CLASH}')"
         return f"(SELECT unit, min(who) AS id FROM ({persons}) WHERE unit != 0 GROUP BY unit {once}) AS universe"
 
-    def lead_rows(self, columns: str = "{states}") -> str:
+    def lead_rows(self, columns: str) -> str:
         """A person's leads, or the lead itself, as SELECT takes it: the unit, these columns, FROM and WHERE."""
         if self.entity is Entity.LEAD:
             return f"id AS unit{columns} FROM {self._lead_table()} WHERE 1"

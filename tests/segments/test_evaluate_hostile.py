@@ -75,6 +75,15 @@ def assert_run_or_refused(story: Story, where: Any) -> None:
     assert all(each.expected and each.help for each in faults)
 
 
+@pytest.mark.parametrize("name", ["{states}", "x) OR 1 -- {states}", "{p0:Array(String)}", "x`, 1 AS unit --"])
+def test_a_name_that_resembles_a_query_is_a_name_and_nothing_else(worlds: StoredWorlds, name: str) -> None:
+    story = Story(worlds)
+    story.tell("li", "viewed", NOW - HOUR, **{name: 1})
+    story.tell("wang", "viewed", NOW - HOUR, other=1)
+    assert story.members({"did": "viewed", "where": {"prop": name, "op": "present"}}) == {"li"}
+    assert story.members({"did": "viewed", "where": {"prop": name, "op": "missing"}}) == {"wang"}
+
+
 @pytest.mark.parametrize("op", ["=", "!=", ">", ">=", "<", "<="])
 def test_numbers_at_the_edge_are_numbers(worlds: StoredWorlds, op: str) -> None:
     story = Story(worlds)
