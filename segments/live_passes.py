@@ -5,6 +5,8 @@ Each yields after every slice, so that rounds go on between: whether it did some
 
 from __future__ import annotations
 
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 
@@ -50,15 +52,11 @@ def next_to_fill(segments: Sequence[Segment], waits: Collection[int]) -> list[Se
 
 def filling(writer: Writer, evaluator: Evaluates, segments: Sequence[Segment]) -> Iterator[bool]:
     """Fill these, in silence; what changes meanwhile comes in with the rounds. Doing so twice changes nothing."""
-    refused: set[int] = set()
-
-    def refuse(segment: Segment, cause: str) -> None:
-        refused.add(segment.n)
-        writer.refuse(segment, cause)
-
-    for _ in piecewise(segments, lambda piece: _fill(writer, evaluator, piece), refuse):
+    began = time.monotonic()
+    for _ in piecewise(segments, lambda piece: _fill(writer, evaluator, piece), writer.refuse):
         yield True
-    done = [each for each in segments if each.n not in refused]
+    # Also a round may have been refused, and has passed over somebody whose slice was filled before.
+    done = [each for each in segments if writer.refused.get(each.n, -math.inf) < began]
     with writing(writer.records) as connection:
         for each in done:
             filled(connection, each)

@@ -14,6 +14,7 @@ from cdp.segment_work import work_rows
 from segments import live
 from segments.book import State
 from segments.pieces import Piece, slices
+from segments.stays import stay_rows
 from segments.tree import Definition, Did, Entity
 from segments.verdict import Evaluates, Verdicts
 from tests.segments.live_world import HOUR, World
@@ -83,6 +84,50 @@ def test_a_new_segment_that_is_refused_keeps_no_others_from_being_filled(world: 
     world.live.drain()
     assert [world.book.get(each.id).state for each in made] == [State.LIVE, State.REFUSED, State.LIVE]
     assert world.members(made[0]) == {world.person("li")}
+
+
+def test_a_segment_that_a_round_was_refused_of_while_it_was_filled_is_set_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitors = [f"visitor-{n}" for n in range(100)]
+    for each in visitors:
+        world.take("viewed", each)
+    world.live.drain()
+    early = next(each for each in visitors if world.person(each) < "1")
+    sick = sicken(world, Sick(world.system.evaluator, largest=1))
+    bad = world.make("bad", POISON)
+    assert world.live._turn(), "the first slice is filled"
+    world.take("poison", early)
+    world.live.drain()
+    assert world.book.get(bad.id).state is State.REFUSED
+    world.ask(sick.real)
+    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
+    world.live.drain()
+    assert world.members(bad) == {world.person(early)}
+    world.check()
+
+
+def test_whoever_is_erased_is_not_left_in_a_segment_that_is_set_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = world.segment("bad", POISON)
+    world.take("poison", "li")
+    world.live.drain()
+    her = world.person("li")
+    sick = sicken(world, Sick(world.system.evaluator))
+    world.take("poison", "wang")
+    world.live.drain()
+    assert (world.book.get(bad.id).state, world.members(bad)) == (State.REFUSED, {her})
+    world.erase(her)
+    world.live.drain()
+    assert world.members(bad) == set()
+    with reading(world.system.records) as connection:
+        assert her not in connection.execute(select(stay_rows.c.unit)).scalars().all()
+    world.ask(sick.real)
+    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
+    world.live.drain()
+    assert world.members(bad) == {world.person("wang")}
+    world.check()
 
 
 def test_what_is_refused_of_many_is_taken_of_few(world: World) -> None:
