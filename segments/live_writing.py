@@ -154,6 +154,8 @@ class Writer:
             same = {n for n, each in index.segments.items() if states.get(n) == (each.version, each.state)}
             changes = stays.fitting(connection, [each for each in changes if each.segment in same])
             public = [each for each in changes if index.segments[each.segment].live]
+            if done is not None and done.erased:
+                changes += _left_behind(connection, done.erased, {n: states[n][0] for n in states.keys() - same}, now)
             stays.write(connection, changes)
             timers.write(connection, renewed)
             health.grow(connection, changes)
@@ -191,6 +193,18 @@ class Writer:
         if done.fresh is not None and done.fresh - self._fresh >= FRESHEN_MS:
             self._fresh = done.fresh
             health.freshen(connection, live, done.fresh)
+
+
+def _left_behind(
+    connection: Connection, erased: Collection[str], aside: Mapping[int, int], now: Millis
+) -> list[Change]:
+    """Whoever is erased is in no segment any more, also where nobody looks: these, by number, with their versions."""
+    return [
+        Change(n, unit, False, now, Reason.ERASURE, None, aside[n], since)
+        for unit, stays_of in stays.members_among(connection, erased).items()
+        for n, since in stays_of.items()
+        if n in aside
+    ]
 
 
 def _turns(of_unit: Mapping[str, Sequence[Change]], renewed: Mapping[str, Timers]) -> Iterator[list[str]]:
