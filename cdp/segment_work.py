@@ -7,6 +7,7 @@ missed whatever dies in between, and looking twice changes nothing.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
@@ -108,7 +109,8 @@ class SegmentWork:
         self.round_s = 0.0
 
     def stored(self, connection: Connection, events: Iterable[tuple[SetId, Event]], *, at: Millis) -> None:
-        """Note the events of a batch in one row, and once more, for the time when it happens, what lies in the future.
+        """Note the events of a batch in one row, and once more, for when it has happened, what lies in the future: one
+        row for each second of that.
 
         Due when all the rest has happened, also by the clock of a machine that is a little behind.
         """
@@ -119,9 +121,13 @@ class SegmentWork:
         ]
         if not noted:
             return
-        later = [each for each in noted if each[1] > at]
         due_at = max((each[1] for each in noted if each[1] <= at), default=at)
-        rows = [(due_at, noted), *((each[1], [each]) for each in later)]
+        # By a device whose clock is ahead all its events do.
+        later: defaultdict[int, list[Any]] = defaultdict(list)
+        for each in noted:
+            if each[1] > at:
+                later[each[1] // 1_000].append(each)
+        rows = [(due_at, noted), *((max(each[1] for each in some), some) for some in later.values())]
         connection.execute(work_rows.insert(), [_row(Stored(what), due, at) for due, what in rows])  # type: ignore[arg-type]
 
     def note(self, connection: Connection, work: Work, *, at: Millis) -> int:

@@ -10,11 +10,13 @@ from sqlalchemy import event as sql_event
 
 from cdp import segment_work
 from cdp.errors import GateClosed
+from cdp.moments import rfc3339
 from segments import fresh as module
 from segments.fresh import AHEAD_MS, Freshness
 from segments.language import parse
 from segments.lead_rows import LeadRows
 from segments.stays import Reason
+from tests.cdp.intake import make_event
 from tests.segments.live_world import CONSENT, SECOND, World
 
 VIEWED_TWICE = {"did": "viewed", "op": ">=", "value": 2}
@@ -62,6 +64,20 @@ def test_a_person_who_was_merged_by_who_asked_is_not_missed_by_the_round(world: 
     assert world.members(viewers) == {world.person("laptop")}
     assert [each.reason for each in world.changes(viewers)] == [Reason.MERGE]
     world.check()
+
+
+def test_events_of_a_clock_that_is_ahead_wait_in_one_row_for_each_second(world: World) -> None:
+    viewers = world.segment("viewers", {"did": "viewed", "op": ">=", "value": 40})
+    begins = world.now + 10 * SECOND
+    moments = [begins + 50 * n for n in range(40)]
+    events = [make_event(event="viewed", anonymousId="li", timestamp=rfc3339(each)) for each in moments]
+    world.intake.append(world.site, *events, received_at=world.now)
+    world.system.worker.drain()
+    assert waiting(world) == 1 + len({each // SECOND for each in moments})
+    world.pass_by(moments[-1] - world.now - 40)
+    assert world.members(viewers) == set()
+    world.pass_by(40)
+    assert world.members(viewers) == {world.person("li")}
 
 
 def test_a_lead_is_seen_before_the_round_that_looks_at_it(world: World, fresh: Freshness) -> None:
