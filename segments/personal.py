@@ -14,9 +14,13 @@ from identity.normalise import normalise
 from leads.contact import field_of
 from leads.lead import CONTACT_FIELDS
 from leads.show import MARKER_START, NAMING
+from segments.counts import CHOSEN
 from segments.faults import Fault, MalformedSegment
+from segments.tree import Fn
 
 _SILENT = PERSONAL_KINDS | NAMING | {"address", "地址", "birthday", "生日"}
+_STORED = (*CHOSEN, Fn.MIN, Fn.MAX)
+"""Of these aggregates the figure is a value as it came."""
 _ADVICE = (
     "No segment keeps one, and none is found by one: ask whether the value is missing or present, name another segment"
     " with in, or send an attribute that marks whom you mean."
@@ -78,8 +82,9 @@ def _texts(document: Any) -> Iterator[tuple[str, str]]:
 
 def _compared(fields: dict[str, Any], name: str) -> Any:
     """The value of a field; numbers as text where a stored value is compared with them."""
-    value = fields[name]
-    if name != "value" or not ("prop" in fields or "attr" in fields):
+    value, agg = fields[name], fields.get("agg")
+    stored = "prop" in fields or "attr" in fields or (isinstance(agg, dict) and agg.get("fn") in _STORED)
+    if name != "value" or not stored:
         return value
     return [_as_text(each) for each in value] if isinstance(value, list) else _as_text(value)
 

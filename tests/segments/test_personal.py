@@ -24,6 +24,8 @@ PHONE = "13812345678"
         ({"attr": "city", "op": "in", "value": [1, float(PHONE)]}, "where.value[1]"),
         ({"attr": "city", "op": "matches", "value": rf"^\+86{PHONE}$"}, "where.value"),
         ({"did": "a", "where": {"prop": "note", "op": "contains", "value": f"请打 {PHONE}"}}, "where.where.value"),
+        ({"did": "a", "agg": {"fn": "last", "of": "x"}, "op": "in", "value": [1, int(PHONE)]}, "where.value[1]"),
+        ({"did": "a", "agg": {"fn": "max", "of": "x"}, "op": ">=", "value": int(PHONE)}, "where.value"),
         ({"did": f"called {PHONE}"}, "where.did"),
         (
             {"any": [{"all": [{"attr": "x", "op": "=", "value": "１３８１２３４５６７８"}]}]},
