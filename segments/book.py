@@ -131,6 +131,7 @@ class SegmentBook:
                 changed["updated_at"] = _after(before, self._clock())
                 connection.execute(update(segment_rows).where(segment_rows.c.id == segment_id).values(changed))
             after = _find(connection, segment_id)
+        self._work.turns += 1
         self._work.due.set()
         return after
 

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from api.auditing import Auditor
+from api.keys import ApiKey
+from api.people import People
+from api.permissions import Role
+from api.showing import Showing
 from cdp.errors import Conflict, NotFound, Refused
 from cdp.records import reading
 from segments import book
@@ -148,6 +153,19 @@ def test_what_is_too_large_already_may_become_smaller_and_be_changed(
     with pytest.raises(Refused, match="'large' names it"):
         world.book.update(small.id, definition=defined({"any": [changed, {"did": "login"}]}))
     assert world.change(small, {"did": "login"}).version == 3
+
+
+def test_nobody_is_remembered_in_a_segment_that_means_something_else_now(world: World) -> None:
+    viewers = world.segment("viewers", VIEWED)
+    world.take("model_viewed", "li")
+    world.live.drain()
+    remembering = People(world.system, Showing(world.system.vault, Auditor(world.system.records)))
+    reader, her = ApiKey("tests", Role.MARKETER), world.person("li")
+    assert viewers.id.encode() in remembering.read(reader, her)
+    assert remembering.remembered(reader, her)
+    world.book.update(viewers.id, definition=defined(VIEWED | {"op": ">=", "value": 2}))
+    assert viewers.id.encode() not in (remembering.remembered(reader, her) or remembering.read(reader, her))
+    world.live.drain()
 
 
 def test_who_names_a_segment_that_changes_is_filled_again_in_silence(world: World) -> None:
