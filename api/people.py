@@ -184,7 +184,7 @@ class People:
             first_seen=_time(profile.first_seen),
             last_seen=_time(profile.last_seen),
             events=profile.events,
-            segments=[each.id for each in self._system.membership.segments_of(who.id)],
+            segments=[each["id"] for each in self._system.membership.segments_of(who.id)],
         )
 
 

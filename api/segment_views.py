@@ -26,9 +26,6 @@ from segments.verdict import Estimate, Explained, LeafTruth, Preview
 from segments.walk import leaves_of
 from segments.written import as_json
 
-EVENTS_SHOWN = 20
-"""Newest events behind one condition."""
-
 Names = Mapping[str, str]
 """Of segments, by id."""
 
@@ -126,7 +123,7 @@ def overlapping(sizes: Mapping[frozenset[int], int], count: int, at: Millis) -> 
 def explained(
     use: Services, told: Explained, unit: str, at: Millis, names: Names, *, recorded: bool | None
 ) -> shapes.SegmentExplanation:
-    events = _events(use, {each for truth in _all_of(told) for each in truth.events[:EVENTS_SHOWN]})
+    events = _events(use, {each for truth in _all_of(told) for each in truth.events})
     return shapes.SegmentExplanation(
         **unit_of(told.definition, unit),
         member=bool(told.leaves) and holds(told.definition, [each.truth for each in told.leaves]),
@@ -143,7 +140,7 @@ def _truths(told: Explained, events: Mapping[str, shapes.SegmentEvent], names: N
             sentence=said_of(leaf, told.definition, names),
             truth=each.truth,
             next=_time(each.next),
-            events=[events[one] for one in each.events[:EVENTS_SHOWN] if one in events],
+            events=[events[one] for one in each.events if one in events],
             leaves=_truths(each.inside, events, names) if each.inside else [],
         )
         # None of a unit that was not there yet.
@@ -168,8 +165,7 @@ def _events(use: Services, ids: Collection[str]) -> dict[str, shapes.SegmentEven
 
 
 def segment(use: Services, found: Segment, names: Names) -> shapes.Segment:
-    membership, now = use.segments.membership, use.segments.clock()
-    health = membership.health(found.n, now=now)
+    health = use.segments.membership.health(found.n, now=use.segments.clock())
     refused = found.state is State.REFUSED
     lag = None
     if health and health.lag_p50_ms is not None and health.lag_p95_ms is not None:
@@ -186,7 +182,7 @@ def segment(use: Services, found: Segment, names: Names) -> shapes.Segment:
         refused=health.refused if health and refused else None,
         fresh_at=_time(health.fresh_at) if health else None,
         lag=lag,
-        volatility=membership.volatility(found.n, now=now),
+        volatility=health.volatility if health else None,
         created_at=rfc3339(found.created_at),
         updated_at=rfc3339(found.updated_at),
     )

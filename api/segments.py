@@ -30,7 +30,6 @@ from profiles.store import Cursor
 from segments.book import Segment
 from segments.faults import Fault, MalformedSegment
 from segments.limits import MAX_SEGMENT_NAME
-from segments.members import Place
 from segments.schema import schema
 from segments.templates import templates
 from segments.tree import Definition, Entity
@@ -228,9 +227,9 @@ async def members(
 
     def read() -> shapes.SegmentMembers:
         found, then = use.segments.book.get(segment), None if at is None else _at(use, at)
-        page, after = use.segments.members(found, at=then, after=_place(cursor), limit=limit)
+        page, after = use.segments.members(found, at=then, after=cursor_of(cursor), limit=limit)
         shown = [views.member(found.definition, each) for each in page]
-        return shapes.SegmentMembers(members=shown, next=_next(after))
+        return shapes.SegmentMembers(members=shown, next=cursor_text(after))
 
     return answer(await run_sync(read))
 
@@ -241,9 +240,9 @@ async def changes(
 ) -> Response:
     def read() -> shapes.SegmentChanges:
         found = use.segments.book.get(segment)
-        page, after = use.segments.membership.changes(found.n, after=_place(cursor), limit=limit)
+        page, after = use.segments.membership.changes(found.n, after=cursor_of(cursor), limit=limit)
         shown = [views.change(found.definition, each) for each in page]
-        return shapes.SegmentChanges(changes=shown, next=_next(after))
+        return shapes.SegmentChanges(changes=shown, next=cursor_text(after))
 
     return answer(await run_sync(read))
 
@@ -317,12 +316,3 @@ def _at(use: Services, text: str | None) -> Millis:
     if at is not None and at > now:
         raise wrong("at", "a moment that has been", rfc3339(at), "What happens until then is not known.")
     return now if at is None else at
-
-
-def _place(cursor: str | None) -> Place | None:
-    found = cursor_of(cursor)
-    return None if found is None else Place(found.at, found.id)
-
-
-def _next(after: Place | None) -> str | None:
-    return None if after is None else cursor_text(Cursor(after.at, after.unit))

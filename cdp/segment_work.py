@@ -128,7 +128,7 @@ class SegmentWork:
             if each[1] > at:
                 later[each[1] // 1_000].append(each)
         rows = [(due_at, noted), *((max(each[1] for each in some), some) for some in later.values())]
-        connection.execute(work_rows.insert(), [_row(Stored(what), due, at) for due, what in rows])  # type: ignore[arg-type]
+        connection.execute(work_rows.insert(), [_row(Stored(what), due, at) for due, what in rows])
 
     def note(self, connection: Connection, work: Work, *, at: Millis) -> int:
         """Its number."""

@@ -218,7 +218,7 @@ def _put_together(settings: Settings, roles: Collection[Role], stores: _Stores) 
         gate=gate,
         watching=watching,
         segment_work=segment_work,
-        segments_of=membership.named,
+        segments_of=membership.segments_of,
     )
     outbox = Outbox(records, identity, stores.live, shared=shared)
     outbox.tell()

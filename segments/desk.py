@@ -19,13 +19,13 @@ import structlog
 from cdp.errors import Refused
 from cdp.model import Millis
 from cdp.moments import rfc3339
-from profiles.store import AskedTooMuch
+from profiles.store import AskedTooMuch, Cursor
 from segments.book import Segment, SegmentBook, State
 from segments.check import check
 from segments.faults import Fault, MalformedSegment
 from segments.known import Known, KnownSegment
 from segments.language import parse
-from segments.members import Membership, Place
+from segments.members import Membership
 from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.pieces import joined, slices
@@ -183,8 +183,8 @@ class SegmentDesk:
         return self._filled(self.book.update(segment, name=name, definition=definition))
 
     def members(
-        self, segment: Segment, *, at: Millis | None, after: Place | None, limit: int
-    ) -> tuple[list[Meant], Place | None]:
+        self, segment: Segment, *, at: Millis | None, after: Cursor | None, limit: int
+    ) -> tuple[list[Meant], Cursor | None]:
         """Who is in it, newest first, or was at that moment. Before the segment was made that is whom it would have
         meant by what is known today, in order of their ids."""
         if at is None or at >= segment.created_at:
@@ -192,8 +192,8 @@ class SegmentDesk:
             return [Meant(each.unit, each.since) for each in found], place
         self._catch_up()
         with _answered():
-            page = list(islice(self._meant(segment.definition, at, "" if after is None else after.unit), limit + 1))
-        place = Place(at, page[limit - 1]) if len(page) > limit else None
+            page = list(islice(self._meant(segment.definition, at, "" if after is None else after.id), limit + 1))
+        place = Cursor(at, page[limit - 1]) if len(page) > limit else None
         return [Meant(unit, None) for unit in page[:limit]], place
 
     def _meant(self, definition: Definition, at: Millis, after: str) -> Iterator[str]:

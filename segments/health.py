@@ -12,11 +12,12 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, b
 
 from cdp.model import DAY_MS, Millis
 from cdp.records import insert_ignoring, metadata, run_rows
-from segments.stays import Change, stay_rows
+from segments.stays import Change, Reason, stay_rows
 
 KEPT = 1_000
 """Changes of a segment whose lags are remembered."""
 WRITE_S = 1.0
+VOLATILE_DAYS = 7
 REFUSED_CHARS = 500
 
 CHANGES = Counter("xunji_segment_changes", "Units that came into a segment or left it", ["change"])
@@ -60,7 +61,8 @@ _wrong = (
 class Health:
     """`fresh_at` is up to when who is in it is known, None before it is filled. The lags are of the last thousand
     changes, None where nothing ever changed. `differences` were found, and mended, when it was last compared with a
-    full evaluation. `refused` is what the engine said when it last refused it."""
+    full evaluation. `refused` is what the engine said when it last refused it. `volatility` is how many came or left a
+    day, of the last seven, as a share of who is in it, its filling aside."""
 
     size: int
     fresh_at: Millis | None
@@ -69,6 +71,7 @@ class Health:
     reconciled_at: Millis | None
     differences: int
     refused: str | None
+    volatility: float
 
 
 def begin(connection: Connection, segment: int) -> None:
@@ -104,21 +107,19 @@ def note_differences(connection: Connection, found: Mapping[int, int], at: Milli
     run_rows(connection, _wrong, [{"its_segment": each, "at": at, "found": n} for each, n in sorted(found.items())])
 
 
-def health_of(connection: Connection, segment: int) -> Health | None:
+def health_of(connection: Connection, segment: int, *, now: Millis) -> Health | None:
     row = connection.execute(select(health_rows).where(health_rows.c.segment == segment)).one_or_none()
-    return None if row is None else Health(*row[1:])
+    return None if row is None else Health(*(*row[1:], _volatility(connection, segment, row.size, now)))
 
 
-def volatility(connection: Connection, segment: int, *, now: Millis, days: int = 7) -> float:
-    """How many came or left a day in the last days, as a share of who is in it, its filling aside."""
-    since = now - days * DAY_MS
+def _volatility(connection: Connection, segment: int, size: int, now: Millis) -> float:
+    since = now - VOLATILE_DAYS * DAY_MS
     mine = stay_rows.c.segment == segment
-    filled = ("backfill", "definition")
+    filled = (Reason.BACKFILL, Reason.DEFINITION)
     came = select(func.count()).where(mine, stay_rows.c.entered_at >= since, stay_rows.c.entered_reason.not_in(filled))
     left = select(func.count()).where(mine, stay_rows.c.left_at >= since, stay_rows.c.left_reason.not_in(filled))
     moved = connection.execute(came).scalar_one() + connection.execute(left).scalar_one()
-    size = connection.execute(select(health_rows.c.size).where(health_rows.c.segment == segment)).scalar() or 0
-    return moved / days / max(1, size)
+    return moved / VOLATILE_DAYS / max(1, size)
 
 
 class Lags:

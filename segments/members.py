@@ -11,19 +11,13 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, literal, or_, sele
 from cdp import segment_work
 from cdp.model import Millis
 from cdp.records import chunks, reading
-from segments import health, timers
+from profiles.store import Cursor
+from segments import timers
 from segments.book import State, segment_rows
-from segments.health import Health
+from segments.health import Health, health_of
 from segments.stays import Reason, stay_rows
 
 MAX_PAGE = 1_000
-
-
-class Place(NamedTuple):
-    """Where a page ended: the moment and the unit of its last row."""
-
-    at: Millis
-    unit: str
 
 
 class Member(NamedTuple):
@@ -41,14 +35,6 @@ class Crossing(NamedTuple):
     cause: str | None
 
 
-class Within(NamedTuple):
-    """A segment that somebody is in."""
-
-    id: str
-    name: str
-    since: Millis
-
-
 class Membership:
     """Reads of the records store; thread-safe. Segments go by their numbers. Raises StoreUnavailable."""
 
@@ -56,8 +42,8 @@ class Membership:
         self._records = records
 
     def members(
-        self, segment: int, *, at: Millis | None = None, after: Place | None = None, limit: int = MAX_PAGE
-    ) -> tuple[list[Member], Place | None]:
+        self, segment: int, *, at: Millis | None = None, after: Cursor | None = None, limit: int = MAX_PAGE
+    ) -> tuple[list[Member], Cursor | None]:
         """Who is in it now, or was at that moment, newest first, ties by unit; and where the next page begins."""
         here = [stay_rows.c.segment == segment]
         if at is None:
@@ -66,11 +52,11 @@ class Membership:
             here += [stay_rows.c.entered_at <= at, or_(stay_rows.c.left_at.is_(None), stay_rows.c.left_at > at)]
         wanted = select(stay_rows.c.unit, stay_rows.c.entered_at.label("at")).where(*here)
         rows = self._page(wanted, stay_rows.c.entered_at, stay_rows.c.unit, after, limit)
-        return [Member(row.unit, row.at) for row in rows[:limit]], _place(rows, limit)
+        return [Member(row.unit, row.at) for row in rows[:limit]], _next(rows, limit)
 
     def changes(
-        self, segment: int, *, after: Place | None = None, limit: int = MAX_PAGE
-    ) -> tuple[list[Crossing], Place | None]:
+        self, segment: int, *, after: Cursor | None = None, limit: int = MAX_PAGE
+    ) -> tuple[list[Crossing], Cursor | None]:
         """Who came and went, newest first, ties by unit; and where the next page begins."""
         parts = [
             select(
@@ -93,28 +79,15 @@ class Membership:
         with reading(self._records) as connection:
             rows = connection.execute(select(both).order_by(both.c.at.desc(), both.c.unit).limit(limit + 1)).all()
         moved = [Crossing(row.unit, bool(row.entered), row.at, Reason(row.reason), row.cause) for row in rows[:limit]]
-        return moved, _place(rows, limit)
+        return moved, _next(rows, limit)
 
-    def segments_of(self, unit: str) -> list[Within]:
-        """The filled segments that a unit is in now, by name."""
-        return self.segments_of_each([unit])[unit]
-
-    def segments_of_each(self, units: Collection[str]) -> dict[str, list[Within]]:
-        """`segments_of` for many."""
-        found: dict[str, list[Within]] = {unit: [] for unit in units}
-        columns = (stay_rows.c.unit, segment_rows.c.id, segment_rows.c.name, stay_rows.c.entered_at)
-        wanted = select(*columns).join(segment_rows, segment_rows.c.n == stay_rows.c.segment)
-        wanted = wanted.where(stay_rows.c.left_at.is_(None), segment_rows.c.state == State.LIVE.value)
+    def segments_of(self, unit: str) -> list[dict[str, str]]:
+        """The filled segments that a unit is in now, by name: their ids and names."""
+        wanted = select(segment_rows.c.id, segment_rows.c.name).join(stay_rows, segment_rows.c.n == stay_rows.c.segment)
+        here = stay_rows.c.unit == unit, stay_rows.c.left_at.is_(None), segment_rows.c.state == State.LIVE.value
         with reading(self._records) as connection:
-            for chunk in chunks(sorted(found)):
-                rows = connection.execute(wanted.where(stay_rows.c.unit.in_(chunk)).order_by(segment_rows.c.name))
-                for unit, *within in rows:
-                    found[unit].append(Within(*within))
-        return found
-
-    def named(self, unit: str) -> list[dict[str, str]]:
-        """`segments_of` by ids and names."""
-        return [{"id": each.id, "name": each.name} for each in self.segments_of(unit)]
+            rows = connection.execute(wanted.where(*here).order_by(segment_rows.c.name))
+            return [{"id": row.id, "name": row.name} for row in rows]
 
     def held(
         self, segment_id: str, units: Collection[str] | None, at: Millis, part: tuple[str, str] | None = None
@@ -140,17 +113,12 @@ class Membership:
     def health(self, segment: int, *, now: Millis) -> Health | None:
         """Where nothing waits to be looked at, what is known is as fresh as can be."""
         with reading(self._records) as connection:
-            found = health.health_of(connection, segment)
+            found = health_of(connection, segment, now=now)
             if found is None or found.fresh_at is None or _waits(connection, now):
                 return found
         return replace(found, fresh_at=now)
 
-    def volatility(self, segment: int, *, now: Millis) -> float:
-        """See `segments.health`."""
-        with reading(self._records) as connection:
-            return health.volatility(connection, segment, now=now)
-
-    def _page(self, wanted: Select[Any], at: Any, unit: Any, after: Place | None, limit: int) -> Sequence[Row[Any]]:
+    def _page(self, wanted: Select[Any], at: Any, unit: Any, after: Cursor | None, limit: int) -> Sequence[Row[Any]]:
         page = wanted.where(*_beyond(at, unit, after)).order_by(at.desc(), unit).limit(limit + 1)
         with reading(self._records) as connection:
             return connection.execute(page).all()
@@ -161,9 +129,9 @@ def _waits(connection: Connection, now: Millis) -> bool:
     return any(each is not None and each <= now for each in moments)
 
 
-def _beyond(at: Any, unit: Any, after: Place | None) -> list[Any]:
-    return [] if after is None else [or_(at < after.at, and_(at == after.at, unit > after.unit))]
+def _beyond(at: Any, unit: Any, after: Cursor | None) -> list[Any]:
+    return [] if after is None else [or_(at < after.at, and_(at == after.at, unit > after.id))]
 
 
-def _place(rows: Sequence[Row[Any]], limit: int) -> Place | None:
-    return Place(rows[limit - 1].at, rows[limit - 1].unit) if len(rows) > limit else None
+def _next(rows: Sequence[Row[Any]], limit: int) -> Cursor | None:
+    return Cursor(rows[limit - 1].at, rows[limit - 1].unit) if len(rows) > limit else None

@@ -34,8 +34,8 @@ from segments.tree import (
     Window,
 )
 
-SHOWN = 50
-"""Events told of one leaf."""
+SHOWN = 20
+"""Events told of one leaf, the newest."""
 
 PAIRS = 2_000
 """Members of another segment in one parameter, of which a server takes 128 KiB."""

@@ -9,9 +9,8 @@ import pytest
 from cdp.errors import Refused, StoreUnavailable
 from profiles.events_clickhouse import ClickHouseEvents
 from profiles.events_clickhouse_client import ASKERS
-from profiles.store import AskedTooMuch
+from profiles.store import AskedTooMuch, Cursor
 from segments.desk import SegmentDesk
-from segments.members import Place
 from segments.verdict import Answers
 from tests.segments.live_world import DAY, World, defined
 
@@ -72,7 +71,7 @@ def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_
         world.system.evaluator, "evaluate", lambda *what, **how: asked.append(how["part"]) or evaluate(*what, **how)
     )
     found: list[str] = []
-    place: Place | None = None
+    place: Cursor | None = None
     for _ in range(7):
         page, place = desk.members(made, at=made.created_at - 1, after=place, limit=4)
         found += [each.unit for each in page]
@@ -80,7 +79,7 @@ def test_whom_a_segment_would_have_meant_before_it_was_made_comes_in_pages_that_
     # However few there are, no page looks at everything sixteen times.
     assert len(asked) <= 2 * 7
     # Whatever a cursor says.
-    assert desk.members(made, at=made.created_at - 1, after=Place(0, "zz"), limit=4) == ([], None)
+    assert desk.members(made, at=made.created_at - 1, after=Cursor(0, "zz"), limit=4) == ([], None)
     assert found == sorted(world.person(f"visitor-{n}") for n in range(25))
 
 

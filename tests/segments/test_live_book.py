@@ -105,7 +105,7 @@ def test_nothing_is_left_of_who_was_in_a_deleted_segment(world: World) -> None:
     viewers = world.segment("viewers", VIEWED)
     world.take("model_viewed", "li")
     world.live.drain()
-    assert [each.name for each in world.membership.segments_of(world.person("li"))] == ["viewers"]
+    assert [each["name"] for each in world.membership.segments_of(world.person("li"))] == ["viewers"]
     world.book.delete(viewers.id)
     assert world.membership.segments_of(world.person("li")) == []
     world.live.drain()
