@@ -76,9 +76,9 @@ class ClickHouseEvents:
         with unavailable():
             if "traits" not in stored and (traits := trait_lines(rows)):
                 self._insert("traits", TRAIT_COLUMNS, traits, f"{token}/traits")
-            lines, typed = event_lines(rows)
+            lines, typed_lines = event_lines(rows)
             if "typed_events" not in stored:
-                self._insert("typed_events", TYPED_COLUMNS, typed, f"{token}/typed")
+                self._insert("typed_events", TYPED_COLUMNS, typed_lines, f"{token}/typed")
             if "events" not in stored:
                 self._insert("events", EVENT_COLUMNS, lines, f"{token}/events")
 

@@ -7,7 +7,7 @@ filled; so are those that name it, for their meaning changed with it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,11 +21,12 @@ from cdp.moments import now_ms
 from cdp.records import metadata, reading, writing
 from cdp.segment_work import Dropped, SegmentWork
 from segments import health
-from segments.language import as_json, parse
+from segments.language import parse
 from segments.limits import MAX_INLINED_LEAVES, MAX_SEGMENT_NAME
-from segments.mentions import Definitions, inlined_leaves, named, reached
+from segments.mentions import inlined_leaves, named, reached
 from segments.normal import key
-from segments.tree import Definition
+from segments.tree import Definition, Definitions
+from segments.written import as_json
 
 segment_rows = Table(
     "segments",
@@ -113,20 +114,13 @@ class SegmentBook:
             if name is not None:
                 changed["name"] = _name(name)
                 _refuse_taken(changed["name"], others)
-            if definition is not None and definition.entity is not before.definition.entity:
-                raise Refused(f"{before.name!r} is about a {before.definition.entity}. Make a new segment for another.")
             if definition is not None:
-                there = {each.id: each.definition for each in others}
-                _check(segment_id, definition, there)
-                # Also where it means the same: it may say the same more often.
-                before_it, with_it = {**there, segment_id: before.definition}, {**there, segment_id: definition}
-                _refuse_growth(_users(segment_id, others), before_it, with_it)
-            if definition is not None and key(definition) != key(before.definition):
-                state = State.BACKFILL if before.state is State.BACKFILL else State.DEFINITION
-                changed |= {"version": before.version + 1, "state": state.value}
-                _fill_again(connection, _users(segment_id, others), self._clock())
-            if definition is not None:
+                _check_change(before, definition, others)
                 changed["definition"] = _text(definition)
+                if key(definition) != key(before.definition):
+                    # What those mean that name it has changed with it.
+                    for each in (before, *_users(segment_id, others)):
+                        _fill_again(connection, each, self._clock())
             if changed:
                 changed["updated_at"] = _after(before, self._clock())
                 connection.execute(update(segment_rows).where(segment_rows.c.id == segment_id).values(changed))
@@ -163,7 +157,7 @@ class SegmentBook:
         with reading(self._records) as connection:
             return sorted(segments_in(connection), key=lambda each: each.name)
 
-    def definitions(self) -> Mapping[str, Definition]:
+    def definitions(self) -> Definitions:
         """All of them by id: what `in` may name."""
         return {each.id: each.definition for each in self.every()}
 
@@ -194,12 +188,11 @@ def _same(segment: Segment) -> Any:
     return (segment_rows.c.n == segment.n) & (segment_rows.c.version == segment.version)
 
 
-def _fill_again(connection: Connection, segments: Iterable[Segment], at: Millis) -> None:
-    """What these mean has changed, because what they name has."""
-    for each in segments:
-        state = State.BACKFILL if each.state is State.BACKFILL else State.DEFINITION
-        values = {"version": each.version + 1, "state": state.value, "updated_at": _after(each, at)}
-        connection.execute(update(segment_rows).where(segment_rows.c.n == each.n).values(values))
+def _fill_again(connection: Connection, segment: Segment, at: Millis) -> None:
+    """What it means has changed."""
+    state = State.BACKFILL if segment.state is State.BACKFILL else State.DEFINITION
+    values = {"version": segment.version + 1, "state": state.value, "updated_at": _after(segment, at)}
+    connection.execute(update(segment_rows).where(segment_rows.c.n == segment.n).values(values))
 
 
 def _after(segment: Segment, at: Millis) -> Millis:
@@ -254,9 +247,15 @@ def _check(segment_id: str, definition: Definition, others: Definitions) -> None
         raise Refused(f"{_TOO_LARGE} Name fewer segments, or simpler ones.")
 
 
-def _refuse_growth(users: Iterable[Segment], before: Definitions, after: Definitions) -> None:
-    """That those which name a segment do not become too large by its new definition."""
-    for each in users:
+def _check_change(segment: Segment, definition: Definition, others: Sequence[Segment]) -> None:
+    """As `_check`, that it stays about the same, and that those which name it do not become too large by it."""
+    if definition.entity is not segment.definition.entity:
+        raise Refused(f"{segment.name!r} is about a {segment.definition.entity}. Make a new segment for another.")
+    there = {each.id: each.definition for each in others}
+    _check(segment.id, definition, there)
+    # Also where it means the same: it may say the same more often.
+    before, after = {**there, segment.id: segment.definition}, {**there, segment.id: definition}
+    for each in _users(segment.id, others):
         most = max(MAX_INLINED_LEAVES, inlined_leaves(each.definition, before))
         if inlined_leaves(each.definition, after) > most:
             raise Refused(f"{each.name!r} names it. {_TOO_LARGE} Make one of them simpler, or take the name out.")

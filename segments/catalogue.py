@@ -13,7 +13,7 @@ from threading import Lock
 from cdp.model import Millis
 from cdp.moments import now_ms
 from profiles.store import EventStore
-from segments.known import Known, Seen, SeenEvent
+from segments.known import Known, Seen
 from segments.personal import has_marker, may_be_told
 from segments.sql_values import Params, quoted
 
@@ -56,13 +56,6 @@ class _Values:
         return Seen(frozenset(self.types), frozenset(self.texts), complete, self.count)
 
 
-@dataclass(slots=True)
-class _Event:
-    count: int = 0
-    last: Millis = 0
-    properties: dict[str, _Values] = field(default_factory=dict)
-
-
 class Catalogue:
     """Thread-safe."""
 
@@ -71,7 +64,7 @@ class Catalogue:
         self._lock = Lock()
         self._read_at = self._all_read_at = -ALL_AGAIN_S
         self._since: Millis = 0
-        self._events: dict[str, _Event] = {}
+        self._events: dict[str, dict[str, _Values]] = {}
         self._attributes: dict[str, _Values] = {}
         self._leads: dict[str, _Values] = {}
 
@@ -93,25 +86,24 @@ class Catalogue:
                 attributes={name: each.seen() for name, each in self._attributes.items()},
                 of_leads={name: each.seen() for name, each in self._leads.items()},
                 events={
-                    name: SeenEvent(each.count, each.last, {path: one.seen() for path, one in each.properties.items()})
-                    for name, each in self._events.items()
+                    name: {path: each.seen() for path, each in properties.items()}
+                    for name, properties in self._events.items()
                 },
             )
 
     def _read_events(self, since: Millis) -> None:
         rows = self._store.ask(
-            "SELECT name, count(), max(occurred_at), distinctJSONPathsAndTypes(properties) FROM typed_events"
+            "SELECT name, count(), distinctJSONPathsAndTypes(properties) FROM typed_events"
             " WHERE received_at >= {since:Int64} GROUP BY name",
             {"since": since},
         )
-        for name, count, last, paths in rows:
+        for name, count, paths in rows:
             if has_marker(name):
                 continue
-            event = self._events.setdefault(name, _Event())
-            event.count, event.last = max(event.count, count), max(event.last, last)
+            properties = self._events.setdefault(name, {})
             texts = self._texts(name, [path for path in paths if "String" in paths[path]][:PATHS], since)
             for path, types in ((path, types) for path, types in paths.items() if not has_marker(path)):
-                event.properties.setdefault(path, _Values()).add(path, types, texts.get(path, ()), count)
+                properties.setdefault(path, _Values()).add(path, types, texts.get(path, ()), count)
 
     def _texts(self, name: str, paths: list[str], since: Millis) -> Mapping[str, list[str]]:
         if not paths:

@@ -52,10 +52,6 @@ class Checked:
     errors: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
 
-    @property
-    def valid(self) -> bool:
-        return not self.errors
-
 
 def check(definition: Definition, known: Known, *, segment: str = "") -> Checked:
     """All that is wrong or doubtful; `segment` is the id under which the definition is, or will be, kept."""
@@ -135,10 +131,10 @@ class _Check:
         if not all(event in events for event in step.names) or not events:
             return ANYTHING
         meant = step.names or tuple(events)
-        found = [seen for event in meant if (seen := lookup(name, events[event].properties)) is not None]
+        found = [seen for event in meant if (seen := lookup(name, events[event])) is not None]
         if not found:
-            own = {each for event in meant for each in events[event].properties}
-            elsewhere = [event for event in events if lookup(name, events[event].properties) is not None][:3]
+            own = {each for event in meant for each in events[event]}
+            elsewhere = [event for event in events if lookup(name, events[event]) is not None][:3]
             otherwise = "Look at one of these events for the names it has."
             if elsewhere:
                 otherwise = f"The property belongs to {', '.join(elsewhere)}."

@@ -30,8 +30,8 @@ from segments.mentions import reached
 from segments.personal import personal_kinds, refuse_personal
 from segments.pieces import joined, slices
 from segments.reading import bounded
-from segments.tree import All, Any_, Condition, Definition, In, Leaf, Not
-from segments.verdict import Answers, Estimate, Explained, LeafTruth, Others, Preview
+from segments.tree import All, Any_, Condition, Definition, Definitions, In, Leaf, Not
+from segments.verdict import Answers, Estimate, Explained, LeafTruth, Preview
 from segments.walk import leaves_of
 
 log = structlog.get_logger()
@@ -156,7 +156,7 @@ class SegmentDesk:
         with _answered():
             return explained(definition, at)
 
-    def _others(self, *definitions: Definition) -> Others:
+    def _others(self, *definitions: Definition) -> Definitions:
         """The segments that these may name."""
         others = self.book.definitions()
         for name in sorted(set[str]().union(*(reached(each, others) for each in definitions)) - others.keys()):

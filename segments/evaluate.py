@@ -21,15 +21,15 @@ from segments.sql import Query, explain_query, overlap_query, preview_query, ver
 from segments.sql_leaves import Held
 from segments.sql_source import CLASH, Scope
 from segments.sql_values import portions
-from segments.tree import All, Definition, Entity
-from segments.verdict import Estimate, LeafTruth, Others, Preview, Verdicts
+from segments.tree import All, Definition, Definitions, Entity
+from segments.verdict import Estimate, LeafTruth, Preview, Slice, Verdicts
 from segments.walk import leaves_of, steps_of
 
 SAMPLE = 64
 """An estimate looks at one unit of so many."""
 Z = 1.959964
 """Of the standard normal distribution: 95 % lie within it on both sides."""
-NO_OTHERS: Others = {}
+NO_OTHERS: Definitions = {}
 MANY_UNITS = 1_000
 """Of fewer it is not asked whether all events are read sooner than theirs: small questions go one way in any store."""
 ROWS_A_UNIT = 5_000
@@ -50,8 +50,8 @@ class Evaluator:
         now: Millis,
         *,
         units: Collection[str] | None = None,
-        part: tuple[str, str] | None = None,
-        others: Others = NO_OTHERS,
+        part: Slice | None = None,
+        others: Definitions = NO_OTHERS,
     ) -> Iterator[Verdicts]:
         """See `segments.verdict.Evaluates`."""
         if not definitions or (units is not None and not units):
@@ -71,7 +71,7 @@ class Evaluator:
         """What events, properties and attributes have been seen; a few seconds old at most, or read now."""
         return self._catalogue.known(fresh=fresh)
 
-    def preview(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Preview:
+    def preview(self, definition: Definition, now: Millis, others: Definitions = NO_OTHERS) -> Preview:
         """Exact."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         whole = self._scope()
@@ -82,7 +82,7 @@ class Evaluator:
             channels[""] = channels.get("", 0) + untold
         return Preview(count, [unit for _, unit in sample], zero, missing, reach | {"none": count - reached}, channels)
 
-    def estimate(self, definition: Definition, now: Millis, others: Others = NO_OTHERS) -> Estimate:
+    def estimate(self, definition: Definition, now: Millis, others: Definitions = NO_OTHERS) -> Estimate:
         """From one unit of 64, the same ones each time; with Wilson's interval."""
         scope = self._scope()
         found = self._counts(definition, now, replace(scope, one_of=SAMPLE), others)
@@ -90,20 +90,20 @@ class Evaluator:
         everybody = self._counts(replace(definition, universe=All(), where=All()), now, scope, others)
         return estimate_of(found.get(1, 0), looked_at=sum(found.values()), everybody=everybody.get(1, 0))
 
-    def _counts(self, definition: Definition, now: Millis, scope: Scope, others: Others) -> dict[int, int]:
+    def _counts(self, definition: Definition, now: Millis, scope: Scope, others: Definitions) -> dict[int, int]:
         """How many units meet it (1), and how many do not (0)."""
         [[found]] = self._ask(scope, lambda scope: overlap_query([definition], now, scope, others, self._held))
         return dict(found)
 
     def overlap(
-        self, definitions: Sequence[Definition], now: Millis, others: Others = NO_OTHERS
+        self, definitions: Sequence[Definition], now: Millis, others: Definitions = NO_OTHERS
     ) -> dict[frozenset[int], int]:
         """By the places of those that a unit meets, how many meet these and no other; without regions of nobody."""
         [[found]] = self._ask(self._scope(), lambda scope: overlap_query(definitions, now, scope, others, self._held))
         return {frozenset(n for n in range(len(definitions)) if mask >> n & 1): count for mask, count in found if mask}
 
     def explain(
-        self, definition: Definition, unit: str, now: Millis, others: Others = NO_OTHERS
+        self, definition: Definition, unit: str, now: Millis, others: Definitions = NO_OTHERS
     ) -> Sequence[LeafTruth]:
         """Each leaf of one unit; [] where there is no such unit at that moment."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
@@ -113,7 +113,7 @@ class Evaluator:
             return []
         return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
 
-    def _are_many(self, units: Collection[str], definitions: Sequence[Definition], others: Others) -> bool:
+    def _are_many(self, units: Collection[str], definitions: Sequence[Definition], others: Definitions) -> bool:
         """Whether of these persons it is told sooner by reading all events, were it once for each leaf and step."""
         if len(units) < MANY_UNITS or definitions[0].entity is not Entity.PERSON:
             return False
@@ -157,7 +157,7 @@ class Evaluator:
         return answered()
 
 
-def _reads(definition: Definition, others: Others) -> int:
+def _reads(definition: Definition, others: Definitions) -> int:
     """How often all events are read for a definition and those that it names, at most."""
     leaves = [leaf for each in with_reached(definition, others) for _, leaf in leaves_of(each)]
     return sum(max(1, sum(1 for _ in steps_of(leaf, ""))) for leaf in leaves)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cdp.model import Millis
 from segments.tree import Definition
 
 
@@ -27,13 +26,6 @@ ANYTHING = Seen()
 
 
 @dataclass(frozen=True, slots=True)
-class SeenEvent:
-    count: int
-    last_seen: Millis
-    properties: Mapping[str, Seen] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class KnownSegment:
     name: str
     definition: Definition
@@ -41,11 +33,12 @@ class KnownSegment:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """`attributes` are those of persons, `of_leads` those of leads; events and segments go by name and id."""
+    """`attributes` are those of persons, `of_leads` those of leads; `events` has the properties of each, by its name.
+    Segments go by id."""
 
     attributes: Mapping[str, Seen] = field(default_factory=dict)
     of_leads: Mapping[str, Seen] = field(default_factory=dict)
-    events: Mapping[str, SeenEvent] = field(default_factory=dict)
+    events: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
     segments: Mapping[str, KnownSegment] = field(default_factory=dict)
 
 

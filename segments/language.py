@@ -45,11 +45,7 @@ from segments.tree import (
 )
 from segments.units import time_zones
 from segments.windows import read_window
-from segments.written import as_json
-
-__all__ = ["VERSION", "MalformedSegment", "as_json", "parse"]
-
-VERSION = 1
+from segments.written import VERSION
 
 _WAITING_ENTITIES = dict.fromkeys(("vehicle", "account"), "Segments of it wait until these objects exist.")
 _WAITING_RELS = dict.fromkeys(

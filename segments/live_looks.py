@@ -14,11 +14,11 @@ from cdp.records import chunks
 from profiles.store import NOBODY, STORE
 from segments import stays, timers
 from segments.book import Segment
-from segments.pieces import Slice, Unanswered
+from segments.pieces import Unanswered
 from segments.stays import Members
 from segments.timers import Timer, Timers
 from segments.tree import Any_, Definition, Entity
-from segments.verdict import Evaluates, Verdicts
+from segments.verdict import Evaluates, Slice, Verdicts
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ UNITS_AT_ONCE = 5_000
 """In one query: what it costs besides is the same for all of them."""
 OF_FEW_SEGMENTS, FEW_SEGMENTS = 20_000, 10
 """So many where hardly anything is asked of each, as where a window ends for a crowd."""
-ANYTHING = Definition(Entity.PERSON, "UTC", Any_(()))
+MET_BY_NOBODY = Definition(Entity.PERSON, "UTC", Any_(()))
 
 
 class Look(NamedTuple):
@@ -173,7 +173,7 @@ class Eye:
     def _answers(self, now: Millis) -> bool:
         """Whether the engine answers anything at all."""
         try:
-            list(self._evaluator.evaluate([ANYTHING], now, units=[NOBODY]))
+            list(self._evaluator.evaluate([MET_BY_NOBODY], now, units=[NOBODY]))
         except StoreUnavailable:
             return False
         return True

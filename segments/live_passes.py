@@ -22,10 +22,10 @@ from segments.live_looks import Eye, Standing
 from segments.live_touched import Index, Touched
 from segments.live_writing import Writer
 from segments.mentions import mentions_of
-from segments.pieces import Piece, Slice, piecewise
+from segments.pieces import Piece, piecewise
 from segments.sql_tried import HOUR_MS, hourly_above
 from segments.tree import Entity
-from segments.verdict import Evaluates
+from segments.verdict import Evaluates, Slice
 from segments.walk import leaves_of
 
 log = structlog.get_logger()

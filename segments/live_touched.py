@@ -116,16 +116,7 @@ class Toucher:
         """
         work = Waiting.of(tasks)
         found = Touched(settled=set(work.late), erased=work.erased, emptied=work.emptied)
-
-        def announce(connection: Connection, news: Followed) -> None:
-            """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
-            found.announced.append(self._work.note(connection, moved_by(news), at=now))
-
-        with self._gate.turn(OWNERS):
-            followed = self._owners.follow(work.every_set, announce, gone=work.gone)
-        with self._gate.together():
-            # An erasure empties leads while nobody copies them.
-            self._leads.follow(work.every_lead)
+        followed = self._mirrored(work, found, now)
         if not index.segments:
             return found
         found.everything = followed.filled or work.unknown
@@ -152,6 +143,20 @@ class Toucher:
         found.asks = [*self._asks(wanted, index, leads, found)]
         found.asks += [Ask(index.held(n), frozenset(units)) for n, units in work.joined.items() if index.held(n)]
         return found
+
+    def _mirrored(self, work: Waiting, found: Touched, now: Millis) -> Followed:
+        """What was new to the mirror, which is noted durably before, as announced."""
+
+        def announce(connection: Connection, news: Followed) -> None:
+            """Whoever dies with the mirror moved, and nobody looked at, finds it here."""
+            found.announced.append(self._work.note(connection, moved_by(news), at=now))
+
+        with self._gate.turn(OWNERS):
+            followed = self._owners.follow(work.every_set, announce, gone=work.gone)
+        with self._gate.together():
+            # An erasure empties leads while nobody copies them.
+            self._leads.follow(work.every_lead)
+        return followed
 
     def _asks(
         self, wanted: Mapping[str, Collection[int]], index: Index, leads: Collection[str], found: Touched

@@ -16,6 +16,7 @@ from segments import timers
 from segments.book import State, segment_rows
 from segments.health import Health, health_of
 from segments.stays import Reason, stay_rows
+from segments.verdict import Slice
 
 MAX_PAGE = 1_000
 
@@ -90,7 +91,7 @@ class Membership:
             return [{"id": row.id, "name": row.name} for row in rows]
 
     def held(
-        self, segment_id: str, units: Collection[str] | None, at: Millis, part: tuple[str, str] | None = None
+        self, segment_id: str, units: Collection[str] | None, at: Millis, part: Slice | None = None
     ) -> Mapping[str, Millis]:
         """Who was in it at that moment, all or of these, and since when without interruption; only those from the first
         of `part` up to the second, as text."""

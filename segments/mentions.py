@@ -5,15 +5,13 @@ A segment that is named by another is evaluated within that one, so its mentions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from graphlib import TopologicalSorter
 
-from segments.tree import Attr, Definition, Entity, In, Leaf, Rel, Since
+from segments.tree import Attr, Definition, Definitions, Entity, In, Leaf, Rel, Since
 from segments.walk import leaves_of, steps_of, window_of
-
-Definitions = Mapping[str, Definition]
 
 
 @dataclass(frozen=True, slots=True)

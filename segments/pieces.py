@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from segments.book import Segment
 from segments.tree import Entity
+from segments.verdict import Slice
 
 VERDICTS_AT_ONCE = 500_000
 """Of a piece: what is looked at lies in memory until it is compared."""
@@ -24,9 +25,6 @@ FINEST = 16**4 // 256
 
 _DIGITS = "0123456789abcdef"
 _STARTS = {Entity.PERSON: "", Entity.LEAD: "ld_"}
-
-Slice = tuple[str, str]
-"""Units from the first up to the second, as text."""
 
 
 class Unanswered(Exception):

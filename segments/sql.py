@@ -16,8 +16,7 @@ from segments.sql_leaves import Held, Leaves
 from segments.sql_rows import Answer, Asked
 from segments.sql_source import Scope, Sources
 from segments.sql_values import Params, from_never
-from segments.tree import Attr, Definition, Did, Entity, Leaf, Op, Rel, Test
-from segments.verdict import Others
+from segments.tree import Attr, Definition, Definitions, Did, Entity, Leaf, Op, Rel, Test
 
 FOUND = "found"
 """A table of a preview's own."""
@@ -36,7 +35,9 @@ class Query:
     tables: Mapping[str, str]
 
 
-def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
+def verdicts_query(
+    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Definitions, held: Held
+) -> Query:
     """Rows of `segments.verdict.Verdicts`. All definitions are about one entity."""
     sources, answers = _members(definitions, now, scope, others, held)
     # What is done to all answers stands here once: the engine takes its time for each function of a text.
@@ -50,7 +51,9 @@ def verdicts_query(definitions: Sequence[Definition], now: Millis, scope: Scope,
     return _query(sources, said, " WHERE notEmpty(members) OR notEmpty(nexts)")
 
 
-def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held) -> Query:
+def overlap_query(
+    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Definitions, held: Held
+) -> Query:
     """One row: [(mask of the definitions that a unit meets and no other, how many units)], those of none included."""
     sources, answers = _members(definitions, now, scope, others, held)
     mask = " + ".join(f"bitShiftLeft(toUInt64({each.truth}), {n})" for n, each in enumerate(answers))
@@ -60,7 +63,7 @@ def overlap_query(definitions: Sequence[Definition], now: Millis, scope: Scope, 
 
 
 def preview_query(
-    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
+    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Definitions, held: Held
 ) -> Query:
     """One row: the count of members, a sample of (hash, id), for each leaf how many units have zero and how many have
     no value; of members how many are reached by each kind and by any, and how many came through each channel first, as
@@ -85,7 +88,7 @@ def preview_query(
 
 
 def explain_query(
-    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Others, held: Held
+    definition: Definition, leaves: Sequence[Leaf], now: Millis, scope: Scope, others: Definitions, held: Held
 ) -> Query:
     """A row for each unit of the scope: for each leaf its truth, when that changes, and ids of the newest events."""
     sources = Sources(Params(), definition.entity, now, scope)
@@ -96,7 +99,7 @@ def explain_query(
 
 
 def _members(
-    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Others, held: Held
+    definitions: Sequence[Definition], now: Millis, scope: Scope, others: Definitions, held: Held
 ) -> tuple[Sources, list[Answer]]:
     sources = Sources(Params(), _entity_of(definitions), now, scope)
     return sources, [Leaves(Asked(sources, now, now, each.tz), others, held).member(each) for each in definitions]

@@ -19,6 +19,7 @@ from segments.tree import (
     Attr,
     Condition,
     Definition,
+    Definitions,
     Did,
     Duration,
     Entity,
@@ -33,6 +34,7 @@ from segments.tree import (
     Step,
     Window,
 )
+from segments.verdict import Slice
 
 SHOWN = 20
 """Events told of one leaf, the newest."""
@@ -40,7 +42,7 @@ SHOWN = 20
 PAIRS = 2_000
 """Members of another segment in one parameter, of which a server takes 128 KiB."""
 
-Held = Callable[[str, Collection[str] | None, Millis, tuple[str, str] | None], Mapping[str, Millis]]
+Held = Callable[[str, Collection[str] | None, Millis, Slice | None], Mapping[str, Millis]]
 """Since when units are members of a segment at a moment, without interruption: of these units, or all; and only those
 from one text up to another."""
 
@@ -50,7 +52,7 @@ class Leaves:
     """Compiles leaves. `others` are the segments that `in` may name, `held` their members of old."""
 
     asked: Asked
-    others: Mapping[str, Definition]
+    others: Definitions
     held: Held
 
     def member(self, definition: Definition) -> Answer:

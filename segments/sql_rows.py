@@ -123,7 +123,7 @@ class Asked:
     def property(self, name: str) -> Cell:
         if name.startswith("$"):
             return string_cell(self.sources.column(name[1:].replace(".", "_")))
-        return json_cell(self.sources.params, self.sources.column("properties"), name)
+        return json_cell(self.sources.column("properties"), name)
 
     def of_lead(self, name: str) -> Cell:
         match name:
@@ -131,7 +131,7 @@ class Asked:
                 return string_cell("id")
             case "created_at":
                 return moment_cell("at", "1")
-        return json_cell(self.sources.params, "fields", "stage" if name == "status" else name)
+        return json_cell("fields", "stage" if name == "status" else name)
 
     def trait(self, name: str) -> Cell:
         """An attribute of a person, as it is for the whole of them."""

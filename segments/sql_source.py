@@ -27,6 +27,7 @@ from segments.sql_fold import fold_states, folded
 from segments.sql_pass import Pass
 from segments.sql_values import Params
 from segments.tree import Entity
+from segments.verdict import Slice
 
 WHOSE, OWNERS_NOW, THEIR_EVENTS, THEIR_LEADS = "whose", "owners_now", "their_events", "their_leads"
 """Tables of a query's own."""
@@ -49,7 +50,7 @@ class Scope:
 
     units: Collection[str] | None = None
     sets: Collection[SetId] | None = None
-    part: tuple[str, str] | None = None
+    part: Slice | None = None
     among: str = ""
     one_of: int = 1
     shifting: bool = True
@@ -67,7 +68,7 @@ class Sources:
     params: Params
     entity: Entity
     now: Millis
-    scope: Scope = field(default_factory=Scope)
+    scope: Scope
     columns: set[str] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
     """Of all events that are read, '' for any."""

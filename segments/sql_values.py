@@ -82,7 +82,7 @@ class Place:
     tz: str
 
 
-def json_cell(params: Params, column: str, path: str) -> Cell:
+def json_cell(column: str, path: str) -> Cell:
     """The value at a path of a JSON column."""
     value = f"{column}.{quoted(path)}"
     whole = [f"toFloat64({value}.:{each})" for each in ("Int64", "UInt64")]
@@ -153,7 +153,7 @@ def test(cell: Cell, wanted: Test, place: Place) -> str:
         case Op.NEWER:
             return _sure(f"{place.now} - {moment(cell, place)} <= {_whole(value)}")
     if cell.moment:
-        return _of_moment(cell, wanted, place)
+        return _of_moment(cell, wanted)
     match op:
         case Op.EQ:
             return _equals(cell, (value,), place.params)
@@ -238,7 +238,7 @@ def pattern_of(wanted: str) -> str:
     return rf"(?-s:{wanted})|[^\s\S]"
 
 
-def _of_moment(cell: Cell, wanted: Test, place: Place) -> str:
+def _of_moment(cell: Cell, wanted: Test) -> str:
     """A moment against others, which the definition holds in milliseconds."""
     at, value = cell.moment, wanted.value
     match wanted.op:

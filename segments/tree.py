@@ -6,6 +6,7 @@ makes those that mean the same equal. Durations and moments are milliseconds; mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -221,3 +222,7 @@ class Definition:
     tz: str
     where: Condition
     universe: Condition = All()
+
+
+Definitions: TypeAlias = Mapping[str, Definition]
+"""The segments that a definition may name, by id."""

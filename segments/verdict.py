@@ -10,10 +10,10 @@ import msgspec
 
 from cdp.model import Millis
 from segments.known import Known
-from segments.tree import Definition, Leaf
+from segments.tree import Definition, Definitions, Leaf
 
-Others = Mapping[str, Definition]
-"""The segments that a definition may name, by id."""
+Slice = tuple[str, str]
+"""Units from the first up to the second, as text."""
 
 
 class Verdicts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -78,8 +78,8 @@ class Evaluates(Protocol):
         now: Millis,
         *,
         units: Collection[str] | None = None,
-        part: tuple[str, str] | None = None,
-        others: Others = ...,
+        part: Slice | None = None,
+        others: Definitions = ...,
     ) -> Iterator[Verdicts]:
         """Of each unit, where something is to be said: that it is a member of one of these segments, or may become one.
 
@@ -93,10 +93,12 @@ class Answers(Evaluates, Protocol):
 
     def known(self, *, fresh: bool = False) -> Known: ...
 
-    def preview(self, definition: Definition, now: Millis, others: Others) -> Preview: ...
+    def preview(self, definition: Definition, now: Millis, others: Definitions) -> Preview: ...
 
-    def estimate(self, definition: Definition, now: Millis, others: Others) -> Estimate: ...
+    def estimate(self, definition: Definition, now: Millis, others: Definitions) -> Estimate: ...
 
-    def overlap(self, definitions: Sequence[Definition], now: Millis, others: Others) -> dict[frozenset[int], int]: ...
+    def overlap(
+        self, definitions: Sequence[Definition], now: Millis, others: Definitions
+    ) -> dict[frozenset[int], int]: ...
 
-    def explain(self, definition: Definition, unit: str, now: Millis, others: Others) -> Sequence[LeafTruth]: ...
+    def explain(self, definition: Definition, unit: str, now: Millis, others: Definitions) -> Sequence[LeafTruth]: ...

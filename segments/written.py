@@ -37,10 +37,12 @@ from segments.tree import (
 from segments.units import duration_text
 
 Json = dict[str, Any]
+VERSION = 1
+"""Of the language; there is one."""
 
 
 def as_json(definition: Definition) -> Json:
-    written: Json = {"v": 1, "entity": definition.entity.value, "tz": definition.tz}
+    written: Json = {"v": VERSION, "entity": definition.entity.value, "tz": definition.tz}
     if definition.universe != All():
         written["universe"] = condition_json(definition.universe, definition.entity)
     return written | {"where": condition_json(definition.where, definition.entity)}

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from cdp.model import Event, EventId, EventType, PersonId, SetId
 from profiles.store import StoredEvent
-from segments.language import as_json, parse
+from segments.language import parse
 from segments.tree import Absent, Entity, Fn, Rolling
+from segments.written import as_json
 from tests.segments.clocks import ZONES, jumps
 from tests.segments.histories import Case, World, cases
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from segments.language import as_json, parse
+from segments.language import parse
 from segments.tree import (
     Absent,
     Aggregate,
@@ -32,6 +32,7 @@ from segments.tree import (
     Step,
 )
 from segments.tree import Test as Compared  # pytest takes a class named Test for tests
+from segments.written import as_json
 from tests.segments.documents import DEFINITIONS, unhurried
 from tests.segments.examples import TAKEN, TZ, person
 

@@ -260,7 +260,7 @@ def test_a_segment_is_not_said_to_be_known_up_to_a_moment_that_has_yet_to_be_wri
     world.round()
     assert world.members(viewed) == {world.person("li"), world.person("wang")}
     with reading(world.system.records) as connection:
-        told = health_of(connection, viewed.n)
+        told = health_of(connection, viewed.n, now=world.now)
     assert told is not None
     assert told.fresh_at is not None
     assert told.fresh_at < entered + 2 * HOUR

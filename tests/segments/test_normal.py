@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segments.language import as_json, parse
+from segments.language import parse
 from segments.normal import key, normal
 from segments.tree import All, Any_, Attr, Definition, Entity, Not, Op
 from segments.tree import Test as Compared
 from segments.walk import leaves_of
+from segments.written import as_json
 from tests.segments.documents import DEFINITIONS, unhurried
 from tests.segments.examples import TAKEN, TZ, person
 

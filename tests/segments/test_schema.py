@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 
 from segments.aggregates import PERIODS
-from segments.language import as_json, parse
+from segments.language import parse
 from segments.names import Of
 from segments.schema import schema
 from segments.tree import Entity, Fn, Op
 from segments.windows import CALENDAR_UNITS
+from segments.written import as_json
 from tests.segments.documents import DEFINITIONS, unhurried
 from tests.segments.examples import FIRST_SERVICE, TAKEN, TZ, person
 
