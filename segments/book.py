@@ -21,10 +21,13 @@ from cdp.moments import now_ms
 from cdp.records import metadata, reading, writing
 from cdp.segment_work import Dropped, SegmentWork
 from segments import health
+from segments.faults import MalformedSegment
+from segments.known import KnownSegment
 from segments.language import parse
 from segments.limits import MAX_INLINED_LEAVES, MAX_SEGMENT_NAME
 from segments.mentions import inlined_leaves, named, reached
 from segments.normal import key
+from segments.references import faults_of_references
 from segments.tree import Definition, Definitions
 from segments.written import as_json
 
@@ -42,9 +45,6 @@ segment_rows = Table(
     Column("state", String(12), nullable=False),
     sqlite_autoincrement=True,
 )
-
-
-_TOO_LARGE = f"Its conditions and those of the segments that it names would be more than {MAX_INLINED_LEAVES}."
 
 
 class State(StrEnum):
@@ -92,7 +92,7 @@ class SegmentBook:
                     return each, False
             _refuse_taken(name, there)
             segment_id = f"sg_{secrets.token_hex(8)}"
-            _check(segment_id, definition, {each.id: each.definition for each in there})
+            _check(segment_id, definition, there)
             at = self._clock()
             row = {"id": segment_id, "name": name, "definition": _text(definition), "version": 1}
             row |= {"created_at": at, "updated_at": at, "state": State.BACKFILL.value}
@@ -234,31 +234,28 @@ def _refuse_taken(name: str, others: Iterable[Segment]) -> None:
         raise Conflict(f"There is another segment {name!r}. Take a new name.")
 
 
-def _check(segment_id: str, definition: Definition, others: Definitions) -> None:
-    """That it names only segments that are there, are about the same, and do not name it, and is not too large then."""
-    for each in sorted(named(definition)):
-        if each not in others:
-            raise Refused(f"It names the segment {each}, which is not there.")
-        if others[each].entity is not definition.entity:
-            raise Refused(f"It is about a {definition.entity}, and the segment {each}, which it names, about another.")
-    if segment_id in reached(definition, others):
-        raise Refused("It names a segment that names it in turn. A circle has no meaning; take one of the names out.")
-    if inlined_leaves(definition, others) > MAX_INLINED_LEAVES:
-        raise Refused(f"{_TOO_LARGE} Name fewer segments, or simpler ones.")
+def _check(segment_id: str, definition: Definition, others: Iterable[Segment]) -> None:
+    """That it may name what it names, of which some may be another since whoever wrote it looked."""
+    known = {each.id: KnownSegment(each.name, each.definition) for each in others}
+    if faults := [*faults_of_references(definition, known, segment=segment_id)]:
+        raise MalformedSegment(faults)
 
 
 def _check_change(segment: Segment, definition: Definition, others: Sequence[Segment]) -> None:
     """As `_check`, that it stays about the same, and that those which name it do not become too large by it."""
     if definition.entity is not segment.definition.entity:
         raise Refused(f"{segment.name!r} is about a {segment.definition.entity}. Make a new segment for another.")
+    _check(segment.id, definition, others)
     there = {each.id: each.definition for each in others}
-    _check(segment.id, definition, there)
     # Also where it means the same: it may say the same more often.
     before, after = {**there, segment.id: segment.definition}, {**there, segment.id: definition}
     for each in _users(segment.id, others):
         most = max(MAX_INLINED_LEAVES, inlined_leaves(each.definition, before))
         if inlined_leaves(each.definition, after) > most:
-            raise Refused(f"{each.name!r} names it. {_TOO_LARGE} Make one of them simpler, or take the name out.")
+            raise Refused(
+                f"{each.name!r} names it. Its conditions and those of the segments that it names would be more than"
+                f" {MAX_INLINED_LEAVES}. Make one of them simpler, or take the name out."
+            )
 
 
 def _users(segment_id: str, others: Sequence[Segment]) -> list[Segment]:

@@ -58,7 +58,7 @@ def check(definition: Definition, known: Known, *, segment: str = "") -> Checked
     found = _Check(definition.entity, known)
     for path, leaf in leaves_of(definition):
         found.leaf(path, leaf)
-    errors = (*found.errors, *faults_of_references(definition, known, segment=segment))
+    errors = (*found.errors, *faults_of_references(definition, known.segments, segment=segment))
     return Checked(_once(errors), _once((*found.warnings, *constant_parts(definition))))
 
 

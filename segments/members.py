@@ -112,7 +112,8 @@ class Membership:
             return found
 
     def health(self, segment: int, *, now: Millis) -> Health | None:
-        """Where nothing waits to be looked at, what is known is as fresh as can be."""
+        """Where no row and no moment waits to be looked at, what is known is as fresh as can be. What moved the graph
+        alone leaves no row: a round, of which there is one a second at least, takes that in."""
         with reading(self._records) as connection:
             found = health_of(connection, segment, now=now)
             if found is None or found.fresh_at is None or _waits(connection, now):
