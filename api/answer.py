@@ -30,19 +30,26 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(_encoder.encode(body), status, headers, "application/json")
 
 
-def cursor_text(cursor: Cursor | None) -> str | None:
-    """A cursor as callers hold it; None where there is no further page."""
-    return None if cursor is None else base64.urlsafe_b64encode(_encoder.encode(cursor)).decode().rstrip("=")
+def cursor_text(cursor: Cursor | None, listed: str) -> str | None:
+    """A cursor as callers hold it, for the list of this name alone; None where there is no further page."""
+    if cursor is None:
+        return None
+    return base64.urlsafe_b64encode(_encoder.encode((listed, *cursor))).decode().rstrip("=")
 
 
-def cursor_of(text: str | None) -> Cursor | None:
-    """Raises Refused where the text is none of ours."""
+def cursor_of(text: str | None, listed: str) -> Cursor | None:
+    """Raises Refused where the text is none of ours, or of another list."""
     if not text:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        of, at, last = msgspec.json.decode(packed, type=tuple[str, Millis, str])
+        if of != listed:
+            raise ValueError
     except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise wrong("cursor", "the `next` of an earlier page", text, "Begin again without a cursor.") from None
+        advice = "Begin again without a cursor."
+        raise wrong("cursor", "the `next` of an earlier page of this list", text, advice) from None
+    return Cursor(at, last)
 
 
 def moment(name: str, text: str | None) -> Millis | None:

@@ -88,7 +88,7 @@ async def decide(body: NewDecision, use: Use, caller: DecidesIdentity) -> Respon
 
 @router.get("/decisions", summary="裁定列表 · Decisions, newest first", responses=ok(shapes.Decisions))
 async def decisions(use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None) -> Response:
-    return answer(await run_sync(_decisions, use, caller, limit, cursor_of(cursor)))
+    return answer(await run_sync(_decisions, use, caller, limit, cursor_of(cursor, "decisions")))
 
 
 @router.delete("/decisions/{decision}", summary="撤销裁定 · Take a decision back", responses=ok(shapes.Decision))
@@ -125,7 +125,7 @@ def _decisions(use: Services, caller: ApiKey, limit: int, after: Cursor | None) 
     rest = [each for each in every if last is None or (-each.note.at, each.id) > last]
     page = rest[:limit]
     more = Cursor(page[-1].note.at, str(page[-1].id)) if len(rest) > limit else None
-    return shapes.Decisions(decisions=_shown(use, caller, page), next=cursor_text(more))
+    return shapes.Decisions(decisions=_shown(use, caller, page), next=cursor_text(more, "decisions"))
 
 
 def _undo(use: Services, caller: ApiKey, decision: str) -> shapes.Decision:
@@ -223,7 +223,7 @@ async def reviews(
     limit: Limit = USUAL_LIMIT,
     cursor: After = None,
 ) -> Response:
-    return answer(await run_sync(_list, use, caller, state, limit, cursor_of(cursor)))
+    return answer(await run_sync(_list, use, caller, state, limit, cursor_of(cursor, "reviews")))
 
 
 @router.post("/reviews/{review}", summary="裁定一条 · Decide a likely match", responses=ok(shapes.Review))
@@ -238,7 +238,7 @@ def _list(use: Services, caller: ApiKey, wanted: Wanted, limit: int, after: Curs
     found = _reviews(use).page(limit=limit + 1, state=state, before=before)
     page = found[:limit]
     more = Cursor(page[-1].at, page[-1].id) if len(found) > limit else None
-    return shapes.Reviews(reviews=_reviews_shown(use, caller, page), next=cursor_text(more))
+    return shapes.Reviews(reviews=_reviews_shown(use, caller, page), next=cursor_text(more, "reviews"))
 
 
 def _answer(use: Services, caller: ApiKey, review_id: str, body: ReviewAnswer) -> shapes.Review:

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from api.shapes import Problem, Wrong
 from cdp.errors import ConfigurationError, Rejected, Retryable, Superseded, TooManyRequests, XunjiError
+from cdp.scrub import fill_markers, scrub_text
 
 log = structlog.get_logger()
 
@@ -51,8 +52,14 @@ def problem(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    body = Problem(title=title, status=status, detail=detail, errors=list(errors))
+    told = [Wrong(**{name: _hidden(text) for name, text in msgspec.structs.asdict(each).items()}) for each in errors]
+    body = Problem(title=title, status=status, detail=_hidden(detail), errors=told)
     return Response(msgspec.json.encode(body), status, headers, CONTENT_TYPE)
+
+
+def _hidden(text: str) -> str:
+    """With its kind in the place of each personal value, also where the caller sent it: answers get into logs."""
+    return fill_markers(scrub_text(text, lambda kind, value: "x"), lambda kind, token: f"[{kind}]")
 
 
 def problem_of(error: XunjiError) -> Response:

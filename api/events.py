@@ -48,7 +48,7 @@ async def list_all(
     limit: Limit = USUAL_LIMIT,
     cursor: After = None,
 ) -> Response:
-    before, since, until = cursor_of(cursor), moment("from", start), moment("to", end)
+    before, since, until = cursor_of(cursor, "events"), moment("from", start), moment("to", end)
 
     def read() -> dict[str, Any]:
         found = use.system.events.recent(
@@ -56,7 +56,10 @@ async def list_all(
         )
         last = found[limit - 1] if len(found) > limit else None
         after = None if last is None else Cursor(last["received_at"], last["id"])
-        return {"events": use.showing.events(caller, found[:limit], subject="events"), "next": cursor_text(after)}
+        return {
+            "events": use.showing.events(caller, found[:limit], subject="events"),
+            "next": cursor_text(after, "events"),
+        }
 
     return answer(await run_sync(read))
 

@@ -104,9 +104,9 @@ async def _received(request: Request, coming: Upload, named: str) -> str:
 @router.get("", summary="导入列表 · Imports, newest first", responses=ok(shapes.Imports))
 async def list_all(use: Use, caller: Imports, limit: Limit = USUAL_LIMIT, cursor: After = None) -> Response:
     def read() -> shapes.Imports:
-        found = use.system.importer.book.page(limit + 1, cursor_of(cursor))
+        found = use.system.importer.book.page(limit + 1, cursor_of(cursor, "imports"))
         more = Cursor(found[limit - 1].requested_at, found[limit - 1].id) if len(found) > limit else None
-        return shapes.Imports(imports=[_shown(job) for job in found[:limit]], next=cursor_text(more))
+        return shapes.Imports(imports=[_shown(job) for job in found[:limit]], next=cursor_text(more, "imports"))
 
     return answer(await run_sync(read))
 

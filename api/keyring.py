@@ -38,12 +38,12 @@ async def create(body: NewKey, use: Use, caller: ManagesKeys) -> Response:
 
 @router.get("", summary="密钥列表 · All keys, newest first", responses=ok(shapes.Keys))
 async def list_all(use: Use, caller: ManagesKeys, limit: Limit = USUAL_LIMIT, cursor: After = None) -> Response:
-    after = cursor_of(cursor)
+    after = cursor_of(cursor, "keys")
     every = await run_sync(use.keybook.all)
     rest = [key for key in every if after is None or (-key.created_at, key.name) > (-after.at, after.id)]
     more = Cursor(rest[limit - 1].created_at, rest[limit - 1].name) if len(rest) > limit else None
     shown = [shapes.Key(**_fields(key)) for key in rest[:limit]]
-    return answer(shapes.Keys(keys=shown, next=cursor_text(more)))
+    return answer(shapes.Keys(keys=shown, next=cursor_text(more, "keys")))
 
 
 @router.delete("/{name:path}", summary="吊销密钥 · Take a key away", responses=ok(shapes.Key))

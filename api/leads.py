@@ -51,9 +51,9 @@ async def list_all(
 ) -> Response:
     def read() -> dict[str, Any]:
         found, after = use.system.leads.leads(
-            stage=stage, owner=owner, limit=limit, cursor=cursor_of(cursor), **_sight(caller)
+            stage=stage, owner=owner, limit=limit, cursor=cursor_of(cursor, "leads"), **_sight(caller)
         )
-        return {"leads": found, "next": cursor_text(after)}
+        return {"leads": found, "next": cursor_text(after, "leads")}
 
     return answer(await run_sync(read))
 

@@ -68,21 +68,21 @@ async def person(
 async def trail(
     person: str, use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None
 ) -> Response:
-    return answer(await run_sync(_trail, use, caller, person, limit, cursor_of(cursor)))
+    return answer(await run_sync(_trail, use, caller, person, limit, cursor_of(cursor, "trail")))
 
 
 @router.get("/{person}/leads", summary="此人的线索 · The leads of a person", responses=ok(lead_shapes.Leads))
 async def leads(
     person: str, use: Use, caller: ReadsLeads, limit: Limit = USUAL_LIMIT, cursor: After = None
 ) -> Response:
-    return answer(await run_sync(_leads, use, caller, person, limit, cursor_of(cursor)))
+    return answer(await run_sync(_leads, use, caller, person, limit, cursor_of(cursor, "leads")))
 
 
 @router.get("/{person}/history", summary="合并与拆分 · Merges, splits and moves", responses=ok(shapes.History))
 async def history(
     person: str, use: Use, caller: ReadsPersons, limit: Limit = USUAL_LIMIT, cursor: After = None
 ) -> Response:
-    return answer(await run_sync(_history, use, caller, person, limit, cursor_of(cursor)))
+    return answer(await run_sync(_history, use, caller, person, limit, cursor_of(cursor, "history")))
 
 
 def check_kind(use: Services, kind: str, path: str = "kind") -> None:
@@ -105,7 +105,7 @@ def _trail(use: Services, caller: ApiKey, person: str, limit: int, before: Curso
     who = use.people.who(person)
     found = use.system.events.trail(tuple(who.sets), limit=limit + 1, before=before, windows=who.windows)
     events = use.showing.events(caller, found[:limit], subject=person)
-    return {"events": events, "next": cursor_text(_last(found, limit))}
+    return {"events": events, "next": cursor_text(_last(found, limit), "trail")}
 
 
 def _last(found: list[dict[str, object]], limit: int) -> Cursor | None:
@@ -119,7 +119,7 @@ def _leads(use: Services, caller: ApiKey, person: str, limit: int, before: Curso
     who = use.people.current(person)
     reveal = caller.may(Permission.SEE_CLEAR)
     found, after = use.system.leads.leads_of(who, limit=limit, cursor=before, reveal=reveal, actor=caller.name)
-    return {"leads": found, "next": cursor_text(after)}
+    return {"leads": found, "next": cursor_text(after, "leads")}
 
 
 def _history(use: Services, caller: ApiKey, person: str, limit: int, before: Cursor | None) -> shapes.History:
@@ -130,7 +130,7 @@ def _history(use: Services, caller: ApiKey, person: str, limit: int, before: Cur
     rest = len(newest) - max(0, skipped) - len(page)
     told = _evidence(use, caller, person, {each.cause for each in page if each.cause is not None})
     history = [_change(each, told) for each in page]
-    return shapes.History(history=history, next=cursor_text(Cursor(rest, "") if rest > 0 else None))
+    return shapes.History(history=history, next=cursor_text(Cursor(rest, "") if rest > 0 else None, "history"))
 
 
 def history_of(use: Services, caller: ApiKey, person: str) -> list[shapes.Change]:

@@ -126,7 +126,7 @@ def explained(
     events = _events(use, {each for truth in _all_of(told) for each in truth.events})
     return shapes.SegmentExplanation(
         **unit_of(told.definition, unit),
-        member=bool(told.leaves) and holds(told.definition, [each.truth for each in told.leaves]),
+        member=told.leaves is not None and holds(told.definition, [each.truth for each in told.leaves]),
         recorded=recorded,
         at=rfc3339(at),
         leaves=_truths(told, events, names),
@@ -143,13 +143,12 @@ def _truths(told: Explained, events: Mapping[str, shapes.SegmentEvent], names: N
             events=[events[one] for one in each.events if one in events],
             leaves=_truths(each.inside, events, names) if each.inside else [],
         )
-        # None of a unit that was not there yet.
-        for (path, leaf), each in zip(leaves_of(told.definition), told.leaves, strict=bool(told.leaves))
+        for (path, leaf), each in zip(leaves_of(told.definition), told.leaves or (), strict=told.leaves is not None)
     ]
 
 
 def _all_of(told: Explained) -> Iterator[LeafTruth]:
-    for each in told.leaves:
+    for each in told.leaves or ():
         yield each
         yield from _all_of(each.inside) if each.inside else ()
 

@@ -37,6 +37,8 @@ from segments.tree import Definition, Entity
 router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"], route_class=FieldsOnce)
 
 MOST_COMPARED = 4
+EARLIEST: Millis = -2_177_452_800_000
+"""1901, with which the moments of definitions begin too: windows reach some centuries back from there."""
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file. 文件", "content": {media: {} for media in MEDIA.values()}}
 }
@@ -168,7 +170,7 @@ async def create(body: NewSegment, use: Use, caller: ManagesSegments) -> Respons
 
 @router.get("", summary="人群列表 · Segments, newest first", responses=ok(shapes.Segments))
 async def list_all(use: Use, caller: ReadsSegments, limit: Limit = USUAL_LIMIT, cursor: After = None) -> Response:
-    after = cursor_of(cursor)
+    after = cursor_of(cursor, "segments")
 
     def read() -> shapes.Segments:
         every = sorted(use.segments.book.every(), key=lambda each: (-each.created_at, each.id))
@@ -176,7 +178,7 @@ async def list_all(use: Use, caller: ReadsSegments, limit: Limit = USUAL_LIMIT, 
         more = Cursor(rest[limit - 1].created_at, rest[limit - 1].id) if len(rest) > limit else None
         names = views.names_of(every)
         shown = [views.segment(use, each, names) for each in rest[:limit]]
-        return shapes.Segments(segments=shown, next=cursor_text(more))
+        return shapes.Segments(segments=shown, next=cursor_text(more, "segments"))
 
     return answer(await run_sync(read))
 
@@ -227,9 +229,9 @@ async def members(
 
     def read() -> shapes.SegmentMembers:
         found, then = use.segments.book.get(segment), None if at is None else _at(use, at)
-        page, after = use.segments.members(found, at=then, after=cursor_of(cursor), limit=limit)
+        page, after = use.segments.members(found, at=then, after=cursor_of(cursor, "members"), limit=limit)
         shown = [views.member(found.definition, each) for each in page]
-        return shapes.SegmentMembers(members=shown, next=cursor_text(after))
+        return shapes.SegmentMembers(members=shown, next=cursor_text(after, "members"))
 
     return answer(await run_sync(read))
 
@@ -240,9 +242,9 @@ async def changes(
 ) -> Response:
     def read() -> shapes.SegmentChanges:
         found = use.segments.book.get(segment)
-        page, after = use.segments.membership.changes(found.n, after=cursor_of(cursor), limit=limit)
+        page, after = use.segments.membership.changes(found.n, after=cursor_of(cursor, "changes"), limit=limit)
         shown = [views.change(found.definition, each) for each in page]
-        return shapes.SegmentChanges(changes=shown, next=cursor_text(after))
+        return shapes.SegmentChanges(changes=shown, next=cursor_text(after, "changes"))
 
     return answer(await run_sync(read))
 
@@ -313,6 +315,8 @@ def _at(use: Services, text: str | None) -> Millis:
     """A moment that has been, now if none is given. Raises Refused."""
     now = use.segments.clock()
     at = moment("at", text)
+    if at is not None and at < EARLIEST:
+        raise wrong("at", "a moment since 1901", rfc3339(at), "Nothing is kept of before.")
     if at is not None and at > now:
         raise wrong("at", "a moment that has been", rfc3339(at), "What happens until then is not known.")
     return now if at is None else at

@@ -71,12 +71,12 @@ async def create(body: NewSource, use: Use, caller: ManagesSources) -> Response:
 
 @router.get("", summary="来源列表 · All senders, by name", responses=ok(shapes.Sources))
 async def list_all(use: Use, caller: ReadsSources, limit: Limit = USUAL_LIMIT, cursor: After = None) -> Response:
-    after = cursor_of(cursor)
+    after = cursor_of(cursor, "sources")
     _, every = await run_sync(use.system.book.load)
     rest = sorted((source for source in every if after is None or source.id > after.id), key=lambda source: source.id)
     more = Cursor(0, rest[limit - 1].id) if len(rest) > limit else None
     shown = [shapes.Source(**_fields(source)) for source in rest[:limit]]
-    return answer(shapes.Sources(sources=shown, next=cursor_text(more)))
+    return answer(shapes.Sources(sources=shown, next=cursor_text(more, "sources")))
 
 
 @router.get("/{name:path}", summary="来源 · One sender", responses=ok(shapes.Source))

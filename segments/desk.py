@@ -143,7 +143,7 @@ class SegmentDesk:
 
         def explained(each: Definition, then: Millis) -> Explained:
             leaves = self._evaluator.explain(each, unit, then, others)
-            return Explained(each, [with_inside(leaf, then) for leaf in leaves])
+            return Explained(each, None if leaves is None else [with_inside(leaf, then) for leaf in leaves])
 
         def with_inside(told: LeafTruth, then: Millis) -> LeafTruth:
             if not isinstance(told.leaf, In):

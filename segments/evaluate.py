@@ -104,13 +104,13 @@ class Evaluator:
 
     def explain(
         self, definition: Definition, unit: str, now: Millis, others: Definitions = NO_OTHERS
-    ) -> Sequence[LeafTruth]:
-        """Each leaf of one unit; [] where there is no such unit at that moment."""
+    ) -> Sequence[LeafTruth] | None:
+        """Each leaf of one unit; None where there is no such unit at that moment."""
         leaves = [leaf for _, leaf in leaves_of(definition)]
         scope = self._scope_of([unit], definition.entity)
         found = self._ask(scope, lambda scope: explain_query(definition, leaves, now, scope, others, self._held))
         if not found:
-            return []
+            return None
         return [LeafTruth(leaf, *told) for leaf, told in zip(leaves, found[0][0], strict=True)]
 
     def _are_many(self, units: Collection[str], definitions: Sequence[Definition], others: Definitions) -> bool:

@@ -63,10 +63,10 @@ class LeafTruth:
 
 
 class Explained(NamedTuple):
-    """No leaves where the unit was not there yet."""
+    """`leaves` is None where the unit was not there yet."""
 
     definition: Definition
-    leaves: Sequence[LeafTruth]
+    leaves: Sequence[LeafTruth] | None
 
 
 class Evaluates(Protocol):
@@ -101,4 +101,6 @@ class Answers(Evaluates, Protocol):
         self, definitions: Sequence[Definition], now: Millis, others: Definitions
     ) -> dict[frozenset[int], int]: ...
 
-    def explain(self, definition: Definition, unit: str, now: Millis, others: Definitions) -> Sequence[LeafTruth]: ...
+    def explain(
+        self, definition: Definition, unit: str, now: Millis, others: Definitions
+    ) -> Sequence[LeafTruth] | None: ...

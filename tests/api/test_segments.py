@@ -420,6 +420,49 @@ def test_pages_of_members_neither_skip_nor_repeat(
     assert members(marketer, segment, at=hour_ago) == []
 
 
+def test_the_end_of_a_page_is_no_place_in_another_list(
+    marketer: httpx.Client, intake: Intake, source: Source, name: str
+) -> None:
+    intake.take(source.id, *(make_event(event=name, anonymousId=f"{name}-{n}") for n in range(2)))
+    segment = made(marketer, did(name))["id"]
+    cursor = marketer.get(f"{URL}/{segment}/members", params={"limit": 1}).json()["next"]
+    assert len(members(marketer, segment, cursor=cursor)) == 1
+    for path in ("/changes", ""):
+        other = f"{URL}/{segment}{path}" if path else URL
+        [wrong] = problem(marketer.get(other, params={"cursor": cursor}), 422)["errors"]
+        assert wrong["path"] == "cursor"
+
+
+def test_whatever_personal_value_a_caller_sends_is_not_in_what_is_answered(
+    marketer: httpx.Client, phone: str, name: str
+) -> None:
+    sent = [
+        marketer.post(f"{URL}/overlap", json={"segments": [phone, "li.wei@example.com"]}),
+        marketer.post(f"{URL}/check", json={phone: 1, "definition": did(name)}),
+        marketer.post(f"{URL}/preview", json={"definition": did(name), "estimate": "li.wei@example.com"}),
+        marketer.get(f"{URL}/{phone}/members"),
+    ]
+    for each in sent:
+        problem(each, each.status_code)
+        assert each.status_code in (404, 422)
+        assert phone.removeprefix("+86") not in each.text
+        assert "li.wei" not in each.text
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "1900-12-31T23:59:59Z"])
+def test_a_moment_of_before_everything_is_refused(marketer: httpx.Client, name: str, at: str) -> None:
+    definition = did(name, window={"calendar": "year", "back": 100})
+    segment = made(marketer, definition)["id"]
+    person = {"person": str(uuid.uuid4())}
+    for answer in (
+        marketer.post(f"{URL}/preview", json={"definition": definition, "at": at}),
+        marketer.get(f"{URL}/{segment}/members", params={"at": at}),
+        marketer.get(f"{URL}/{segment}/explain", params={"at": at} | person),
+    ):
+        assert [each["path"] for each in problem(answer, 422)["errors"]] == ["at"]
+    members(marketer, segment, at="1901-01-01T00:00:00Z")
+
+
 def test_members_of_yesterday_are_those_it_would_have_meant_before_it_was_made(
     marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
 ) -> None:
@@ -456,6 +499,20 @@ def test_somebody_is_explained_condition_by_condition(
     problem(marketer.get(path, params={"person": str(uuid.uuid4())}), 404)
     problem(marketer.get(path), 422)
     problem(marketer.get(path, params={"person": person, "lead": "ld_1"}), 422)
+
+
+def test_everybody_is_in_a_segment_without_a_condition(
+    marketer: httpx.Client, intake: Intake, source: Source, visitor: str, name: str
+) -> None:
+    intake.take(source.id, make_event(event=name, anonymousId=visitor))
+    person = person_of(marketer, visitor)
+    everybody = made(marketer, {"v": 1, "entity": "person", "where": {"all": []}})["id"]
+    explain = f"{URL}/{everybody}/explain"
+    told = marketer.get(explain, params={"person": person}).json()
+    assert (told["member"], told["recorded"], told["leaves"]) == (True, True, [])
+    then = "2001-01-01T00:00:00Z"
+    before = marketer.get(explain, params={"person": person, "at": then}).json()
+    assert before["member"] is (person in members(marketer, everybody, at=then))
 
 
 def test_the_segments_that_a_condition_names_are_explained_inside_it(

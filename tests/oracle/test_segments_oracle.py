@@ -157,7 +157,7 @@ def test_distinct_periods_are_those_of_the_zone() -> None:
     assert holds(did(op=Op.EQ, value=2, fn=Fn.PERIODS, period="week"), *at_midnight, ago(60.5))
 
 
-def test_first_last_and_nth_go_by_time_and_then_by_id() -> None:
+def test_first_last_and_nth_go_by_time_and_of_one_moment_are_any() -> None:
     late, early = ago(1, x="late"), ago(3, x="early")
     tied = ago(1, x="tied")
     events = (tied, late, early)
