@@ -215,7 +215,8 @@ def moment(cell: Cell, place: Place) -> str:
         return cell.moment
     tz = place.params.bind(place.tz, "String")
     said = f"assumeNotNull({cell.text})"
-    whole = f"if(length({said}) = 10, concat({said}, 'T00:00:00'), {said})"
+    # Of small letters, which RFC 3339 allows, the engine makes nothing.
+    whole = f"if(length({said}) = 10, concat({said}, 'T00:00:00'), upper({said}))"
     parsed = f"toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull({whole}, 3, {tz}))"
     number = f"if(abs({cell.number}) <= {_FURTHEST}, toInt64(floor(assumeNotNull({cell.number}))), NULL)"
     return f"if(ifNull(match({cell.text}, '{_RFC3339}'), 0), {parsed}, {number})"

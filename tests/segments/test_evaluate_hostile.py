@@ -130,6 +130,15 @@ def test_an_age_is_told_of_every_number_or_it_is_no_moment(worlds: StoredWorlds)
     assert older == {"0", "-0.0", "0.1", "5e-324", "-5e-324", "-62135596800000", str(NOW - DAY - 1)}
 
 
+def test_an_age_is_told_of_every_text_that_is_a_moment(worlds: StoredWorlds) -> None:
+    story = Story(worlds)
+    moments = ("2020-01-01T10:00:00Z", "2020-01-01t10:00:00z", "2020-01-01T10:00:00.5+08:00", "2020-01-01")
+    for text in (*moments, "2020-01-01T10:00:00", "2020-13-01T10:00:00Z", "20200101T100000Z", "z", "yesterday"):
+        story.tell(text, "paid", NOW - HOUR, traits={"x": text}, x=text)
+    assert story.members({"attr": "x", "op": "older_than", "value": "P1D"}) == set(moments)
+    assert story.members({"did": "paid", "where": {"prop": "x", "op": "older_than", "value": "P1D"}}) == set(moments)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.5), (0.5, 1), (0, 5e-324), (0.999999999, 1)])
 def test_a_sample_takes_its_share_and_bounds_do_not_overlap(worlds: StoredWorlds, low: float, high: float) -> None:
     story = Story(worlds)
