@@ -122,7 +122,7 @@ class SegmentWork:
         if not noted:
             return
         due_at = max((each[1] for each in noted if each[1] <= at), default=at)
-        # By a device whose clock is ahead all its events do.
+        # Of a device whose clock is ahead all events are there.
         later: defaultdict[int, list[Any]] = defaultdict(list)
         for each in noted:
             if each[1] > at:
