@@ -83,7 +83,7 @@ class Keys:
         self._deciding = deciding
         self._first = first
         self._known: dict[str, Source | None] = {}
-        self._accepted = hit.source or self._by_now()
+        self._accepted = hit.source or self._id_by_now()
 
     def source(self, key: str) -> str:
         """The source's id. Raises NotAnEventError(UNKNOWN_KEY)."""
@@ -101,8 +101,12 @@ class Keys:
             self._known[key] = self._source_of_key(key)
         return self._known[key]
 
-    def _by_now(self) -> str:
-        source = self.lookup(next(iter(self._deciding), "") or self._first())
+    def sender(self) -> Source | None:
+        """The source that has the hit's own key by now."""
+        return self.lookup(next(iter(self._deciding), "") or self._first())
+
+    def _id_by_now(self) -> str:
+        source = self.sender()
         return source.id if source else ""
 
 

@@ -80,9 +80,8 @@ class Sensors:
             raise unreadable(error) from error
         if _only_tried(path, hit.headers):
             return []
-        named = _named_keys(query)
-        keys = Keys(hit, source_of_key, deciding=named, first=lambda: _first_key(records))
-        source = keys.lookup(named[0] if named else _first_key(records))
+        keys = Keys(hit, source_of_key, deciding=_named_keys(query), first=lambda: _first_key(records))
+        source = keys.sender()
         delivery = Delivery(hit, hit_id, keys, appid=source.appid if source else "")
         return outcomes(hit, hit_id, records, delivery.event)
 
