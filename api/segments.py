@@ -33,12 +33,11 @@ from segments.limits import MAX_SEGMENT_NAME
 from segments.schema import schema
 from segments.templates import templates
 from segments.tree import Definition, Entity
+from segments.units import EARLIEST, YEARS
 
 router = APIRouter(prefix=f"{PREFIX}/segments", tags=["segments"], route_class=FieldsOnce)
 
 MOST_COMPARED = 4
-EARLIEST: Millis = -2_177_452_800_000
-"""1901, with which the moments of definitions begin too: windows reach some centuries back from there."""
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file. 文件", "content": {media: {} for media in MEDIA.values()}}
 }
@@ -316,7 +315,7 @@ def _at(use: Services, text: str | None) -> Millis:
     now = use.segments.clock()
     at = moment("at", text)
     if at is not None and at < EARLIEST:
-        raise wrong("at", "a moment since 1901", rfc3339(at), "Nothing is kept of before.")
+        raise wrong("at", f"a moment since {YEARS[0]}", rfc3339(at), "Nothing is kept of before.")
     if at is not None and at > now:
         raise wrong("at", "a moment that has been", rfc3339(at), "What happens until then is not known.")
     return now if at is None else at

@@ -7,7 +7,7 @@ filled; so are those that name it, for their meaning changed with it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -118,12 +118,12 @@ class SegmentBook:
                 _check_change(before, definition, others)
                 changed["definition"] = _text(definition)
                 if key(definition) != key(before.definition):
+                    changed |= _means_another(before)
                     # What those mean that name it has changed with it.
-                    for each in (before, *_users(segment_id, others)):
-                        _fill_again(connection, each, self._clock())
+                    for each in _users(segment_id, others):
+                        _change(connection, each, _means_another(each), self._clock())
             if changed:
-                changed["updated_at"] = _after(before, self._clock())
-                connection.execute(update(segment_rows).where(segment_rows.c.id == segment_id).values(changed))
+                _change(connection, before, changed, self._clock())
             after = _find(connection, segment_id)
         self._work.turns += 1
         self._work.due.set()
@@ -188,16 +188,16 @@ def _same(segment: Segment) -> Any:
     return (segment_rows.c.n == segment.n) & (segment_rows.c.version == segment.version)
 
 
-def _fill_again(connection: Connection, segment: Segment, at: Millis) -> None:
-    """What it means has changed."""
+def _means_another(segment: Segment) -> dict[str, Any]:
+    """What is another of a segment that is to be filled because its meaning changed."""
     state = State.BACKFILL if segment.state is State.BACKFILL else State.DEFINITION
-    values = {"version": segment.version + 1, "state": state.value, "updated_at": _after(segment, at)}
+    return {"version": segment.version + 1, "state": state.value}
+
+
+def _change(connection: Connection, segment: Segment, changed: Mapping[str, Any], at: Millis) -> None:
+    """At a time that no other change of it has."""
+    values = {**changed, "updated_at": max(at, segment.updated_at + 1)}
     connection.execute(update(segment_rows).where(segment_rows.c.n == segment.n).values(values))
-
-
-def _after(segment: Segment, at: Millis) -> Millis:
-    """The time of a change, which no other change has."""
-    return max(at, segment.updated_at + 1)
 
 
 def _find(connection: Connection, segment_id: str) -> Segment:

@@ -155,7 +155,8 @@ class Writer:
             changes = stays.fitting(connection, [each for each in changes if each.segment in same])
             public = [each for each in changes if index.segments[each.segment].live]
             if done is not None and done.erased:
-                changes += _left_behind(connection, done.erased, {n: states[n][0] for n in states.keys() - same}, now)
+                aside = {n: version for n, (version, _) in states.items() if n not in same}
+                changes += _left_behind(connection, done.erased, aside, now)
             stays.write(connection, changes)
             timers.write(connection, renewed)
             health.grow(connection, changes)

@@ -28,7 +28,7 @@ from segments.limits import (
     MAX_VALUES,
 )
 from segments.tree import Duration, Entity, Scalar
-from segments.units import A_DURATION, A_MOMENT, parse_duration, parse_moment
+from segments.units import A_DURATION, A_MOMENT, YEARS, parse_duration, parse_moment
 
 T = TypeVar("T")
 
@@ -162,7 +162,8 @@ class Place:
         try:
             return parse_moment(self.value if isinstance(self.value, str) else "", self.reading.tz)
         except ValueError:
-            self.refuse(A_MOMENT, "Years are 1901 to 2199; a date means its midnight in the time zone of the segment.")
+            years = f"Years are {YEARS[0]} to {YEARS[-1]}"
+            self.refuse(A_MOMENT, f"{years}; a date means its midnight in the time zone of the segment.")
             return 0
 
     def each(self, read: Callable[[Place], T], *, least: int = 1, most: int = MAX_VALUES) -> tuple[T, ...]:

@@ -19,9 +19,12 @@ _MOMENT = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+YEARS = range(1901, 2200)
+"""Of moments: every store can hold these."""
+EARLIEST: Millis = (datetime(YEARS[0], 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+
 A_DURATION = "a duration such as P7D, P2W, PT2H or P1DT12H"
 A_MOMENT = "a moment such as 2026-03-01T10:00:00+08:00, or a date such as 2026-03-01"
-"""Of the years 1901 to 2199, which every store can hold."""
 
 
 @cache
@@ -64,7 +67,7 @@ def parse_moment(text: str, tz: ZoneInfo) -> Millis:
         moment = datetime.fromisoformat(text.upper())
         if found["time"] is None:
             moment = moment.replace(tzinfo=tz)
-        if not 1900 < moment.year < 2200:
+        if moment.year not in YEARS:
             raise ValueError
         return (moment - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):

@@ -54,6 +54,13 @@ def sicken(world: World, sick: Sick) -> Sick:
     return sick
 
 
+def heal(world: World, sick: Sick, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers again, and what was refused is tried at once."""
+    world.ask(sick.real)
+    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
+    world.live.drain()
+
+
 def test_a_live_segment_that_is_refused_is_set_aside_and_filled_when_it_is_taken_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,9 +76,7 @@ def test_a_live_segment_that_is_refused_is_set_aside_and_filled_when_it_is_taken
     assert told.refused == "Memory limit exceeded"
     with reading(world.system.records) as connection:
         assert connection.execute(select(work_rows)).all() == []
-    world.ask(sick.real)
-    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
-    world.live.drain()
+    heal(world, sick, monkeypatch)
     assert world.book.get(bad.id).live
     assert world.members(bad) == {world.person("wang")}
     world.check()
@@ -100,9 +105,7 @@ def test_a_segment_that_a_round_was_refused_of_while_it_was_filled_is_set_aside(
     world.take("poison", early)
     world.live.drain()
     assert world.book.get(bad.id).state is State.REFUSED
-    world.ask(sick.real)
-    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
-    world.live.drain()
+    heal(world, sick, monkeypatch)
     assert world.members(bad) == {world.person(early)}
     world.check()
 
@@ -123,9 +126,7 @@ def test_whoever_is_erased_is_not_left_in_a_segment_that_is_set_aside(
     assert world.members(bad) == set()
     with reading(world.system.records) as connection:
         assert her not in connection.execute(select(stay_rows.c.unit)).scalars().all()
-    world.ask(sick.real)
-    monkeypatch.setattr(live, "REFUSED_AGAIN_S", 0.0)
-    world.live.drain()
+    heal(world, sick, monkeypatch)
     assert world.members(bad) == {world.person("wang")}
     world.check()
 
